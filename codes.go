@@ -1,0 +1,53 @@
+package slipway
+
+// Codes are stable: a code never changes its meaning and is never used again.
+// E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
+// E05xx serving, E06xx server and gateway.
+const (
+	CodeInternal      = "SLIP-E0000"
+	CodeInvalidName   = "SLIP-E0001"
+	CodeInvalidDigest = "SLIP-E0002"
+	CodeNotFound      = "SLIP-E0003"
+	CodeConflict      = "SLIP-E0004"
+	CodeUnauthorized  = "SLIP-E0005"
+	CodeDenied        = "SLIP-E0006"
+	CodeInvalid       = "SLIP-E0007"
+	CodeUnavailable   = "SLIP-E0008"
+	CodeTooLarge      = "SLIP-E0009"
+	CodeIO            = "SLIP-E0010"
+
+	CodeSpec       = "SLIP-E0101" // platform.yaml has mistakes
+	CodeSpecPolicy = "SLIP-E0102" // platform.yaml loosens a policy of its tier
+
+	CodeModelDir      = "SLIP-E0201" // not a usable model directory
+	CodeModelFormat   = "SLIP-E0202" // a model file cannot be read
+	CodeLegacyModel   = "SLIP-E0203" // XGBoost's legacy binary format
+	CodeUploadDigest  = "SLIP-E0204" // bytes do not match their digest
+	CodeUploadMissing = "SLIP-E0205" // a version names blobs that were not uploaded
+	CodeVersionExists = "SLIP-E0206"
+
+	CodeGate        = "SLIP-E0301" // a check said fail
+	CodeGateUnknown = "SLIP-E0302" // a check could not say
+	CodeHoldout     = "SLIP-E0303" // the hold-out file cannot be used
+
+	CodeRefused      = "SLIP-E0401" // this digest was rolled back here
+	CodeRolledBack   = "SLIP-E0402"
+	CodeInProgress   = "SLIP-E0403" // another deployment drives this endpoint
+	CodeNoPrevious   = "SLIP-E0404" // nothing to roll back to
+	CodeReplicaStart = "SLIP-E0405" // replicas never became ready
+	CodeVetoed       = "SLIP-E0406" // the gateway vetoed this table
+
+	CodeSchema      = "SLIP-E0501" // input does not fit the signature
+	CodeRequest     = "SLIP-E0502" // the request cannot be read
+	CodeNoReplica   = "SLIP-E0503" // no replica can answer
+	CodeDeadline    = "SLIP-E0504"
+	CodeWithdrawn   = "SLIP-E0505" // the endpoint was withdrawn
+	CodeModelFailed = "SLIP-E0506" // the model itself failed
+
+	CodeHomeLocked  = "SLIP-E0601" // another server runs on this directory
+	CodeListen      = "SLIP-E0602" // the address cannot be listened on
+	CodeNeedTLS     = "SLIP-E0603"
+	CodeNoServer    = "SLIP-E0604" // the control plane does not answer
+	CodeDiskFull    = "SLIP-E0605"
+	CodeNotLoggedIn = "SLIP-E0606"
+)

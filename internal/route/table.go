@@ -1,0 +1,135 @@
+// Package route is the one immutable value in which control plane and data plane meet:
+// the table of endpoints, weights, revisions and grants, and the answers the gateway
+// gives about it. Nothing here does I/O.
+package route
+
+import (
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// Table is everything a gateway knows. A table is never changed, only replaced by one of
+// a higher Seq.
+type Table struct {
+	Seq       uint64     `json:"seq"`
+	Endpoints []Endpoint `json:"endpoints"`
+	Grants    []Grant    `json:"grants"`
+}
+
+// Scopes of a grant.
+const (
+	ScopeOwner  = "owner"  // everything
+	ScopeCaller = "caller" // predictions only
+)
+
+// Grant lets the bearer of a token call. TokenSHA256 is the hexadecimal SHA-256 of the
+// token's text; the token itself is nowhere.
+type Grant struct {
+	TokenSHA256 string    `json:"token_sha256"`
+	Principal   string    `json:"principal"`
+	Scope       string    `json:"scope"`
+	Expires     time.Time `json:"expires,omitzero"`
+}
+
+// EndpointState says how an endpoint answers.
+type EndpointState string
+
+// The endpoint states.
+const (
+	Serving     EndpointState = "serving"
+	Provisional EndpointState = "provisional" // first deployment, not yet confirmed by the absolute test
+	Withdrawn   EndpointState = "withdrawn"   // answers 503 with Reason
+	Pending     EndpointState = "pending"     // first deployment whose replicas start
+)
+
+// Endpoint is one place where a model answers. Stable is the fallback; Candidate gets
+// Weight of the requests. A gateway may lower Weight to 0 by itself, never raise it.
+type Endpoint struct {
+	Key       string        `json:"key"` // "fraud", or "fraud.staging"
+	State     EndpointState `json:"state"`
+	Reason    string        `json:"reason,omitempty"`
+	Deadline  time.Duration `json:"deadline"` // of a whole request, ns; a first attempt gets half
+	Stable    *Revision     `json:"stable,omitempty"`
+	Candidate *Revision     `json:"candidate,omitempty"`
+	Weight    float64       `json:"weight"` // the candidate's share, 0..1
+	Rollout   *Rollout      `json:"rollout,omitempty"`
+}
+
+// Revision is one version and one resolved configuration, ready to be run.
+type Revision struct {
+	ID            string         `json:"id"` // "fraud-3"
+	Number        int            `json:"number"`
+	Model         string         `json:"model"`
+	Version       int            `json:"version"`
+	VersionDigest slipway.Digest `json:"version_digest"`
+	ImageDigest   slipway.Digest `json:"image_digest"`
+	Dir           string         `json:"dir"` // the unpacked image on this machine
+	Runtime       Runtime        `json:"runtime"`
+	Schema        tensor.Schema  `json:"schema"`
+	Replicas      int            `json:"replicas"`
+	MemoryBytes   int64          `json:"memory_bytes"`
+	MilliCPU      int            `json:"milli_cpu"`
+}
+
+// Kinds of runtime.
+const (
+	RuntimeTree    = "tree"    // tree ensembles, natively
+	RuntimeCommand = "command" // a custom server that speaks Open Inference
+)
+
+// Runtime says how a revision is run. Command is the argument vector of a custom server,
+// in which {socket}, {port} and {model} are substituted.
+type Runtime struct {
+	Kind    string   `json:"kind"`
+	Command []string `json:"command,omitempty"`
+}
+
+// Rollout names the evidence by which the candidate is judged, from its first request to
+// the end of keep_previous_warm. It is keyed by (Deployment, Attempt): a new attempt
+// starts fresh evidence and spends alpha again.
+type Rollout struct {
+	Deployment string  `json:"deployment"`
+	Attempt    int     `json:"attempt"`
+	Alpha      float64 `json:"alpha"`    // probability of a false rollback, whole rollout
+	Beta       float64 `json:"beta"`     // probability of a false confirmation
+	P0         float64 `json:"p0"`       // allowed share of failed requests
+	First      bool    `json:"first"`    // no stable to compare with: absolute tests only
+	Promoted   bool    `json:"promoted"` // the promotion was intended; stable is kept warm
+	Pause      bool    `json:"pause"`    // on_failure: pause instead of rolling back
+}
+
+// Key identifies the evidence of a rollout.
+func (r *Rollout) Key() RolloutKey { return RolloutKey{r.Deployment, r.Attempt} }
+
+// RolloutKey is (deployment, attempt).
+type RolloutKey struct {
+	Deployment string `json:"deployment"`
+	Attempt    int    `json:"attempt"`
+}
+
+// Endpoint finds an endpoint by key, or gives nil.
+func (t *Table) Endpoint(key string) *Endpoint {
+	for i := range t.Endpoints {
+		if t.Endpoints[i].Key == key {
+			return &t.Endpoints[i]
+		}
+	}
+	return nil
+}
+
+// Revisions lists every revision the table wants running, each once.
+func (t *Table) Revisions() []*Revision {
+	var out []*Revision
+	seen := map[string]bool{}
+	for i := range t.Endpoints {
+		for _, r := range []*Revision{t.Endpoints[i].Stable, t.Endpoints[i].Candidate} {
+			if r != nil && !seen[r.ID] {
+				seen[r.ID] = true
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
