@@ -37,10 +37,19 @@ type Counts struct {
 	LatencyUS uint64 `json:"latency_us"` // sum over first attempts, µs
 }
 
+// States of a replica.
+const (
+	ReplicaStarting  = "starting"
+	ReplicaReady     = "ready"
+	ReplicaBackoff   = "backoff"
+	ReplicaCrashLoop = "crash-loop"
+	ReplicaDraining  = "draining"
+)
+
 // ReplicaStatus is one process of a revision.
 type ReplicaStatus struct {
 	ID       string    `json:"id"`
-	State    string    `json:"state"` // starting, ready, backoff, crash-loop, draining
+	State    string    `json:"state"`
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started,omitzero"`
 	Restarts int       `json:"restarts"`
