@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+)
+
+// Fleet is what runs: endpoints, their logs, the record of changes.
+type Fleet interface {
+	Endpoints(ctx context.Context) ([]api.Endpoint, error)
+	Endpoint(ctx context.Context, key string) (api.Endpoint, error)
+	Rollback(ctx context.Context, p slipway.Principal, key, reason string) (api.RolledBack, error)
+	// Logs gives the newest lines of an endpoint's replicas in order of time; of one
+	// revision if it is not empty.
+	Logs(ctx context.Context, key, revision string, tail int) ([]api.LogLine, error)
+	Records
+}
+
+// Records are the events, and what the server says of itself.
+type Records interface {
+	Events(ctx context.Context, after int64, limit int) ([]api.Event, error)
+	Info(ctx context.Context) api.Info
+}
+
+type endpointPath struct {
+	Endpoint string `path:"endpoint" maxLength:"127"`
+}
+
+func registerFleet(h huma.API, c Config) {
+	handle(h, c, operation("list-endpoints", http.MethodGet, "/v1/endpoints", "List endpoints"),
+		func(ctx context.Context, _ *struct{}) ([]api.Endpoint, error) { return c.Fleet.Endpoints(ctx) })
+	handle(h, c, operation("get-endpoint", http.MethodGet, "/v1/endpoints/{endpoint}", "One endpoint: revisions, replicas, outcomes"),
+		func(ctx context.Context, in *endpointPath) (api.Endpoint, error) {
+			return c.Fleet.Endpoint(ctx, in.Endpoint)
+		})
+	type rollbackInput struct {
+		endpointPath
+		Body api.Rollback
+	}
+	handle(h, c, operation("rollback-endpoint", http.MethodPost, "/v1/endpoints/{endpoint}/rollback", "Take the endpoint back; the gateway does it alone when the previous revision is warm"),
+		func(ctx context.Context, in *rollbackInput) (api.RolledBack, error) {
+			return c.Fleet.Rollback(ctx, principal(ctx), in.Endpoint, in.Body.Reason)
+		})
+	type logsInput struct {
+		endpointPath
+		Revision string `query:"revision" maxLength:"140"`
+		Tail     int    `query:"tail" minimum:"1" maximum:"10000" default:"100"`
+	}
+	handle(h, c, operation("endpoint-logs", http.MethodGet, "/v1/endpoints/{endpoint}/logs", "The newest log lines of its replicas"),
+		func(ctx context.Context, in *logsInput) ([]api.LogLine, error) {
+			return c.Fleet.Logs(ctx, in.Endpoint, in.Revision, in.Tail)
+		})
+	type eventsInput struct {
+		After int64 `query:"after" minimum:"0"`
+		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
+	}
+	handle(h, c, operation("list-events", http.MethodGet, "/v1/events", "Every change, in order"),
+		func(ctx context.Context, in *eventsInput) ([]api.Event, error) {
+			return c.Fleet.Events(ctx, in.After, in.Limit)
+		})
+	handle(h, c, operation("info", http.MethodGet, "/v1/info", "What this server is"),
+		func(ctx context.Context, _ *struct{}) (api.Info, error) { return c.Fleet.Info(ctx), nil })
+}

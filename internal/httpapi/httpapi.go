@@ -1,0 +1,187 @@
+// Package httpapi is the front door of the control plane: REST described by OpenAPI 3.1,
+// problem+json errors with a stable code and a next step, events over SSE.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// Authenticator finds the principal of a bearer token. An unknown, expired or revoked
+// token is Unauthorized.
+type Authenticator interface {
+	Authenticate(ctx context.Context, token string) (slipway.Principal, error)
+}
+
+// Config is what the front door is made of.
+type Config struct {
+	Version     string
+	Auth        Authenticator
+	Models      Models
+	Blobs       Blobs
+	Deployments Deployments
+	Fleet       Fleet
+	Log         *slog.Logger
+}
+
+// New builds the handler of the whole control API.
+func New(c Config) http.Handler {
+	mux := http.NewServeMux()
+	h := newAPI(mux, c)
+	registerModels(h, c)
+	registerDeployments(h, c)
+	registerFleet(h, c)
+	return mux
+}
+
+// OpenAPI prints the document that describes the API, for `make generate` and the clients.
+func OpenAPI(version string) ([]byte, error) {
+	c := Config{Version: version}
+	h := newAPI(http.NewServeMux(), c)
+	registerModels(h, c)
+	registerDeployments(h, c)
+	registerFleet(h, c)
+	return h.OpenAPI().YAML()
+}
+
+func newAPI(mux *http.ServeMux, c Config) huma.API {
+	hc := huma.DefaultConfig("Slipway", c.Version)
+	hc.CreateHooks = nil // no $schema links in answers: the wire types are the contract
+	hc.DocsPath = ""     // the renderer loads scripts from another host
+	hc.SchemasPath = ""
+	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	hc.Security = []map[string][]string{{"token": {}}}
+	hc.Transformers = []huma.Transformer{problemOfModel}
+	h := humago.New(mux, hc)
+	h.UseMiddleware(authenticate(h, c.Auth))
+	return h
+}
+
+type principalKey struct{}
+
+// authenticate lets nobody in without a valid token. Every operation of this API needs
+// the owner's scope; a caller's token is good for predictions only, at the gateway.
+func authenticate(h huma.API, auth Authenticator) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+		if !ok || token == "" {
+			writeProblem(h, ctx, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
+			return
+		}
+		p, err := auth.Authenticate(ctx.Context(), token)
+		if err != nil {
+			writeProblem(h, ctx, err)
+			return
+		}
+		if p.Scope != route.ScopeOwner {
+			writeProblem(h, ctx, slipway.Errorf(slipway.Denied, slipway.CodeDenied, "use an owner's token", "%s may only call endpoints", p.ID))
+			return
+		}
+		next(huma.WithValue(ctx, principalKey{}, p))
+	}
+}
+
+func principal(ctx context.Context) slipway.Principal {
+	p, _ := ctx.Value(principalKey{}).(slipway.Principal)
+	return p
+}
+
+// problem is api.Problem as the framework wants its errors.
+type problem struct{ api.Problem }
+
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) Error() string             { return p.Detail }
+func (p *problem) ContentType(string) string { return "application/problem+json" }
+
+// Status maps an error's kind to its HTTP status; the one place that does.
+func Status(k slipway.Kind) int {
+	switch k {
+	case slipway.Invalid:
+		return http.StatusBadRequest
+	case slipway.Unauthorized:
+		return http.StatusUnauthorized
+	case slipway.Denied:
+		return http.StatusForbidden
+	case slipway.NotFound:
+		return http.StatusNotFound
+	case slipway.Conflict:
+		return http.StatusConflict
+	case slipway.Unprocessable:
+		return http.StatusUnprocessableEntity
+	case slipway.Exhausted:
+		return http.StatusInsufficientStorage
+	case slipway.Unavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// ProblemOf is the wire form of an error.
+func ProblemOf(err error) api.Problem {
+	e := slipway.AsError(err)
+	status := Status(e.Kind)
+	return api.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status,
+		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field}
+}
+
+func writeProblem(h huma.API, ctx huma.Context, err error) {
+	p := ProblemOf(err)
+	if p.Status == http.StatusUnauthorized {
+		ctx.SetHeader("WWW-Authenticate", `Bearer realm="slipway"`)
+	}
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	ctx.SetStatus(p.Status)
+	_ = h.Marshal(ctx.BodyWriter(), "application/json", p)
+}
+
+// problemOfModel gives the framework's own validation errors our form.
+func problemOfModel(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	p := api.Problem{Type: "about:blank", Title: m.Title, Status: m.Status, Detail: m.Detail, Code: slipway.CodeInvalid,
+		Next: "see /openapi.yaml for what the request takes"}
+	if len(m.Errors) > 0 {
+		p.Detail, p.Field = m.Errors[0].Message, m.Errors[0].Location // without the value: it may be anything
+	}
+	return p, nil
+}
+
+// fail logs the cause of an error that is ours, and gives it its wire form.
+func (c Config) fail(ctx context.Context, err error) error {
+	if e := slipway.AsError(err); e.Kind == slipway.Internal || e.Cause != nil {
+		c.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
+	}
+	return &problem{ProblemOf(err)}
+}
+
+// operation describes one route.
+func operation(id, method, path, summary string) huma.Operation {
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary}
+}
+
+// body wraps an answer.
+type body[T any] struct{ Body T }
+
+// handle registers a route whose use case takes the decoded input and gives a value or
+// an error.
+func handle[I, O any](h huma.API, c Config, op huma.Operation, use func(context.Context, *I) (O, error)) {
+	huma.Register(h, op, func(ctx context.Context, in *I) (*body[O], error) {
+		out, err := use(ctx, in)
+		if err != nil {
+			return nil, c.fail(ctx, err)
+		}
+		return &body[O]{Body: out}, nil
+	})
+}

@@ -1,0 +1,120 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+)
+
+// Models is the registry as the API offers it.
+type Models interface {
+	Register(ctx context.Context, p slipway.Principal, model string, r api.RegisterVersion) (api.Version, error)
+	Version(ctx context.Context, model, ref string) (api.Version, error)
+	List(ctx context.Context, model, cursor string, limit int) (models api.Page[api.Model], versions api.Page[api.Version], err error)
+	SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error
+	AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error)
+}
+
+// Blobs takes the bytes of files.
+type Blobs interface {
+	Missing(ctx context.Context, digests []string) ([]string, error)
+	Put(ctx context.Context, digest string, size int64, r io.Reader) error
+}
+
+type modelPath struct {
+	Model string `path:"model" maxLength:"63"`
+}
+
+type pageQuery struct {
+	Cursor string `query:"cursor" maxLength:"200"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+// blobInput streams its body: a model may be larger than memory.
+type blobInput struct {
+	Digest string `path:"digest" pattern:"^sha256:[0-9a-f]{64}$"`
+	Size   int64  `header:"Content-Length" minimum:"0"`
+	body   io.Reader
+}
+
+// Resolve takes the body without reading it.
+func (i *blobInput) Resolve(ctx huma.Context) []error {
+	i.body = ctx.BodyReader()
+	return nil
+}
+
+// maxJSON bounds the bodies of this API that list files.
+const maxJSON = 16 << 20
+
+func registerModels(h huma.API, c Config) {
+	handle(h, c, large(operation("missing-blobs", http.MethodPost, "/v1/blobs/missing", "Which of these blobs are not there yet")),
+		func(ctx context.Context, in *struct{ Body api.MissingBlobs }) (api.MissingBlobs, error) {
+			missing, err := c.Blobs.Missing(ctx, in.Body.Digests)
+			return api.MissingBlobs{Digests: missing}, err
+		})
+	put := operation("put-blob", http.MethodPut, "/v1/blobs/{digest}", "Upload the bytes of one file; visible only when complete")
+	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {}}}
+	huma.Register(h, put, func(ctx context.Context, in *blobInput) (*struct{}, error) {
+		if err := c.Blobs.Put(ctx, in.Digest, in.Size, in.body); err != nil {
+			return nil, c.fail(ctx, err)
+		}
+		return nil, nil
+	})
+	handle(h, c, large(operation("register-version", http.MethodPost, "/v1/models/{model}/versions", "Register uploaded files as a version; the same files give the same version")),
+		func(ctx context.Context, in *struct {
+			modelPath
+			Body api.RegisterVersion
+		}) (api.Version, error) {
+			return c.Models.Register(ctx, principal(ctx), in.Model, in.Body)
+		})
+	registerModelQueries(h, c)
+}
+
+func registerModelQueries(h huma.API, c Config) {
+	handle(h, c, operation("list-models", http.MethodGet, "/v1/models", "List models"),
+		func(ctx context.Context, in *pageQuery) (api.Page[api.Model], error) {
+			models, _, err := c.Models.List(ctx, "", in.Cursor, in.Limit)
+			return models, err
+		})
+	handle(h, c, operation("list-versions", http.MethodGet, "/v1/models/{model}/versions", "List versions, newest first"),
+		func(ctx context.Context, in *struct {
+			modelPath
+			pageQuery
+		}) (api.Page[api.Version], error) {
+			_, versions, err := c.Models.List(ctx, in.Model, in.Cursor, in.Limit)
+			return versions, err
+		})
+	handle(h, c, operation("get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
+		func(ctx context.Context, in *struct {
+			modelPath
+			Ref string `path:"ref" maxLength:"64"`
+		}) (api.Version, error) {
+			return c.Models.Version(ctx, in.Model, in.Ref)
+		})
+	type aliasInput struct {
+		modelPath
+		Alias string `path:"alias" maxLength:"63"`
+		Body  api.SetAlias
+	}
+	handle(h, c, operation("set-alias", http.MethodPut, "/v1/models/{model}/aliases/{alias}", "Point an alias at a version"),
+		func(ctx context.Context, in *aliasInput) (api.Alias, error) {
+			err := c.Models.SetAlias(ctx, principal(ctx), in.Model, in.Alias, in.Body)
+			return api.Alias{Alias: in.Alias, Version: in.Body.Version}, err
+		})
+	handle(h, c, operation("alias-history", http.MethodGet, "/v1/models/{model}/aliases", "Every move of the model's aliases, newest first"),
+		func(ctx context.Context, in *modelPath) ([]api.AliasChange, error) {
+			return c.Models.AliasHistory(ctx, in.Model)
+		})
+}
+
+// large allows for the list of files of a big model.
+func large(op huma.Operation) huma.Operation {
+	op.MaxBodyBytes, op.BodyReadTimeout = maxJSON, time.Minute
+	return op
+}

@@ -1,0 +1,319 @@
+package mlmodel_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/mlmodel"
+)
+
+const (
+	models = "../../testdata/xgboost/models"
+	inputs = "../../testdata/xgboost/inputs"
+)
+
+// mlmodelText is what MLflow 3 writes, shortened.
+const mlmodelText = `flavors:
+  python_function:
+    data: model.ubj
+    env: {conda: conda.yaml}
+    loader_module: mlflow.xgboost
+  xgboost:
+    code: null
+    data: model.ubj
+    model_class: xgboost.sklearn.XGBClassifier
+    model_format: ubj
+    xgb_version: 3.2.0
+mlflow_version: 3.17.2
+model_id: null
+saved_input_example_info:
+  artifact_path: input_example.json
+  pandas_orient: split
+  serving_input_path: serving_input_example.json
+signature:
+  inputs: '[{"type": "double", "name": "a", "required": false}, {"type": "long", "name":
+    "b", "required": true}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]'
+  params: null
+`
+
+func TestRead(t *testing.T) {
+	dir := fstest.MapFS{
+		"MLmodel":          {Data: []byte(mlmodelText)},
+		"requirements.txt": {Data: []byte("# ours\nmlflow==3.17.2\n\nxgboost-cpu==3.2.0  # no GPU\n")},
+	}
+	got, err := mlmodel.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &mlmodel.Model{
+		Flavors: []string{"python_function", "xgboost"},
+		Loader:  "mlflow.xgboost",
+		XGBoost: &mlmodel.XGBoost{ModelClass: "xgboost.sklearn.XGBClassifier", Data: "model.ubj", Format: "ubj", Version: "3.2.0"},
+		Signature: &mlmodel.Signature{
+			Inputs:  []mlmodel.Field{{Name: "a", Type: "double"}, {Name: "b", Type: "long", Required: true}},
+			Outputs: []mlmodel.Field{{Type: "tensor", DType: "int64", Shape: []int64{-1}, Required: true}},
+		},
+		Example:       "input_example.json",
+		ServingInput:  "serving_input_example.json",
+		Requirements:  []string{"mlflow==3.17.2", "xgboost-cpu==3.2.0"},
+		MLflowVersion: "3.17.2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	signature := func(inputs string) string { return "flavors: {x: {}}\nsignature: {inputs: '" + inputs + "'}\n" }
+	tests := []struct{ name, text, want string }{
+		{"empty", "", "names no flavor"},
+		{"no YAML", "flavors: [", "cannot be read"},
+		{"no map", "flavors: [1, 2]", "cannot be read"},
+		{"alias", "flavors: &a {x: {y: z}}\nmetadata: *a\n", "anchor or an alias"},
+		{"deep", "flavors: " + strings.Repeat("[", 30_000), "elements"},
+		{"large", strings.Repeat("#", 2<<20), "larger than"},
+		{"no data", "flavors: {xgboost: {model_class: a}}", "names no model file"},
+		{"path", "flavors: {xgboost: {data: ../model.ubj}}", "names no file of the model directory"},
+		{"absolute path", "flavors: {xgboost: {data: /etc/passwd}}", "names no file of the model directory"},
+		{"example path", "flavors: {x: {}}\nsaved_input_example_info: {artifact_path: ../a}", "names no file of the model directory"},
+		{"no JSON", signature("[{"), "list of columns"},
+		{"array type", signature(`[{"name":"a","type":"array","items":{"type":"long"}}]`), `"array" is not supported yet`},
+		{"object type", signature(`[{"name":"a","type":"object","properties":{}}]`), `"object" is not supported yet`},
+		{"map type", signature(`[{"name":"a","type":"map"}]`), `"map" is not supported yet`},
+		{"no name", signature(`[{"type":"long"},{"type":"long","name":"b"}]`), "has no name"},
+		{"same name", signature(`[{"name":"b","type":"long"},{"type":"long","name":"b"}]`), "name of another field"},
+		{"mixed", signature(`[{"name":"b","type":"long"},{"name":"c","type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1]}}]`), "mixed"},
+		{"no tensor-spec", signature(`[{"type":"tensor"}]`), "unknown element type"},
+		{"dtype", signature(`[{"type":"tensor","tensor-spec":{"dtype":"complex64","shape":[-1]}}]`), "unknown element type"},
+		{"shape", signature(`[{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-7]}}]`), "impossible shape"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := mlmodel.Parse([]byte(tt.text))
+			if !errors.Is(err, &slipway.Error{Code: slipway.CodeModelDir}) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// classifierDir is a model directory around a model of the test data.
+func classifierDir(t *testing.T, file, class, signature string) fs.FS {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(models, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "flavors:\n  xgboost: {data: m, model_class: " + class + "}\n"
+	if signature != "" {
+		text += "signature: {inputs: '" + signature + "'}\n"
+	}
+	return fstest.MapFS{"MLmodel": {Data: []byte(text)}, "m": {Data: b}}
+}
+
+func TestOpenTreeRefuses(t *testing.T) {
+	const booster = "xgboost.core.Booster"
+	tensor := func(shape string) string {
+		return `[{"type":"tensor","tensor-spec":{"dtype":"float64","shape":` + shape + `}}]`
+	}
+	flavor := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {sklearn: {pickled_model: model.pkl}}")}}
+	gone := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {xgboost: {data: model.ubj}}")}}
+	iris := "v32_softprob.json"
+	tests := []struct {
+		name       string
+		dir        fs.FS
+		code, want string
+	}{
+		{"no MLmodel", fstest.MapFS{}, slipway.CodeModelDir, "is not in the model directory"},
+		{"flavor", flavor, slipway.CodeModelDir, `["sklearn"]`},
+		{"no model file", gone, slipway.CodeModelDir, "model.ubj: is not in the model directory"},
+		{"class", classifierDir(t, iris, "xgboost.dask.DaskXGBClassifier", ""), slipway.CodeModelDir, "not supported natively yet"},
+		{"too few columns", classifierDir(t, iris, booster, `[{"name":"a","type":"double"}]`), slipway.CodeModelDir, "1 inputs, but the model has 4 features"},
+		{"tensor shape", classifierDir(t, iris, booster, tensor("[-1,5]")), slipway.CodeModelDir, "rows of 4 features"},
+		{"tensor rank", classifierDir(t, iris, booster, tensor("[-1]")), slipway.CodeModelDir, "rows of 4 features"},
+		{"strings", classifierDir(t, iris, booster, `[{"name":"a","type":"double"},{"name":"b","type":"string"},{"name":"c","type":"long"},{"name":"d","type":"long"}]`),
+			slipway.CodeModelDir, "type string"},
+		{"model file", fstest.MapFS{"MLmodel": gone["MLmodel"], "model.ubj": {Data: []byte("{")}}, slipway.CodeModelFormat, "neither"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := mlmodel.OpenTree(tt.dir)
+			if !errors.Is(err, &slipway.Error{Code: tt.code}) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %s %q", err, tt.code, tt.want)
+			}
+		})
+	}
+	if _, _, err := mlmodel.OpenTree(classifierDir(t, iris, booster, tensor("[-1,4]"))); err != nil {
+		t.Errorf("a tensor of the right shape: %v", err)
+	}
+}
+
+// TestWrapperRemarks: parameters that old wrappers take up from the file are not ignored.
+func TestWrapperRemarks(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(models, "v17_skl_regressor.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[string]string{`\"missing\": -999.0`: "missing=", `\"_le\": {}`: "label encoder"} {
+		odd := strings.Replace(string(b), `\"missing\": NaN`, from, 1)
+		if odd == string(b) {
+			t.Fatal("the model has no remark of the wrapper")
+		}
+		if _, err := mlmodel.NewPredictor("xgboost.sklearn.XGBRegressor", "m", []byte(odd)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if _, err := mlmodel.NewPredictor("xgboost.core.Booster", "m", []byte(odd)); err != nil {
+			t.Errorf("a Booster heeds no wrapper: %v", err)
+		}
+	}
+}
+
+// flatten reads nested lists of numbers; null is NaN.
+func flatten(v any) []float32 {
+	switch v := v.(type) {
+	case []any:
+		var out []float32
+		for _, e := range v {
+			out = append(out, flatten(e)...)
+		}
+		return out
+	case float64:
+		return []float32{float32(v)}
+	default:
+		return []float32{float32(math.NaN())}
+	}
+}
+
+func readJSON(t *testing.T, file string, v any) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPredictorParity holds labels and probabilities against the library's.
+func TestPredictorParity(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(models, "*.expect.json"))
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d models, error %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			var want struct {
+				Dataset, Model, Class string
+				Predict, Probability  any
+			}
+			readJSON(t, file, &want)
+			var nested any
+			readJSON(t, filepath.Join(inputs, want.Dataset+".json"), &nested)
+			b, err := os.ReadFile(filepath.Join(models, want.Model))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := mlmodel.NewPredictor(want.Class, want.Model, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r mlmodel.Result
+			rows := flatten(nested)
+			if err := p.Predict(rows, len(rows)/p.NumFeature(), &r); err != nil {
+				t.Fatal(err)
+			}
+			labels := strings.HasSuffix(want.Class, "Classifier")
+			if labels != (p.Outputs()[0].Type == "long") || (want.Probability != nil) != (len(p.Outputs()) == 2) {
+				t.Errorf("outputs %v", p.Outputs())
+			}
+			if !labels {
+				near(t, r.Values, flatten(want.Predict))
+				return
+			}
+			near(t, r.Probability, flatten(want.Probability))
+			var got []float32
+			for _, l := range r.Labels {
+				got = append(got, float32(l))
+			}
+			if diff := cmp.Diff(flatten(want.Predict), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// near holds |got-want| to 1e-6·max(1,|want|).
+func near(t *testing.T, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d values, want %d", len(got), len(want))
+	}
+	for i := range got {
+		g, w := float64(got[i]), float64(want[i])
+		if !(math.Abs(g-w) <= 1e-6*max(1, math.Abs(w))) {
+			t.Errorf("[%d] = %v, want %v", i, g, w)
+		}
+	}
+}
+
+// TestClassifierOfSingleValues: objectives whose predictions are no probabilities.
+func TestClassifierOfSingleValues(t *testing.T) {
+	for _, tt := range []struct{ file, dataset string }{{"v32_hinge.json", "breast_cancer"}, {"v32_softmax.ubj", "wine"}} {
+		b, err := os.ReadFile(filepath.Join(models, tt.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := mlmodel.NewPredictor("xgboost.sklearn.XGBClassifier", tt.file, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var nested any
+		readJSON(t, filepath.Join(inputs, tt.dataset+".json"), &nested)
+		rows := flatten(nested)
+		var want struct{ Predict []float32 }
+		readJSON(t, filepath.Join(models, strings.Split(tt.file, ".")[0]+".expect.json"), &want)
+		var r mlmodel.Result
+		for range 2 { // the second time into the same slices
+			if err := p.Predict(rows, len(want.Predict), &r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(p.Outputs()) != 1 || r.Probability != nil || len(r.Labels) != len(want.Predict) {
+			t.Errorf("%s: outputs %v, %d labels", tt.file, p.Outputs(), len(r.Labels))
+		}
+		for i, l := range r.Labels {
+			if float32(l) != want.Predict[i] {
+				t.Errorf("%s: label %d of row %d, want %v", tt.file, l, i, want.Predict[i])
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(mlmodelText))
+	f.Add([]byte("flavors: {x: {}}\nsignature: {inputs: '[{\"type\":\"tensor\",\"tensor-spec\":{\"dtype\":\"str\",\"shape\":[]}}]'}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := mlmodel.Parse(b)
+		if err != nil {
+			if slipway.AsError(err).Code != slipway.CodeModelDir {
+				t.Errorf("unclassified: %v", err)
+			}
+			return
+		}
+		if len(m.Flavors) == 0 || m.XGBoost != nil && !fs.ValidPath(m.XGBoost.Data) {
+			t.Errorf("accepted %+v", m)
+		}
+	})
+}

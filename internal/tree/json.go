@@ -1,0 +1,139 @@
+package tree
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// jsonText reads JSON (RFC 8259). The NaN and Infinity that XGBoost writes for values
+// which are not finite are no JSON, and are refused.
+type jsonText struct {
+	dec   *json.Decoder
+	depth int
+}
+
+func newJSON(b []byte) *jsonText {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	return &jsonText{dec: dec}
+}
+
+func (j *jsonText) token() (json.Token, error) {
+	t, err := j.dec.Token()
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errShort
+	case err != nil:
+		return nil, fmt.Errorf("no JSON at byte %d", j.dec.InputOffset())
+	}
+	if d, ok := t.(json.Delim); ok {
+		if d == '{' || d == '[' {
+			j.depth++
+		} else {
+			j.depth--
+		}
+		if j.depth > maxDepth {
+			return nil, errDepth
+		}
+	}
+	return t, nil
+}
+
+func (j *jsonText) expect(want json.Delim) error {
+	t, err := j.token()
+	if err != nil {
+		return err
+	}
+	if t != want {
+		return fmt.Errorf("found something else instead of %q", want)
+	}
+	return nil
+}
+
+func (j *jsonText) object(visit func(string) error) error {
+	if err := j.expect('{'); err != nil {
+		return err
+	}
+	for j.dec.More() {
+		key, err := j.text()
+		if err != nil {
+			return err
+		}
+		if err := visit(key); err != nil {
+			return err
+		}
+	}
+	return j.expect('}')
+}
+
+func (j *jsonText) array(visit func() error) error {
+	if err := j.expect('['); err != nil {
+		return err
+	}
+	for j.dec.More() {
+		if err := visit(); err != nil {
+			return err
+		}
+	}
+	return j.expect(']')
+}
+
+func (j *jsonText) numbers(bits int, visit func(float64) error) error {
+	return j.array(func() error {
+		t, err := j.token()
+		if err != nil {
+			return err
+		}
+		switch t := t.(type) {
+		case bool:
+			if t {
+				return visit(1)
+			}
+			return visit(0)
+		case json.Number:
+			v, err := strconv.ParseFloat(t.String(), bits)
+			if err != nil {
+				return errors.New("a number is out of range")
+			}
+			return visit(v)
+		default:
+			return errors.New("found something else instead of a number")
+		}
+	})
+}
+
+func (j *jsonText) text() (string, error) {
+	t, err := j.token()
+	if err != nil {
+		return "", err
+	}
+	s, ok := t.(string)
+	if !ok {
+		return "", errors.New("found something else instead of a string")
+	}
+	return s, nil
+}
+
+func (j *jsonText) skip() error {
+	outside := j.depth
+	for {
+		if _, err := j.token(); err != nil {
+			return err
+		}
+		if j.depth <= outside {
+			return nil
+		}
+	}
+}
+
+// end fails if anything follows the document.
+func (j *jsonText) end() error {
+	if _, err := j.dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("bytes follow the model")
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+// Package tree evaluates tree ensembles of XGBoost without XGBoost. It reads the JSON and
+// UBJSON files of versions 1 to 3, checks them, and sums the trees in single precision in
+// the library's own order. What it does not know it refuses: it never answers a value that
+// the library would not.
+//
+// The format is described in XGBoost's "Introduction to Model IO"
+// (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html).
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Format is how a model file is written.
+type Format int
+
+// The formats. Auto tells them apart by their first bytes.
+const (
+	Auto Format = iota
+	JSON
+	UBJSON
+)
+
+// Options say how to load a model.
+type Options struct {
+	Name   string // of the file, for error texts
+	Format Format
+	// BestIteration leaves out the trees that were grown after the best iteration of early
+	// stopping, as the scikit-learn wrappers do. A plain Booster uses all trees.
+	BestIteration bool
+}
+
+// Model is a loaded ensemble. It never changes, and may be used by many goroutines.
+type Model struct {
+	name       string
+	objective  objective
+	names      []string
+	attributes map[string]string
+	features   int
+	groups     int
+	base       []float32 // margins, one a group
+	walks      []walk
+	nodes      []node
+}
+
+// Load reads a model file. It answers Invalid, with CodeLegacyModel for XGBoost's old
+// binary format and CodeModelFormat for everything else that it cannot evaluate exactly.
+func Load(b []byte, o Options) (*Model, error) {
+	if o.Name == "" {
+		o.Name = "model"
+	}
+	if len(b) > MaxBytes {
+		return nil, modelError(o, fmt.Errorf("larger than %d bytes", MaxBytes))
+	}
+	d := decoder{}
+	end := func() error { return nil }
+	switch detect(b, o.Format) {
+	case JSON:
+		s := newJSON(b)
+		d.source, end = s, s.end
+	case UBJSON:
+		s := &ubjson{b: b}
+		d.source, end = s, s.end
+	default:
+		return nil, unreadable(b, o)
+	}
+	if err := d.decode(); err != nil {
+		return nil, modelError(o, err)
+	}
+	if err := end(); err != nil {
+		return nil, modelError(o, err)
+	}
+	m, err := build(&d.doc, o.BestIteration)
+	if err != nil {
+		return nil, modelError(o, err)
+	}
+	return m, nil
+}
+
+// detect tells the formats apart: both begin with a brace, but a JSON object goes on with
+// a quote or white space.
+func detect(b []byte, f Format) Format {
+	text := bytes.TrimLeft(b, " \t\r\n")
+	if f != Auto || len(text) < 2 || text[0] != '{' {
+		if len(text) == 0 || text[0] != '{' {
+			return Auto
+		}
+		return f
+	}
+	if bytes.IndexByte([]byte("\" \t\r\n}"), text[1]) >= 0 {
+		return JSON
+	}
+	return UBJSON
+}
+
+// plainChars need no quotes in a shell, nor in Python.
+const plainChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/"
+
+// unreadable is the error for a file in neither format.
+func unreadable(b []byte, o Options) error {
+	if !bytes.HasPrefix(b, []byte("binf")) {
+		return modelError(o, errors.New("neither JSON nor UBJSON"))
+	}
+	file := o.Name
+	if strings.IndexFunc(file, func(r rune) bool { return !strings.ContainsRune(plainChars, r) }) >= 0 {
+		file = "model.xgb" // an odd name has no place in a command for a shell
+	}
+	return &slipway.Error{Code: slipway.CodeLegacyModel, Kind: slipway.Invalid, Field: o.Name,
+		Message: "the model is in XGBoost's legacy binary format",
+		Next:    fmt.Sprintf(`re-save it with an XGBoost before 3.1: python -c "import xgboost; b = xgboost.Booster(); b.load_model('%s'); b.save_model('model.ubj')"`, file)}
+}
+
+// unsupportedError is a feature of XGBoost that is read but not evaluated.
+type unsupportedError string
+
+func unsupported(feature string) error { return unsupportedError(feature) }
+
+func (e unsupportedError) Error() string { return string(e) + " is not supported natively yet" }
+
+func modelError(o Options, err error) error {
+	e := &slipway.Error{Code: slipway.CodeModelFormat, Kind: slipway.Invalid, Field: o.Name, Message: err.Error(),
+		Next: "save the model again with Booster.save_model('model.ubj') of an XGBoost from 1.7 to 3"}
+	if _, ok := errors.AsType[unsupportedError](err); ok {
+		e.Next = "serve it by a command of your own (model.command in platform.yaml)"
+	}
+	return e
+}
+
+// build makes a model of what a file says, or says why not.
+func build(d *document, best bool) (*Model, error) {
+	m := &Model{name: d.objective, names: d.names, attributes: d.attributes}
+	if err := m.readLearner(d); err != nil {
+		return nil, err
+	}
+	if n, err := d.forest.whole("num_trees", maxTrees); err != nil {
+		return nil, err
+	} else if n != len(d.trees) || n != len(d.treeInfo) {
+		return nil, fmt.Errorf("num_trees is %d but there are %d trees and %d groups of trees", n, len(d.trees), len(d.treeInfo))
+	}
+	for i := range d.trees {
+		if g := d.treeInfo[i]; g < 0 || int(g) >= m.groups {
+			return nil, fmt.Errorf("tree_info[%d]: group %d of %d", i, g, m.groups)
+		}
+		if err := m.compile(&d.trees[i], d.treeInfo[i]); err != nil {
+			return nil, fmt.Errorf("trees[%d]: %w", i, err)
+		}
+	}
+	if best {
+		return m, m.keepBest(d)
+	}
+	return m, nil
+}
+
+// readLearner takes everything but the trees.
+func (m *Model) readLearner(d *document) error {
+	if len(d.version) == 0 || d.version[0] < 1 || d.version[0] > 3 {
+		return errors.New("version: not written by XGBoost 1, 2 or 3")
+	}
+	if d.booster != "gbtree" {
+		return unsupported(fmt.Sprintf("the booster %.40q", d.booster))
+	}
+	if slices.Contains(d.types, "c") {
+		return unsupported("a categorical feature")
+	}
+	var known bool
+	if m.objective, known = objectiveOf(d.objective); !known {
+		return unsupported(fmt.Sprintf("the objective %.40q", d.objective))
+	}
+	var err error
+	if m.features, err = d.learner.whole("num_feature", maxFeatures); err != nil {
+		return err
+	}
+	if m.features == 0 || len(m.names) != 0 && len(m.names) != m.features {
+		return fmt.Errorf("num_feature is %d but there are %d names", m.features, len(m.names))
+	}
+	if err := m.readGroups(d); err != nil {
+		return err
+	}
+	return m.readBase(d.learner)
+}
+
+func (m *Model) readGroups(d *document) error {
+	targets, err := d.learner.whole("num_target", maxGroups)
+	if err != nil {
+		return err
+	}
+	if targets > 1 {
+		return unsupported("a model of several targets or quantiles")
+	}
+	leaves, err := d.forest.whole("size_leaf_vector", maxGroups)
+	if err != nil {
+		return err
+	}
+	if leaves > 1 {
+		return unsupported("a model with vector leaves (multi_output_tree)")
+	}
+	classes, err := d.learner.whole("num_class", maxGroups)
+	if err != nil {
+		return err
+	}
+	m.groups = max(classes, 1)
+	multi := m.objective.out == softmax || m.objective.out == softprobs
+	if multi != (m.groups > 1) {
+		return fmt.Errorf("num_class is %d for %s", classes, m.name)
+	}
+	return nil
+}
+
+func (m *Model) readBase(p params) error {
+	scores, err := p.vector("base_score")
+	if err != nil {
+		return err
+	}
+	if len(scores) != 1 && len(scores) != m.groups {
+		return fmt.Errorf("base_score: %d numbers for %d groups", len(scores), m.groups)
+	}
+	m.base = make([]float32, m.groups)
+	for i := range m.base {
+		if m.base[i], err = m.objective.base.margin(scores[i%len(scores)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepBest cuts the trees after the best iteration, if early stopping noted one. An
+// iteration has num_parallel_tree trees for each group; files since XGBoost 2.0 say where
+// each begins.
+func (m *Model) keepBest(d *document) error {
+	s, ok := d.attributes["best_iteration"]
+	if !ok {
+		return nil
+	}
+	best, err := strconv.Atoi(s)
+	if err != nil || best < 0 || best >= maxTrees {
+		return errors.New("attributes: best_iteration: no iteration")
+	}
+	keep := -1
+	if len(d.indptr) == 0 {
+		parallel, err := d.forest.whole("num_parallel_tree", maxTrees)
+		if err != nil {
+			return err
+		}
+		keep = (best + 1) * max(parallel, 1) * m.groups
+	} else if best+1 < len(d.indptr) {
+		keep = int(d.indptr[best+1])
+	}
+	if keep < 0 || keep > len(m.walks) {
+		return errors.New("attributes: best_iteration: beyond the trees")
+	}
+	m.walks = m.walks[:keep]
+	return nil
+}
+
+// NumFeature is the number of values in a row.
+func (m *Model) NumFeature() int { return m.features }
+
+// FeatureNames are the names that the model was trained with, in the order of a row; none
+// if it was trained without names.
+func (m *Model) FeatureNames() []string { return slices.Clone(m.names) }
+
+// Objective is the name of the objective, "binary:logistic".
+func (m *Model) Objective() string { return m.name }
+
+// Attribute is a remark in the file, such as best_iteration.
+func (m *Model) Attribute(name string) (string, bool) {
+	v, ok := m.attributes[name]
+	return v, ok
+}
+
+// Groups is the number of margins of a row: the classes of a multi-class model, else 1.
+func (m *Model) Groups() int { return m.groups }
+
+// Width is the number of predictions of a row: Groups, but 1 for multi:softmax.
+func (m *Model) Width() int {
+	if m.objective.out == softmax {
+		return 1
+	}
+	return m.groups
+}
+
+// Probabilistic says that Predict answers probabilities: of the second class, or of each.
+func (m *Model) Probabilistic() bool {
+	return m.objective.out == sigmoid || m.objective.out == softprobs
+}
+
+// NumTrees is the number of trees that are summed.
+func (m *Model) NumTrees() int { return len(m.walks) }
