@@ -51,12 +51,11 @@ func readDocument(name string, src []byte) (*document, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	if root := d.parse(text); root != nil {
-		d.read(table(), "", root)
-	}
-	if len(d.values) == 0 && len(d.problems) > 0 {
+	root := d.parse(text)
+	if root == nil {
 		return nil, d.err()
 	}
+	d.read(table(), "", root)
 	return d, nil
 }
 
@@ -186,7 +185,7 @@ func (d *document) readList(f *field, path string, n ast.Node) {
 		d.at[index(path, i)] = placeOf(first(item))
 		d.read(f.item, index(path, i), item)
 	}
-	d.values[path] = len(list.Values)
+	d.values[path] = min(len(list.Values), f.items)
 }
 
 func (d *document) readObject(f *field, path string, n ast.Node) {
