@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// maxTable bounds a table on the admin socket, in bytes.
+const maxTable = 64 << 20
+
+// stopRequest asks Serve to end.
+type stopRequest struct {
+	replicas bool          // end them too
+	done     chan struct{} // closed when it is done
+}
+
+// admin is the server's way to the gateway, on a socket that only this user can reach:
+// whoever connects is an owner.
+//
+//	PUT  /table             a route.Table; answers an Ack
+//	GET  /observe           a route.Observation
+//	GET  /journal?after=N   the vetoes above a sequence number, in order
+//	POST /stop?replicas=…   ends the gateway; "stop" ends the replicas too. Answers when done
+//	/v2/… /endpoints/…      predictions as on the public address, without a token
+//
+// Errors are the fields of a slipway.Error.
+func (g *Gateway) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /table", func(w http.ResponseWriter, r *http.Request) {
+		var t route.Table
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxTable)).Decode(&t); err != nil {
+			writeError(w, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Message: "the table cannot be read",
+				Next: "use a server of the gateway's version", Cause: err})
+			return
+		}
+		ack, err := g.Apply(t)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, ack)
+	})
+	mux.HandleFunc("GET /observe", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.Observe()) })
+	mux.HandleFunc("GET /journal", func(w http.ResponseWriter, r *http.Request) {
+		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
+		if err != nil {
+			writeError(w, invalid("after", "is no sequence number"))
+			return
+		}
+		writeJSON(w, http.StatusOK, g.journal.after(after))
+	})
+	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, r *http.Request) {
+		s := stopRequest{r.FormValue("replicas") == "stop", make(chan struct{})}
+		select {
+		case g.stop <- s:
+			<-s.done
+			w.WriteHeader(http.StatusNoContent)
+		case <-r.Context().Done():
+		}
+	})
+	owner := &route.Grant{Principal: "server", Scope: route.ScopeOwner}
+	predict := func(w http.ResponseWriter, r *http.Request) { g.data(w, r, r.URL.Path, owner) }
+	mux.HandleFunc("/v2/", predict)
+	mux.HandleFunc("/endpoints/", predict)
+	return mux
+}
+
+// wireError carries an error over the admin socket.
+type wireError struct {
+	Code    string       `json:"code"`
+	Kind    slipway.Kind `json:"kind"`
+	Message string       `json:"message"`
+	Next    string       `json:"next,omitempty"`
+	Field   string       `json:"field,omitempty"`
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	e := slipway.AsError(err)
+	writeJSON(w, status(e), wireError{e.Code, e.Kind, e.Message, e.Next, e.Field})
+}

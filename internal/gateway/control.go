@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// controlled says whether a path is the server's.
+func controlled(path string) bool {
+	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
+}
+
+// control passes a request of the control API to the server, which authorizes it. A
+// rollback that needs no server is made here.
+func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
+	if rest, ok := strings.CutPrefix(path, "/v1/endpoints/"); ok && r.Method == http.MethodPost {
+		if key, ok := strings.CutSuffix(rest, "/rollback"); ok && g.canRollBack(key) {
+			g.rollback(w, r, key)
+			return
+		}
+	}
+	c := http.NewResponseController(w)
+	_ = c.SetWriteDeadline(time.Time{}) // event streams stay open
+	r.Body = &upload{ReadCloser: r.Body, c: c}
+	g.proxy.ServeHTTP(w, r)
+}
+
+// upload is a body that may be large, but must go on.
+type upload struct {
+	io.ReadCloser
+	c *http.ResponseController
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	_ = u.c.SetReadDeadline(time.Now().Add(readTimeout))
+	return u.ReadCloser.Read(p)
+}
+
+func newProxy(socket string) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "server", r.In.Host
+			r.SetXForwarded()
+		},
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			},
+			MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true,
+		},
+		FlushInterval: -1, // events are sent as they come
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,
+					Message: "the control plane is restarting; serving continues", Next: "try again in a second"})
+			}
+		},
+	}
+}
+
+// writeProblem answers like the control API.
+func writeProblem(w http.ResponseWriter, e *slipway.Error) {
+	code := status(e)
+	h := w.Header()
+	switch code {
+	case http.StatusServiceUnavailable:
+		h["Retry-After"] = retryAfter
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
+	}
+	h.Set(typeHeader, "application/problem+json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(api.Problem{Type: "about:blank", Title: http.StatusText(code), Status: code,
+		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field})
+}
+
+// RolledBack is the answer to a manual rollback.
+type RolledBack struct {
+	Endpoint     string  `json:"endpoint"`
+	FromRevision string  `json:"from_revision"`
+	ToRevision   string  `json:"to_revision"`
+	TookMS       float64 `json:"took_ms"` // until no request went to FromRevision any more
+	VetoSeq      uint64  `json:"veto_seq"`
+	Journalled   bool    `json:"journalled"` // false: the rollback stands, but not yet on disk
+}
+
+const (
+	maxReason   = 500
+	maxRollback = 8 << 10 // bytes of the request
+	journalWait = time.Second
+)
+
+// rollback answers POST /v1/endpoints/{key}/rollback of an owner.
+func (g *Gateway) rollback(w http.ResponseWriter, r *http.Request, key string) {
+	grant := g.authorize(r)
+	if grant == nil {
+		writeProblem(w, unauthorized())
+		return
+	}
+	if grant.Scope != route.ScopeOwner {
+		writeProblem(w, denied("a rollback needs an owner's token"))
+		return
+	}
+	var in api.Rollback
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRollback)).Decode(&in)
+	if err != nil && err != io.EOF || len(in.Reason) > maxReason {
+		writeProblem(w, invalid("reason", "is no short text in a JSON object"))
+		return
+	}
+	out, e := g.Rollback(r.Context(), key, grant.Principal, in.Reason)
+	if e != nil {
+		writeProblem(w, slipway.AsError(e))
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+// canRollBack says whether there is a candidate with weight and a stable revision.
+func (g *Gateway) canRollBack(key string) bool {
+	e := g.table.Load().endpoints[key]
+	return e != nil && e.stable != nil && e.live != nil && e.live.given() > 0
+}
+
+// Rollback takes the candidate's weight away, at once and whatever else is broken, and then
+// gives the journal a second to reach the disk. It answers Conflict with CodeNoPrevious if
+// there is no candidate with weight beside a stable revision.
+func (g *Gateway) Rollback(ctx context.Context, key, by, reason string) (RolledBack, error) {
+	start := g.c.Now()
+	e := g.table.Load().endpoints[key]
+	if e == nil || e.stable == nil || e.live == nil {
+		return RolledBack{}, noPrevious(key)
+	}
+	if reason == "" {
+		reason = "rolled back by hand"
+	}
+	l := e.live
+	l.mu.Lock()
+	switch {
+	case g.frozen.Load():
+		l.mu.Unlock()
+		return RolledBack{}, frozenError()
+	case l.vetoed || l.weight == 0 || !g.inForce(l):
+		l.mu.Unlock()
+		return RolledBack{}, noPrevious(key)
+	}
+	v := g.veto(l, start, by, reason)
+	l.mu.Unlock()
+	out := RolledBack{Endpoint: key, FromRevision: v.Revision, ToRevision: e.stable.ID, VetoSeq: v.Seq,
+		TookMS: float64(g.c.Now().Sub(start).Microseconds()) / 1000}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalWait)
+	defer cancel()
+	out.Journalled = g.journal.sync(ctx) == nil
+	return out, nil
+}
+
+func noPrevious(key string) error {
+	return slipway.Errorf(slipway.Conflict, slipway.CodeNoPrevious, "platform status "+key, "%s has no candidate with traffic to roll back from", key)
+}

@@ -1,0 +1,182 @@
+package handover
+
+import (
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// phase is where a connection stands between the requests of net/http.Server. The server
+// reports StateIdle when an answer is written, then sets the deadline of the idle wait,
+// waits until four bytes of the next request are there, and sets another deadline. Nothing
+// is lost if a later version does this differently: the connection is merely not passed on.
+type phase uint8
+
+const (
+	fresh   phase = iota // nothing was read
+	busy                 // a request is being read or answered
+	idle                 // answered; the wait has not begun
+	waiting              // what is read now are the first bytes of the next request
+)
+
+const (
+	// bufferSize is that of net/http's reader, which always asks for the rest of it.
+	bufferSize = 4 << 10
+	// peekSize is how many bytes end the wait; fewer are passed on with the connection.
+	peekSize = 4
+)
+
+// past is a deadline that wakes a blocked read.
+func past() time.Time { return time.Unix(1, 0) }
+
+// errPassedOn ends the server's loop without a word to the client.
+var errPassedOn = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+
+// conn is a connection that can leave the server between two requests.
+type conn struct {
+	net.Conn
+	l *Listener
+
+	mu       sync.Mutex
+	phase    phase
+	deadline time.Time // as the server wants it
+	leaving  bool      // to be passed on when it can be
+	passed   bool      // the server was told that it ended: Close passes it on
+	unread   []byte    // to be read first
+	last     [peekSize - 1]byte
+}
+
+// Read reads for the server, and ends its wait for another request when the connection
+// shall leave.
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	if c.leave(len(p)) {
+		c.mu.Unlock()
+		return 0, errPassedOn
+	}
+	if len(c.unread) > 0 && len(p) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
+		c.saw(p[:n])
+		c.mu.Unlock()
+		return n, nil
+	}
+	c.mu.Unlock()
+
+	n, err := c.Conn.Read(p)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.saw(p[:n])
+	if !c.leaving {
+		return n, err
+	}
+	if n > 0 { // the wake-up came too late, and must not end the request that begins
+		_ = c.Conn.SetReadDeadline(c.deadline)
+		return n, err
+	}
+	if timeout, ok := err.(net.Error); ok && timeout.Timeout() && c.leave(len(p)) {
+		return 0, errPassedOn
+	}
+	return n, err
+}
+
+// saw remembers the last bytes that the server got; mu is held.
+func (c *conn) saw(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	if c.phase == fresh {
+		c.phase = busy
+	}
+	if len(b) >= len(c.last) {
+		copy(c.last[:], b[len(b)-len(c.last):])
+		return
+	}
+	copy(c.last[:], c.last[len(b):])
+	copy(c.last[len(c.last)-len(b):], b)
+}
+
+// leave decides whether the connection can be passed on now, from a read of the server for
+// n bytes; mu is held. What the server has read and not used is put back.
+func (c *conn) leave(n int) bool {
+	if !c.leaving || c.passed {
+		return c.passed
+	}
+	switch c.phase {
+	case fresh:
+	case waiting:
+		held := bufferSize - n
+		if held < 0 || held >= peekSize {
+			return false
+		}
+		c.unread = append(append([]byte(nil), c.last[len(c.last)-held:]...), c.unread...)
+	default:
+		return false
+	}
+	c.passed = true
+	return true
+}
+
+// ask wants the connection to leave, and wakes it if it waits.
+func (c *conn) ask() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+	if c.phase == fresh || c.phase == waiting {
+		_ = c.Conn.SetReadDeadline(past())
+	}
+}
+
+// SetReadDeadline follows the server's phases.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	switch c.phase {
+	case idle:
+		c.phase = waiting
+	case waiting:
+		c.phase = busy
+	}
+	if c.leaving && (c.phase == fresh || c.phase == waiting) {
+		t = past()
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// answered notes that the server is done with a request.
+func (c *conn) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = idle
+}
+
+// CloseWrite lets the client read an answer that ends a connection on which it still
+// writes.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+// putBack makes bytes unread on a connection of which nobody has read anything else.
+func (c *conn) putBack(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unread, c.phase = b, fresh
+}
+
+// Close closes the connection or, if that is why it ends, passes it on.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	passed, unread := c.passed, c.unread
+	c.mu.Unlock()
+	if passed {
+		_ = c.l.heir.Load().give(c.Conn, unread) // if nobody takes it, it can only be closed
+	}
+	c.l.forget(c)
+	return c.Conn.Close()
+}

@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// table is a route.Table made ready for lookups. It is never changed; what changes while
+// it is in force, and outlives it, hangs off pointers.
+type table struct {
+	route.Table
+	endpoints map[string]*endpoint
+	grants    map[[sha256.Size]byte]*route.Grant
+	revisions map[string]*revision
+}
+
+type endpoint struct {
+	*route.Endpoint
+	stable, candidate *revision
+	sameSchema        bool  // of both
+	live              *live // nil without a rollout
+	stats             *endpointStats
+}
+
+type revision struct {
+	*route.Revision
+	header, version []string // of answers
+	ready           *atomic.Int64
+	counts          *counts
+}
+
+// endpointStats outlives tables.
+type endpointStats struct {
+	inFlight, invalid, rollbacks atomic.Int64
+}
+
+// Ack is a gateway's word that a table is in force, and will be after a restart.
+type Ack struct {
+	Seq uint64 `json:"seq"`
+}
+
+const maxDeadline = time.Hour
+
+// Apply puts a table in force once it is on disk. It answers Conflict for a table that is
+// older than the one in force, Invalid for one that contradicts itself, and CodeVetoed for
+// one that gives traffic to a candidate which this gateway has taken it from: reconcile
+// the journal first. In the last case nothing changes. A veto and a promotion that cross
+// meet at the judge's lock, and one of them wins.
+func (g *Gateway) Apply(t route.Table) (Ack, error) {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	if g.frozen.Load() {
+		return Ack{}, frozenError()
+	}
+	old := g.table.Load()
+	if t.Seq == old.Seq && reflect.DeepEqual(t, old.Table) {
+		return Ack{t.Seq}, nil
+	}
+	if t.Seq <= old.Seq {
+		return Ack{}, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "observe the gateway and number the next table higher",
+			"table %d is not newer than table %d, which is in force", t.Seq, old.Seq)
+	}
+	next, err := g.compile(t, old)
+	if err != nil {
+		return Ack{}, err
+	}
+	if err := g.vetoed(next, old); err != nil {
+		return Ack{}, err
+	}
+	if err := g.persist(t); err != nil {
+		return Ack{}, err
+	}
+	if err := g.swap(next, old); err != nil {
+		return Ack{}, errors.Join(err, g.persist(old.Table))
+	}
+	g.c.Replicas.Want(next.Revisions())
+	g.refresh()
+	g.sweepJudges(next)
+	return Ack{t.Seq}, nil
+}
+
+// swap puts a table in force unless something was vetoed meanwhile. It holds the locks of
+// all judges concerned, but only to compare and assign.
+func (g *Gateway) swap(next, old *table) error {
+	locks := lives(next, old)
+	for _, l := range locks {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+	}
+	if err := g.vetoed(next, old); err != nil {
+		return err
+	}
+	for _, e := range next.endpoints {
+		if e.live != nil && !e.live.vetoed {
+			e.live.weight, e.live.promoted = e.Weight, e.Rollout.Promoted
+		}
+	}
+	g.table.Store(next)
+	return nil
+}
+
+// lives lists the judges of two tables, each once, in an order that all callers share.
+func lives(tables ...*table) []*live {
+	var out []*live
+	for _, t := range tables {
+		for _, e := range t.endpoints {
+			if e.live != nil {
+				out = append(out, e.live)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *live) int {
+		return cmp.Or(cmp.Compare(a.key.Deployment, b.key.Deployment), cmp.Compare(a.key.Attempt, b.key.Attempt))
+	})
+	return slices.Compact(out)
+}
+
+// vetoed refuses a table that brings back what was rolled back: a candidate with weight or
+// promoted, or one that becomes stable because the server had not heard of the veto.
+func (g *Gateway) vetoed(next, old *table) error {
+	var keys []string
+	for key, e := range next.endpoints {
+		if e.live != nil && (e.Weight > 0 || e.Rollout.Promoted) && g.journal.has(e.live.key) {
+			keys = append(keys, fmt.Sprintf("%s (%s, attempt %d)", key, e.live.key.Deployment, e.live.key.Attempt))
+			continue
+		}
+		was := old.endpoints[key]
+		if was != nil && was.live != nil && e.Stable != nil && e.Stable.ID == was.live.revision && g.journal.has(was.live.key) {
+			keys = append(keys, fmt.Sprintf("%s (%s as stable)", key, e.Stable.ID))
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	return slipway.Errorf(slipway.Conflict, slipway.CodeVetoed, "reconcile the gateway's journal and publish again",
+		"rolled back at the gateway: %s", strings.Join(keys, ", "))
+}
+
+// compile checks a table and makes it ready. What outlives tables is taken from old.
+func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
+	next := &table{Table: t, endpoints: make(map[string]*endpoint, len(t.Endpoints)),
+		grants: make(map[[sha256.Size]byte]*route.Grant, len(t.Grants)), revisions: map[string]*revision{}}
+	for i := range t.Grants {
+		var hash [sha256.Size]byte
+		sum, err := hex.DecodeString(t.Grants[i].TokenSHA256)
+		if err != nil || len(sum) != len(hash) {
+			return nil, invalid(fmt.Sprintf("grants[%d].token_sha256", i), "is no SHA-256")
+		}
+		next.grants[[sha256.Size]byte(sum)] = &t.Grants[i]
+	}
+	for i := range t.Endpoints {
+		e := &t.Endpoints[i]
+		if err := next.check(e); err != nil {
+			err.Field = fmt.Sprintf("endpoints[%d].%s", i, err.Field)
+			return nil, err
+		}
+		ce := &endpoint{Endpoint: e, stable: next.revision(e.Stable, old), candidate: next.revision(e.Candidate, old)}
+		ce.sameSchema = e.Stable != nil && e.Candidate != nil && reflect.DeepEqual(e.Stable.Schema, e.Candidate.Schema)
+		was := old.endpoints[e.Key]
+		if was != nil {
+			ce.stats = was.stats
+		} else {
+			ce.stats = &endpointStats{}
+		}
+		if e.Rollout != nil {
+			var err error
+			if ce.live, err = g.live(ce, was); err != nil {
+				return nil, err
+			}
+		}
+		next.endpoints[e.Key] = ce
+	}
+	return next, nil
+}
+
+func invalid(field, message string) *slipway.Error {
+	return &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Field: field, Message: message,
+		Next: "publish a table that is consistent"}
+}
+
+// check refuses an endpoint that the data plane could not serve as it says.
+func (t *table) check(e *route.Endpoint) *slipway.Error {
+	_, _, err := slipway.ParseEndpoint(e.Key)
+	switch {
+	case err != nil || t.endpoints[e.Key] != nil:
+		return invalid("key", "is no key of an endpoint, or not the only one")
+	case e.Deadline <= 0 || e.Deadline > maxDeadline:
+		return invalid("deadline", "is not between 0 and an hour")
+	case !(e.Weight >= 0 && e.Weight <= 1) || math.Signbit(e.Weight):
+		return invalid("weight", "is not between 0 and 1")
+	case (e.Candidate == nil) != (e.Rollout == nil):
+		return invalid("rollout", "and candidate need each other")
+	case e.Weight > 0 && e.Candidate == nil:
+		return invalid("weight", "is given to no candidate")
+	case e.Stable == nil && e.Weight > 0 && e.Weight < 1:
+		return invalid("weight", "leaves a rest, and there is no stable revision for it")
+	case (e.State == route.Serving || e.State == route.Provisional) && e.Stable == nil && e.Weight == 0:
+		return invalid("state", "says that it serves, and nothing does")
+	case e.Stable != nil && e.Candidate != nil && e.Stable.ID == e.Candidate.ID:
+		return invalid("candidate", "is the stable revision")
+	case e.Rollout != nil && !fileName(snapshotName(e.Rollout.Key())):
+		return invalid("rollout.deployment", "cannot name a file")
+	}
+	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+		if r != nil && r.ID == "" {
+			return invalid("revision", "has no id")
+		}
+	}
+	return nil
+}
+
+// revision makes a revision ready. Its counts go on if the table before had it.
+func (t *table) revision(r *route.Revision, old *table) *revision {
+	if r == nil {
+		return nil
+	}
+	if c := t.revisions[r.ID]; c != nil {
+		return c
+	}
+	c := &revision{Revision: r, header: []string{r.ID}, version: []string{strconv.Itoa(r.Version)}}
+	if was := old.revisions[r.ID]; was != nil {
+		c.ready, c.counts = was.ready, was.counts
+	} else {
+		c.ready, c.counts = new(atomic.Int64), new(counts)
+	}
+	t.revisions[r.ID] = c
+	return c
+}
+
+func (g *Gateway) tablePath() string { return filepath.Join(g.c.Dir, "table.json") }
+
+func (g *Gateway) persist(t route.Table) error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return invalid("table", "cannot be written as JSON")
+	}
+	if err := replaceFile(g.tablePath(), b, true); err != nil {
+		return ioError("write the table", err)
+	}
+	return nil
+}
+
+// load reads the table of the last gateway; without one it is empty.
+func (g *Gateway) load() (*table, error) {
+	b, err := os.ReadFile(g.tablePath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return &table{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var t route.Table
+	if err := json.Unmarshal(b, &t); err != nil {
+		return nil, err
+	}
+	return g.compile(t, &table{})
+}

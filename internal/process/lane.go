@@ -1,0 +1,101 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// Conn is one connection to a replica's socket, safe for concurrent use. What the replica
+// itself answers, a refusal too, comes as a *slipway.Error; any other error, and one of
+// kind Unavailable, says that the connection is no good. Close fails the calls in flight.
+type Conn interface {
+	Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error)
+	Ready(ctx context.Context) error
+	Close() error
+}
+
+// lane is a connection that gets requests, and how many it has now.
+type lane struct {
+	conn Conn
+	poke func() // asks for a health check at once
+	load atomic.Int64
+	shut atomic.Bool
+	idle chan struct{} // holds a token once a shut lane is empty
+}
+
+func newLane(c Conn, poke func()) *lane {
+	return &lane{conn: c, poke: poke, idle: make(chan struct{}, 1)}
+}
+
+// enter counts a request in, unless the lane is shut. The count comes first: either the
+// request sees shut, or whoever shut the lane sees the request.
+func (l *lane) enter() bool {
+	l.load.Add(1)
+	if l.shut.Load() {
+		l.leave()
+		return false
+	}
+	return true
+}
+
+func (l *lane) leave() {
+	if l.load.Add(-1) == 0 && l.shut.Load() {
+		select {
+		case l.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// drain shuts the lane and waits until its requests are answered. It gives up when ctx ends.
+func (l *lane) drain(ctx context.Context) {
+	l.shut.Store(true)
+	for l.load.Load() > 0 {
+		select {
+		case <-l.idle:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// predict sends a request that was counted in by enter.
+func (l *lane) predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+	defer l.leave()
+	out, err := l.conn.Predict(ctx, in)
+	if err != nil && ctx.Err() == nil && broken(err) {
+		l.poke()
+	}
+	return out, err
+}
+
+// broken says whether an error speaks of the connection instead of the request. A broken
+// connection is looked at immediately: failing fast, it would have the fewest requests in
+// flight and draw all the others.
+func broken(err error) bool {
+	var e *slipway.Error
+	return !errors.As(err, &e) || e.Kind == slipway.Unavailable
+}
+
+// pick finds the lane with the fewest requests in flight; among equals each is as likely as
+// the other. It gives nil when there is none.
+func pick(lanes []*lane, rand func(n int) int) *lane {
+	var best *lane
+	var least int64
+	ties := 0
+	for _, l := range lanes {
+		switch n := l.load.Load(); {
+		case best == nil || n < least:
+			best, least, ties = l, n, 1
+		case n == least:
+			if ties++; rand(ties) == 0 {
+				best = l
+			}
+		}
+	}
+	return best
+}

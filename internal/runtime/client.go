@@ -1,0 +1,295 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// helloWait bounds the exchange of hellos on either side.
+const helloWait = 5 * time.Second
+
+var errClosed = errors.New("the connection was closed")
+
+// Client is one connection to a replica, safe for any number of goroutines. It does not
+// connect again: once the connection is lost every call fails at once with CodeNoReplica,
+// and whoever owns the client dials a new one.
+type Client struct {
+	conn net.Conn
+	out  *outbox
+	wake chan struct{} // holds a token when the writer has something to do
+	done chan struct{} // closed once the connection is lost
+	wg   sync.WaitGroup
+	pool sync.Pool // of *call
+
+	mu      sync.Mutex
+	pending map[uint64]*call
+	last    uint64
+	err     error // why the connection was lost
+}
+
+// call is one request in flight. Whoever removes it from pending owns it.
+type call struct {
+	done chan struct{} // gets one token with the answer
+	out  *tensor.Batch
+	err  error
+}
+
+// Dial connects to a replica's socket and exchanges hellos. It answers Unavailable with
+// CodeNoReplica when nobody listens there or the peer speaks another version.
+func Dial(ctx context.Context, socket string) (*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloWait)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, noReplica(err)
+	}
+	fr := newFrameReader(conn)
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = greet(conn, fr)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, noReplica(err)
+	}
+	c := &Client{
+		conn: conn, out: newOutbox(conn, false), pending: map[uint64]*call{},
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
+	c.wg.Go(func() { c.read(fr) })
+	c.wg.Go(c.write)
+	return c, nil
+}
+
+// greet sends hello and waits for the host's.
+func greet(conn net.Conn, fr *frameReader) error {
+	if _, err := conn.Write(appendHello(nil)); err != nil {
+		return err
+	}
+	f, err := fr.next()
+	if err != nil {
+		return err
+	}
+	v, err := parseHello(f)
+	if err == nil && v != version {
+		err = fmt.Errorf("the replica speaks version %d of the frame protocol, not %d", v, version)
+	}
+	return err
+}
+
+// Predict sends one batch and waits for its answer. What the replica answers, a refusal
+// too, comes as a *slipway.Error. The answer is late with CodeDeadline when ctx ends first;
+// other requests do not notice. A lost connection is Unavailable with CodeNoReplica.
+func (c *Client) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+	return c.do(ctx, kindPredict, in)
+}
+
+// Ready asks whether the replica can answer now: its model is loaded and, if it fronts a
+// custom server, that server says that it is ready. Errors are those of Predict.
+func (c *Client) Ready(ctx context.Context) error {
+	_, err := c.do(ctx, kindReady, nil)
+	return err
+}
+
+// Close drops the connection; requests in flight fail with CodeNoReplica. It waits for its
+// goroutines and always answers nil.
+func (c *Client) Close() error {
+	c.lose(errClosed)
+	c.wg.Wait()
+	return nil
+}
+
+func (c *Client) do(ctx context.Context, k kind, in *tensor.Batch) (*tensor.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, late(err)
+	}
+	cl := c.pool.Get().(*call)
+	id, err := c.enter(cl)
+	if err == nil {
+		err = c.send(ctx, k, id, in)
+	}
+	if err != nil {
+		if c.take(id) == nil && id != 0 {
+			<-cl.done // the reader failed it in the meantime
+		}
+		c.recycle(cl)
+		return nil, err
+	}
+	select {
+	case <-cl.done:
+	case <-ctx.Done():
+		if c.take(id) != nil {
+			c.recycle(cl)
+			c.cancel(id)
+			return nil, late(ctx.Err())
+		}
+		<-cl.done
+	}
+	out, err := cl.out, cl.err
+	c.recycle(cl)
+	return out, err
+}
+
+// enter makes a call pending under a new id, which is never 0.
+func (c *Client) enter(cl *call) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, noReplica(c.err)
+	}
+	c.last++
+	c.pending[c.last] = cl
+	return c.last, nil
+}
+
+// take removes a call, or gives nil when it is no longer pending.
+func (c *Client) take(id uint64) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cl := c.pending[id]
+	delete(c.pending, id)
+	return cl
+}
+
+func (c *Client) recycle(cl *call) {
+	cl.out, cl.err = nil, nil
+	c.pool.Put(cl)
+}
+
+func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) error {
+	if in != nil && size(in) > maxFrame {
+		return tooLarge("the request")
+	}
+	deadline, limited := ctx.Deadline()
+	var left time.Duration
+	if limited {
+		left = time.Until(deadline)
+	}
+	_, err := c.out.add(func(dst []byte) ([]byte, error) {
+		dst = appendLeft(appendHeader(dst, k, id), left, limited)
+		if in == nil {
+			return dst, nil
+		}
+		return tensor.AppendBatch(dst, in), nil
+	})
+	switch {
+	case errors.Is(err, errTooLong):
+		return tooLarge("the request")
+	case err != nil:
+		return noReplica(err)
+	}
+	c.poke()
+	return nil
+}
+
+// size is a lower bound of the bytes that a batch takes in a frame.
+func size(b *tensor.Batch) int {
+	n := 0
+	for i := range b.Tensors {
+		n += len(b.Tensors[i].Data)
+		for _, s := range b.Tensors[i].Strings {
+			n += len(s)
+		}
+	}
+	return n
+}
+
+// cancel tells the host that nobody waits. It is a courtesy, so it may be lost.
+func (c *Client) cancel(id uint64) {
+	_, err := c.out.add(func(dst []byte) ([]byte, error) { return appendHeader(dst, kindCancel, id), nil })
+	if err == nil {
+		c.poke()
+	}
+}
+
+func (c *Client) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write is the only goroutine that may wait for the peer to read, so that no caller has to.
+func (c *Client) write() {
+	for {
+		select {
+		case <-c.wake:
+			if err := c.out.flush(); err != nil {
+				c.lose(err)
+				return
+			}
+		case <-c.done:
+			return
+		}
+	}
+}
+
+func (c *Client) read(fr *frameReader) {
+	for {
+		f, err := fr.next()
+		if err == nil {
+			err = c.deliver(f)
+		}
+		if err != nil {
+			c.lose(err)
+			return
+		}
+	}
+}
+
+// deliver hands an answer to its call. An answer that nobody waits for is dropped; an error
+// says that the connection can no longer be trusted.
+func (c *Client) deliver(f frame) error {
+	if f.kind != kindResult && f.kind != kindError {
+		return fmt.Errorf("%w: an answer of kind %d", errProtocol, f.kind)
+	}
+	cl := c.take(f.id)
+	if cl == nil {
+		return nil
+	}
+	var err error
+	switch {
+	case f.kind == kindError:
+		var e *slipway.Error
+		if e, err = parseError(f.body); err == nil {
+			cl.err = e
+		}
+	case len(f.body) > 0:
+		cl.out, err = tensor.DecodeBatch(f.body)
+	}
+	if err != nil {
+		cl.err = noReplica(err)
+	}
+	cl.done <- struct{}{}
+	return err
+}
+
+// lose ends the connection and fails what is in flight.
+func (c *Client) lose(err error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = err
+	lost := c.pending
+	c.pending = nil
+	c.mu.Unlock()
+
+	close(c.done)
+	c.conn.Close()
+	c.out.fail(err)
+	for _, cl := range lost {
+		cl.err = noReplica(err)
+		cl.done <- struct{}{}
+	}
+}

@@ -1,0 +1,149 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// probeEvery is the pace at which a starting custom server is asked whether it is ready.
+const probeEvery = 50 * time.Millisecond
+
+// startCommand starts a custom server and waits until it is ready. It runs in the model's
+// directory, without a shell, with an environment that holds nothing of ours but PATH, HOME
+// and LANG. It must serve, on the socket or on the port of 127.0.0.1 that its arguments
+// name,
+//
+//	GET  /v2/health/ready          200 when it can answer
+//	POST /v2/models/{model}/infer  the Open Inference Protocol, version 2, as JSON
+//
+// In its arguments {socket} is the path of the Unix socket, {port} the number of the port
+// and {model} the model's name; SLIPWAY_SOCKET, SLIPWAY_PORT, SLIPWAY_MODEL,
+// SLIPWAY_MODEL_DIR, SLIPWAY_REVISION and SLIPWAY_REPLICA say the same and more.
+func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
+	at, err := placeFor(cfg)
+	if err != nil {
+		return nil, &exitError{ExitModel, fmt.Errorf("a place for the custom server to listen: %w", err)}
+	}
+	argv := at.argv(cfg)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = cfg.Dir
+	cmd.Env = at.env(cfg)
+	out := &lineLogger{log: log.With("stream", "stdout")}
+	errs := &lineLogger{log: log.With("stream", "stderr")}
+	cmd.Stdout, cmd.Stderr = out, errs
+	c, err := startChild(cmd)
+	if err != nil {
+		return nil, &exitError{ExitModel, fmt.Errorf("the custom server cannot be started: %w", err)}
+	}
+	failed := make(chan error, 1)
+	go func() {
+		<-c.ended
+		out.flush()
+		errs.flush()
+		failed <- &exitError{ExitChild, fmt.Errorf("the custom server ended: %s; its last lines are above", c.state)}
+	}()
+	server := newOpenInference(cfg.Model, at.dial)
+	m := &loaded{predictor: server, failed: failed, pgid: c.pid, stop: func() {
+		c.stop()
+		server.close()
+		_ = os.Remove(at.socket) // absent for a port
+	}}
+	if err := awaitReady(ctx, cfg.StartTimeout, server, failed); err != nil {
+		m.stop()
+		return nil, err
+	}
+	return m, nil
+}
+
+// awaitReady asks a starting server until it is ready, has ended, or the time is over.
+func awaitReady(ctx context.Context, limit time.Duration, server *openInference, failed <-chan error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	last := errors.New("it was never asked")
+	for {
+		select {
+		case <-tick.C:
+			if err := server.Ready(limited); err == nil {
+				return nil
+			} else if limited.Err() == nil {
+				last = err
+			}
+		case err := <-failed:
+			return err
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return &exitError{ExitChild, fmt.Errorf("the custom server was not ready within %v: %w", limit, last)}
+		}
+	}
+}
+
+// place is where a custom server listens. It is asked on the socket if it knows it.
+type place struct {
+	socket   string
+	port     string
+	bySocket bool
+}
+
+// placeFor chooses a socket beside ours and, if the arguments want one, a port that is free
+// now. Another process may take the port before the server does; it then fails to start
+// and is started again with another one.
+func placeFor(cfg Config) (place, error) {
+	all := strings.Join(cfg.Command, " ")
+	p := place{socket: cfg.Socket + ".m", bySocket: strings.Contains(all, "{socket}")}
+	if err := os.Remove(p.socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return place{}, err
+	}
+	if strings.Contains(all, "{port}") {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return place{}, err
+		}
+		p.port = strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+		ln.Close()
+	}
+	return p, nil
+}
+
+func (p place) argv(cfg Config) []string {
+	r := strings.NewReplacer("{socket}", p.socket, "{port}", p.port, "{model}", cfg.Model)
+	argv := make([]string, len(cfg.Command))
+	for i, a := range cfg.Command {
+		argv[i] = r.Replace(a)
+	}
+	return argv
+}
+
+func (p place) env(cfg Config) []string {
+	env := []string{
+		"SLIPWAY_SOCKET=" + p.socket, "SLIPWAY_PORT=" + p.port,
+		"SLIPWAY_MODEL=" + cfg.Model, "SLIPWAY_MODEL_DIR=" + filepath.Clean(cfg.Dir),
+		"SLIPWAY_REVISION=" + cfg.Revision, "SLIPWAY_REPLICA=" + cfg.Replica,
+	}
+	for _, key := range []string{"PATH", "HOME", "LANG"} {
+		if v, ok := os.LookupEnv(key); ok {
+			env = append(env, key+"="+v)
+		}
+	}
+	return env
+}
+
+func (p place) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if p.bySocket {
+		return new(net.Dialer).DialContext(ctx, "unix", p.socket)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+p.port)
+}

@@ -1,0 +1,83 @@
+package runtime
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Predictor is what a host of a test runs.
+type Predictor = predictor
+
+// ServeHost runs a host without a process around it.
+func ServeHost(ctx context.Context, p Predictor, inline bool, workers int, ln net.Listener, grace time.Duration) {
+	h := newHost(p, inline, workers, slog.New(slog.DiscardHandler))
+	h.serve(ctx, ln, func() time.Duration { return grace })
+}
+
+// Listen makes a replica's socket.
+func Listen(path string) (net.Listener, error) { return listen(path) }
+
+// AppendHello writes a hello of a version.
+func AppendHello(version byte) []byte {
+	b := appendHello(nil)
+	b[len(b)-2] = version
+	return b
+}
+
+// Frames reads a stream to its end, but at most limit frames, and gives what they hold.
+func Frames(r io.Reader, limit int) (kinds []byte, ids []uint64, bodies [][]byte, err error) {
+	fr := newFrameReader(r)
+	for len(kinds) < limit {
+		f, err := fr.next()
+		if err == io.EOF {
+			return kinds, ids, bodies, nil
+		}
+		if err != nil {
+			return kinds, ids, bodies, err
+		}
+		kinds, ids = append(kinds, byte(f.kind)), append(ids, f.id)
+		bodies = append(bodies, append([]byte{}, f.body...))
+	}
+	return kinds, ids, bodies, nil
+}
+
+// AppendFrame writes one frame.
+func AppendFrame(dst []byte, k byte, id uint64, body []byte) []byte {
+	start := len(dst)
+	dst = append(appendHeader(dst, kind(k), id), body...)
+	endFrame(dst, start)
+	return dst
+}
+
+// Wire forms of errors, and texts.
+var (
+	AppendError = appendError
+	ParseError  = parseError
+	FirstLine   = firstLine
+	ParseConfig = parseConfig
+	ParseStatm  = parseStatm
+)
+
+// OpenSmall is OpenRotating with another bound.
+func OpenSmall(path string, max int64) (*RotatingFile, error) {
+	r, err := OpenRotating(path, nil)
+	if err == nil {
+		r.max = max
+	}
+	return r, err
+}
+
+// Lines logs a custom server's output.
+func Lines(log *slog.Logger) (io.Writer, func()) {
+	l := &lineLogger{log: log}
+	return l, l.flush
+}
+
+// LineLimit is where a line is cut.
+const LineLimit = logLine
+
+// Socket is the path of the replica's socket.
+func (c *Client) Socket() string { return c.conn.RemoteAddr().String() }

@@ -1,0 +1,74 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os/signal"
+	goruntime "runtime"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// exitError is an error that decides the exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// Main is the subcommand "runtime --config FILE": it runs one replica until SIGTERM and
+// gives the exit code. Before the log file is open mistakes go to stderr.
+func Main(args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("runtime", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("config", "", "the replica's configuration `file`")
+	if err := flags.Parse(args); err != nil {
+		return ExitConfig
+	}
+	cfg, err := ReadConfig(*file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return ExitConfig
+	}
+	out, err := OpenRotating(cfg.Log, Stdio)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return ExitConfig
+	}
+	defer out.Close()
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	limit(cfg)
+	log := newLogger(out, cfg)
+	own := log.With("stream", "runtime")
+	err = Serve(ctx, cfg, log)
+	if err == nil {
+		own.Info("stopped")
+		return ExitOK
+	}
+	code := ExitFailed
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		code = e.code
+	}
+	own.Error(err.Error(), "exit_code", code)
+	return code
+}
+
+// limit tells the Go runtime of the replica's limits. The collector works harder from 90 %
+// of the memory on; a custom server's memory is not ours to collect.
+func limit(cfg Config) {
+	if cfg.MilliCPU > 0 {
+		goruntime.GOMAXPROCS(min(goruntime.NumCPU(), (cfg.MilliCPU+999)/1000))
+	}
+	if cfg.MemoryBytes > 0 && cfg.Kind == route.RuntimeTree {
+		debug.SetMemoryLimit(cfg.MemoryBytes / 10 * 9)
+	}
+}

@@ -1,0 +1,110 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	goruntime "runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// commandWorkers is how many requests a custom server gets at once.
+const commandWorkers = 64
+
+// loaded is a model that can answer. Failed gets an error when it no longer can; pgid is
+// the process group of its custom server, 0 for none.
+type loaded struct {
+	predictor
+	failed <-chan error
+	pgid   int
+	stop   func()
+}
+
+// Serve runs one replica until ctx ends, then drains it for at most 10 s and answers nil.
+// The socket exists from the moment the model can answer. Any error means that the process
+// must end; Main gives its exit code.
+func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
+	own := log.With("stream", "runtime")
+	start := time.Now()
+	m, err := load(ctx, cfg, log)
+	if err != nil {
+		if ctx.Err() != nil { // told to stop while loading
+			return nil
+		}
+		return err
+	}
+	defer m.stop()
+	ln, err := listen(cfg.Socket)
+	if err != nil {
+		return fmt.Errorf("the replica's socket: %w", err)
+	}
+	defer os.Remove(cfg.Socket)
+	own.Info("ready", "kind", cfg.Kind, "took", time.Since(start).String())
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return watchMemory(ctx, cfg.MemoryBytes, m.pgid) })
+	g.Go(func() error {
+		select {
+		case err := <-m.failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
+	if cfg.Kind == route.RuntimeCommand {
+		h = newHost(m, false, commandWorkers, own)
+	}
+	g.Go(func() error {
+		h.serve(ctx, ln, func() time.Duration {
+			var e *exitError
+			if errors.As(context.Cause(ctx), &e) { // nothing to wait for
+				return 0
+			}
+			return drainGrace
+		})
+		return nil
+	})
+	return g.Wait()
+}
+
+func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
+	if cfg.Kind == route.RuntimeCommand {
+		return startCommand(ctx, cfg, log)
+	}
+	p, err := loadTree(cfg)
+	if err != nil {
+		return nil, &exitError{ExitModel, fmt.Errorf("the model cannot be loaded: %w", err)}
+	}
+	return &loaded{predictor: p, stop: func() {}}, nil
+}
+
+// listen makes a socket that only its owner may use. It is renamed into place, so that
+// nobody finds one that does not listen yet or is open to others; a dead one is replaced.
+func listen(path string) (net.Listener, error) {
+	young := path + "~"
+	if err := os.Remove(young); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: young, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	if err = os.Chmod(young, 0o600); err == nil {
+		err = os.Rename(young, path)
+	}
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}

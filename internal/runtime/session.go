@@ -1,0 +1,206 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// lastWrites bounds the writing to a peer when the host stops.
+const lastWrites = time.Second
+
+// session is one connection of a host.
+type session struct {
+	h    *host
+	conn net.Conn
+	out  *outbox
+
+	mu      sync.Mutex
+	cancels map[uint64]context.CancelFunc // of the requests that workers have
+}
+
+func newSession(h *host, conn net.Conn) *session {
+	return &session{h: h, conn: conn, out: newOutbox(conn, true), cancels: map[uint64]context.CancelFunc{}}
+}
+
+// run answers frames until the connection ends. Answers that workers still owe are lost.
+func (s *session) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer func() {
+		stop()
+		s.conn.Close()
+		s.out.fail(net.ErrClosed)
+	}()
+	fr := newFrameReader(s.conn)
+	if err := s.greet(fr); err != nil {
+		return quiet(err)
+	}
+	for {
+		f, err := fr.next()
+		if err == nil {
+			err = s.take(ctx, f)
+		}
+		if err != nil {
+			return quiet(errors.Join(err, s.out.flush()))
+		}
+		if !fr.more() {
+			if err := s.out.flush(); err != nil {
+				return quiet(err)
+			}
+		}
+	}
+}
+
+// quiet drops the errors of a connection that merely ended.
+func quiet(err error) error {
+	if errors.Is(err, errProtocol) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return nil
+}
+
+func (s *session) greet(fr *frameReader) error {
+	if err := s.conn.SetDeadline(time.Now().Add(helloWait)); err != nil {
+		return err
+	}
+	f, err := fr.next()
+	if err != nil {
+		return err
+	}
+	v, err := parseHello(f)
+	if err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(appendHello(nil)); err != nil {
+		return err
+	}
+	if v != version {
+		return fmt.Errorf("%w: the client speaks version %d, this replica %d", errProtocol, v, version)
+	}
+	if err := s.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if s.h.draining.Load() { // looked at last, or hangUp's deadline could be lost
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// hangUp ends the session: its reader stops at once, and what is answered already may be
+// written for a moment longer.
+func (s *session) hangUp() {
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(lastWrites))
+}
+
+// take acts on one frame; an error is a broken protocol.
+func (s *session) take(ctx context.Context, f frame) error {
+	switch f.kind {
+	case kindPredict, kindReady:
+		left, body, err := parseLeft(f.body)
+		if err != nil {
+			return err
+		}
+		f.body = body
+		s.request(ctx, f, left)
+		return nil
+	case kindCancel:
+		s.finish(f.id)
+		return nil
+	default:
+		return fmt.Errorf("%w: a request of kind %d", errProtocol, f.kind)
+	}
+}
+
+// request answers at once what costs little and leaves the rest to the workers.
+func (s *session) request(ctx context.Context, f frame, left time.Duration) {
+	if f.kind == kindReady {
+		f.body = nil
+	}
+	n := len(f.body)
+	if err := s.h.admit(n); err != nil {
+		s.fail(f.id, err)
+		return
+	}
+	if f.kind == kindPredict && s.h.inline && s.h.pace.cheap(n) {
+		start := time.Now()
+		out, err := s.h.predict(ctx, f.body)
+		s.h.pace.observe(n, time.Since(start))
+		s.reply(f.id, out, err)
+		s.h.release(n)
+		return
+	}
+	j := &job{s: s, id: f.id}
+	if f.kind == kindPredict {
+		j.body = f.body
+		if f.borrowed {
+			j.body = append(make([]byte, 0, n), f.body...)
+		}
+	}
+	j.ctx = s.begin(ctx, f.id, left)
+	select {
+	case s.h.jobs <- j:
+	default:
+		s.finish(f.id)
+		s.h.release(n)
+		s.fail(f.id, overloaded())
+	}
+}
+
+// begin makes the context of a request, which finish ends.
+func (s *session) begin(ctx context.Context, id uint64, left time.Duration) context.Context {
+	var cancel context.CancelFunc
+	if left > 0 {
+		ctx, cancel = context.WithTimeout(ctx, left)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancels[id] = cancel
+	return ctx
+}
+
+func (s *session) finish(id uint64) {
+	s.mu.Lock()
+	cancel := s.cancels[id]
+	delete(s.cancels, id)
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// reply appends an answer; whoever calls it flushes. A nil batch answers ready.
+func (s *session) reply(id uint64, out *tensor.Batch, err error) {
+	if err != nil {
+		s.fail(id, slipway.AsError(err))
+		return
+	}
+	if out != nil && size(out) > maxFrame {
+		s.fail(id, modelFailed("the model's answer is larger than a frame", nil))
+		return
+	}
+	_, err = s.out.add(func(dst []byte) ([]byte, error) {
+		dst = appendHeader(dst, kindResult, id)
+		if out == nil {
+			return dst, nil
+		}
+		return tensor.AppendBatch(dst, out), nil
+	})
+	if errors.Is(err, errTooLong) {
+		s.fail(id, modelFailed("the model's answer is larger than a frame", nil))
+	}
+}
+
+// fail appends an error. That the connection is lost is for the reader to notice.
+func (s *session) fail(id uint64, e *slipway.Error) {
+	_, _ = s.out.add(func(dst []byte) ([]byte, error) { return appendError(dst, id, e), nil })
+}
