@@ -207,8 +207,8 @@ func TestCandidateNeedsAnotherSchema(t *testing.T) {
 	if w := h.infer(); w.Code != 502 { // one value is too few for stable's two columns
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
-	body := strings.Replace(inferBody, "1.5", "1.5,2", 1)
-	if w := h.send(http.MethodPost, "/v2/models/fraud/infer", callerToken, body); w.Code != 200 || w.Header().Get("Slipway-Revision") != "fraud-1" {
+	body := `{"inputs":{"a":[1.5],"b":[2]}}` // MLflow's forms may have columns that a model does not take
+	if w := h.send(http.MethodPost, "/endpoints/fraud/invocations", callerToken, body); w.Code != 200 || w.Header().Get("Slipway-Revision") != "fraud-1" {
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 	e.Candidate, e.Stable = e.Stable, e.Candidate
@@ -262,7 +262,7 @@ func TestCandidateNotReady(t *testing.T) {
 			t.Errorf("weight %g", st.Weight)
 		}
 		e := first()
-		e.Key = "lone"
+		e.Key, e.Rollout.Deployment = "lone", "dep_2"
 		h.apply(table(2, serving(.9), e))
 		f.setReady("fraud-2", false)
 		synctest.Wait()

@@ -44,6 +44,8 @@ func (g *Gateway) saveLoop(ctx context.Context) {
 // saveJudges writes the evidence that has changed. It is not synced: what a power failure
 // takes away is the newest buckets of both arms, and evidence without them is as valid.
 func (g *Gateway) saveJudges() {
+	g.saving.Lock()
+	defer g.saving.Unlock()
 	for _, e := range g.table.Load().endpoints {
 		if e.live == nil {
 			continue
@@ -65,7 +67,7 @@ func (g *Gateway) saveJudges() {
 func (l *live) snapshot() (s snapshot, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.dirty {
+	if closed := l.judge.Close(0); !closed && !l.dirty { // a request that opens a bucket closes earlier ones
 		return s, false
 	}
 	l.dirty = false
@@ -92,7 +94,6 @@ func (g *Gateway) restore(l *live) {
 		return
 	}
 	l.judge, l.base = judge, s.Judge.Closed+1
-	l.dirty = true // it is looked at once more: it may have crossed without being vetoed
 	l.tau, l.firstBad, l.lastRouted = max(0, s.Tau), s.FirstBad, s.LastRouted
 }
 

@@ -78,6 +78,7 @@ type Gateway struct {
 	stop     chan stopRequest
 
 	applying sync.Mutex // one Apply at a time
+	saving   sync.Mutex // whoever has it has seen earlier evidence reach the disk
 }
 
 // Open loads what the last gateway of this directory left: the table, which is in force

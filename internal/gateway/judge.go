@@ -102,7 +102,7 @@ func (g *Gateway) judge(e *endpoint, now time.Time) {
 	if l.judge.Close(g.bucket(now) + l.base) {
 		l.dirty = true
 	}
-	if v := l.judge.Judgement(); l.dirty && v.Crossed {
+	if v := l.judge.Judgement(); v.Crossed {
 		g.veto(l, now, "judge", sentence(v))
 	}
 	if l.dirty {

@@ -166,9 +166,14 @@ func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 		}
 		next.grants[[sha256.Size]byte(sum)] = &t.Grants[i]
 	}
+	rollouts := map[route.RolloutKey]bool{}
 	for i := range t.Endpoints {
 		e := &t.Endpoints[i]
-		if err := next.check(e); err != nil {
+		err := next.check(e)
+		if err == nil && e.Rollout != nil && rollouts[e.Rollout.Key()] {
+			err = invalid("rollout", "drives another endpoint too")
+		}
+		if err != nil {
 			err.Field = fmt.Sprintf("endpoints[%d].%s", i, err.Field)
 			return nil, err
 		}
@@ -181,6 +186,7 @@ func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 			ce.stats = &endpointStats{}
 		}
 		if e.Rollout != nil {
+			rollouts[e.Rollout.Key()] = true
 			var err error
 			if ce.live, err = g.live(ce, was); err != nil {
 				return nil, err

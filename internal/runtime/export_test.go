@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -79,5 +80,5 @@ func Lines(log *slog.Logger) (io.Writer, func()) {
 // LineLimit is where a line is cut.
 const LineLimit = logLine
 
-// Socket is the path of the replica's socket.
-func (c *Client) Socket() string { return c.conn.RemoteAddr().String() }
+// Socket is the path of the replica's socket, which was bound under its young name.
+func (c *Client) Socket() string { return strings.TrimSuffix(c.conn.RemoteAddr().String(), "~") }

@@ -154,6 +154,7 @@ func TestErrors(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	var calls atomic.Int64
 	entered, release := make(chan struct{}), make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(release) })
 	c, _ := start(t, model(func(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
 		if calls.Add(1) == 1 {
 			close(entered)
@@ -161,6 +162,7 @@ func TestDeadline(t *testing.T) {
 		}
 		return in, nil
 	}), false, 1)
+	t.Cleanup(letGo)
 	_, err := c.Predict(withTimeout(t, 50*time.Millisecond), batch(1, 1, 1))
 	wantError(t, err, slipway.CodeDeadline, slipway.Unavailable)
 	<-entered
@@ -176,7 +178,7 @@ func TestDeadline(t *testing.T) {
 	if _, err := conn.Write(out); err != nil {
 		t.Fatal(err)
 	}
-	close(release)
+	letGo()
 	kinds, ids, bodies, err := runtime.Frames(conn, 3)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,154 @@
+package tensor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// binder collects a request's columns under the fields of a schema.
+type binder struct {
+	s      scanner
+	fields []Field
+	cols   []column
+	shapes [][]int // of each tensor that has come; nil otherwise
+	rows   int     // -1 before the first column
+	byName map[string]int
+}
+
+func newBinder(body []byte, schema *Schema) *binder {
+	b := &binder{s: scanner{b: body}, fields: schema.Inputs, cols: make([]column, len(schema.Inputs)),
+		shapes: make([][]int, len(schema.Inputs)), rows: -1}
+	width := 0
+	for i := range b.fields {
+		b.cols[i].typ = b.fields[i].Type
+		width += b.fields[i].Type.Size()
+	}
+	// One row is the usual request: its columns share one piece of memory.
+	one := make([]byte, width)
+	for i := range b.cols {
+		n := b.cols[i].typ.Size()
+		b.cols[i].data, one = one[:0:n], one[n:]
+	}
+	return b
+}
+
+// find gives the index of the field of a name, or -1. Hint is where it is if the client
+// keeps the order of the schema.
+func (b *binder) find(name []byte, hint int) int {
+	if hint < len(b.fields) && b.fields[hint].Name == string(name) {
+		return hint
+	}
+	if b.byName == nil {
+		b.byName = make(map[string]int, len(b.fields))
+		for i := range b.fields {
+			b.byName[b.fields[i].Name] = i
+		}
+	}
+	if i, ok := b.byName[string(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+// single tells whether the model takes one tensor, whatever its name.
+func (b *binder) single() bool {
+	return len(b.fields) == 1 && (b.fields[0].Name == "" || len(b.fields[0].Shape) > 0)
+}
+
+// scalars tells whether every field is a scalar column.
+func (b *binder) scalars() bool {
+	for i := range b.fields {
+		if len(b.fields[i].Shape) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *binder) setRows(n int) *slipway.Error {
+	if b.rows >= 0 && n != b.rows {
+		return misfit("send as many rows for every input", "has %d rows where the inputs before it have %d", n, b.rows)
+	}
+	b.rows = n
+	return nil
+}
+
+// put takes a tensor of the given shape, whose elements are in its column already.
+func (b *binder) put(i int, shape []int) *slipway.Error {
+	f := &b.fields[i]
+	switch {
+	case b.shapes[i] != nil:
+		return misfit("send each input once", "is sent twice")
+	case len(shape) == 0:
+		return misfit("send an array with one element for each row", "is no array")
+	case !fits(shape[1:], f.Shape):
+		return misfit("see the endpoint's metadata for the shapes", "has the shape %v where %v belongs", shape, rowsOf(f.Shape))
+	}
+	if len(f.Shape) == 0 {
+		shape = shape[:1]
+	}
+	b.shapes[i] = shape
+	return b.setRows(shape[0])
+}
+
+// matrix takes rows of one value for each field.
+func (b *binder) matrix(rows int) *slipway.Error {
+	shape := []int{rows}
+	for i := range b.fields {
+		if err := b.put(i, shape); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// absent fills in optional columns that did not come and answers for required ones.
+func (b *binder) absent(place string) *slipway.Error {
+	var missing []string
+	for i := range b.fields {
+		f := &b.fields[i]
+		switch {
+		case b.shapes[i] != nil:
+		case f.Required || len(f.Shape) > 0 || f.Type != FP32 && f.Type != FP64:
+			missing = append(missing, f.Name)
+		default:
+			for range b.rows {
+				_ = b.cols[i].missing() // a float can be
+			}
+			b.shapes[i] = []int{b.rows}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return lacks(place, missing)
+}
+
+// maxNamed bounds how many columns an error names.
+const maxNamed = 20
+
+func lacks(place string, missing []string) *slipway.Error {
+	rest := ""
+	if n := len(missing) - maxNamed; n > 0 {
+		missing, rest = missing[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	return at(place, misfit("send every required input; null stands for a missing number", "lacks %s%s", strings.Join(missing, ", "), rest))
+}
+
+// batch is the finished request.
+func (b *binder) batch(place string) (*Batch, *slipway.Error) {
+	if b.rows <= 0 {
+		return nil, at(place, misfit("send at least one row", "has no rows"))
+	}
+	if err := b.absent(place); err != nil {
+		return nil, err
+	}
+	out := &Batch{Tensors: make([]Tensor, len(b.fields))}
+	for i := range b.fields {
+		out.Tensors[i] = Tensor{Name: b.fields[i].Name, Type: b.fields[i].Type, Shape: b.shapes[i],
+			Data: b.cols[i].data, Strings: b.cols[i].strings}
+	}
+	return out, nil
+}

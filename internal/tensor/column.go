@@ -1,0 +1,155 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// column collects the elements of one field in its declared type.
+type column struct {
+	typ     Type
+	data    []byte
+	strings []string
+	set     int // for records: 1 + the last row that has it
+}
+
+// misfit is an error without its place; whoever knows the place adds it.
+func misfit(next, format string, args ...any) *slipway.Error {
+	return slipway.Errorf(slipway.Unprocessable, slipway.CodeSchema, next, format, args...)
+}
+
+// at adds the place to an error that has none; nil stays nil.
+func at(field string, e *slipway.Error) *slipway.Error {
+	if e == nil {
+		return nil
+	}
+	if e.Field == "" && e.Code != slipway.CodeRequest { // malformed JSON has its byte
+		e.Field = field
+	}
+	return e
+}
+
+func wrongKind(t Type) *slipway.Error {
+	switch t {
+	case Bool:
+		return misfit("send true or false", "is no boolean")
+	case Bytes:
+		return misfit("send a JSON string", "is no string")
+	case FP32, FP64:
+		return misfit("send a JSON number, or null for a missing value", "is no number")
+	default:
+		return misfit("send a whole JSON number", "is no %s", t)
+	}
+}
+
+// value reads one element. null is NaN where the type has one.
+func (c *column) value(s *scanner) *slipway.Error {
+	switch first := s.peek(); {
+	case first == 'n':
+		if err := s.word("null"); err != nil {
+			return err
+		}
+		return c.missing()
+	case first == '"':
+		text, err := s.text()
+		if err != nil {
+			return err
+		}
+		if c.typ != Bytes {
+			return wrongKind(c.typ)
+		}
+		c.strings = append(c.strings, string(text))
+		return nil
+	case first == 't' || first == 'f':
+		word, bit := "true", byte(1)
+		if first == 'f' {
+			word, bit = "false", 0
+		}
+		if err := s.word(word); err != nil {
+			return err
+		}
+		if c.typ != Bool {
+			return wrongKind(c.typ)
+		}
+		c.data = append(c.data, bit)
+		return nil
+	case first == '[' || first == '{':
+		if err := s.skip(); err != nil {
+			return err
+		}
+		return wrongKind(c.typ)
+	}
+	text, whole, err := s.number()
+	if err != nil {
+		return err
+	}
+	return c.number(text, whole)
+}
+
+func (c *column) missing() *slipway.Error {
+	switch c.typ {
+	case FP32:
+		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(math.NaN())))
+	case FP64:
+		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(math.NaN()))
+	default:
+		return misfit("send a value", "is missing, which %s cannot be", c.typ)
+	}
+	return nil
+}
+
+// number appends the number that text stands for.
+func (c *column) number(text string, whole bool) *slipway.Error {
+	switch c.typ {
+	case FP32:
+		v, err := strconv.ParseFloat(text, 32)
+		if err != nil {
+			return outOfRange(c.typ)
+		}
+		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(v)))
+		return nil
+	case FP64:
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return outOfRange(c.typ)
+		}
+		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(v))
+		return nil
+	case Bool, Bytes, Invalid:
+		return wrongKind(c.typ)
+	}
+	if !whole {
+		return wrongKind(c.typ)
+	}
+	bits := 8 * c.typ.Size()
+	var v uint64
+	var err error
+	if c.typ >= Uint8 {
+		v, err = strconv.ParseUint(text, 10, bits)
+	} else {
+		var i int64
+		i, err = strconv.ParseInt(text, 10, bits)
+		v = uint64(i)
+	}
+	if err != nil {
+		return outOfRange(c.typ)
+	}
+	switch bits {
+	case 8:
+		c.data = append(c.data, byte(v))
+	case 16:
+		c.data = binary.LittleEndian.AppendUint16(c.data, uint16(v))
+	case 32:
+		c.data = binary.LittleEndian.AppendUint32(c.data, uint32(v))
+	default:
+		c.data = binary.LittleEndian.AppendUint64(c.data, v)
+	}
+	return nil
+}
+
+func outOfRange(t Type) *slipway.Error {
+	return misfit("send a number that the type can hold", "does not fit into %s", t)
+}
