@@ -27,6 +27,8 @@ type Ledger interface {
 	Refusal(ctx context.Context, key string, d slipway.Digest) (*Refusal, error)
 	// LastVeto is the highest reconciled journal sequence of a gateway, 0 if none.
 	LastVeto(ctx context.Context, gateway string) (uint64, error)
+	// ByKey finds the deployment that a principal asked for with a key, or nil.
+	ByKey(ctx context.Context, by, key string) (*Deployment, error)
 }
 
 // Change is one atomic change. Deployments without a number get the next one, which is

@@ -48,6 +48,7 @@ type Deployment struct {
 	Force    bool                      `json:"force,omitempty"`
 	Reason   string                    `json:"reason,omitempty"`
 	By       string                    `json:"by"`
+	Key      string                    `json:"key,omitempty"` // with By it names the request, which may be repeated
 	Created  time.Time                 `json:"created"`
 	Finished time.Time                 `json:"finished,omitzero"`
 
@@ -69,6 +70,7 @@ type StageRun struct {
 	Stage    string           `json:"stage"`
 	Verdict  verdict.Verdict  `json:"verdict"`
 	Results  []verdict.Result `json:"results,omitempty"`
+	Made     slipway.Digest   `json:"made,omitempty"` // the image, by the stage that packages
 	Log      []string         `json:"log,omitempty"`
 	Started  time.Time        `json:"started"`
 	Finished time.Time        `json:"finished,omitzero"`

@@ -26,6 +26,7 @@ type Request struct {
 	Force    bool
 	Reason   string
 	By       string
+	Key      string // the same key by the same principal gives the same deployment; empty: none
 }
 
 // Create records a deployment that its pipeline shall work on. A digest that was rolled
@@ -33,6 +34,11 @@ type Request struct {
 func (c *Controller) Create(ctx context.Context, r Request) (Deployment, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r.Key != "" {
+		if d, err := c.ledger.ByKey(ctx, r.By, r.Key); d != nil || err != nil {
+			return orZero(d), err
+		}
+	}
 	refusal, err := c.ledger.Refusal(ctx, r.Endpoint, r.Digest)
 	if err != nil {
 		return Deployment{}, err
@@ -61,13 +67,21 @@ func (c *Controller) Create(ctx context.Context, r Request) (Deployment, error) 
 		ch.Refuse = &Refusal{Endpoint: e.Key, Digest: serving.VersionDigest, Deployment: e.Current, Reason: r.Reason, Time: now}
 	}
 	d := &Deployment{ID: slipway.NewID("dep", now), Kind: r.Kind, Endpoint: r.Endpoint, Status: Running, Source: r.Source,
-		Files: r.Files, Model: r.Model, Version: r.Version, Digest: r.Digest, Force: r.Force, Reason: r.Reason, By: r.By,
+		Files: r.Files, Model: r.Model, Version: r.Version, Digest: r.Digest, Force: r.Force, Reason: r.Reason, By: r.By, Key: r.Key,
 		Created: now, Plan: r.Plan}
 	e.Active, e.Owner, e.Tier, e.Deadline = d.ID, r.Owner, r.Tier, r.Deadline
 	ch.Deployments, ch.Endpoints = []*Deployment{d}, []*Endpoint{&e}
 	ev := c.event("deployment.created", d.ID, r.By, "endpoint", r.Endpoint, "model", r.Model,
 		"version", fmt.Sprint(r.Version), "digest", string(r.Digest), "force", fmt.Sprint(r.Force), "reason", r.Reason)
-	return *d, c.commit(ctx, ch, ev)
+	err = c.commit(ctx, ch, ev)
+	return *d, err // with its number
+}
+
+func orZero(d *Deployment) Deployment {
+	if d == nil {
+		return Deployment{}
+	}
+	return *d
 }
 
 // endpoint finds an endpoint or makes a new, pending one.

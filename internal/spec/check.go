@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// maxCommand bounds the arguments together, in bytes.
+const maxCommand = 16 << 10
+
 // check reports what no single field shows.
 func (d *document) check(s *Spec) {
 	d.checkSource(s)
@@ -26,6 +29,9 @@ func (d *document) checkCommand(s *Spec) {
 		return
 	}
 	all := strings.Join(s.Model.Command, " ")
+	if len(all) > maxCommand {
+		d.report(d.at["model.command"], "model.command", mistake{message: fmt.Sprintf("is longer than %d KiB", maxCommand>>10), next: "move arguments to a script beside the model"})
+	}
 	socket, port := strings.Contains(all, "{socket}"), strings.Contains(all, "{port}")
 	switch {
 	case !socket && !port:

@@ -18,11 +18,11 @@ const (
 
 // Problem is one mistake in a file.
 type Problem struct {
-	Code    string `json:"code"`   // slipway.CodeSpec or slipway.CodeSpecPolicy
-	Line    int    `json:"line"`   // from 1
-	Column  int    `json:"column"` // from 1, in characters
-	Path    string `json:"path,omitempty"`
-	Message string `json:"message"`
+	Code    string `json:"code"`              // slipway.CodeSpec or slipway.CodeSpecPolicy
+	Line    int    `json:"line"`              // from 1
+	Column  int    `json:"column"`            // from 1, in characters
+	Path    string `json:"path,omitempty"`    // empty is the file
+	Message string `json:"message"`           // what is wrong with the path, as a predicate
 	Excerpt string `json:"excerpt,omitempty"` // the source line and below it a caret
 	Next    string `json:"next,omitempty"`    // what to do
 }
@@ -56,10 +56,7 @@ func (e *Errors) Error() string {
 }
 
 func (p Problem) sentence() string {
-	if p.Path == "" {
-		return p.Message
-	}
-	return p.Path + " " + p.Message
+	return cmp.Or(p.Path, "the file") + " " + p.Message
 }
 
 // As converts to the platform's error type: the first mistake, and how many follow. The

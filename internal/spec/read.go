@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,7 +16,7 @@ import (
 
 const (
 	maxBytes  = 256 << 10
-	maxTokens = 10_000 // bounds depth and work of the parser
+	maxTokens = 3_000 // bounds depth and work of the parser
 )
 
 // document is a file while it is read: the values that were well-formed by path, the
@@ -40,7 +39,7 @@ type mistake struct{ message, next, code string }
 func readDocument(name string, src []byte) (*document, error) {
 	d := &document{name: name, values: map[string]any{}, at: map[string]place{}, origin: map[string]string{}}
 	if len(src) > maxBytes {
-		d.report(place{1, 1}, "", mistake{message: fmt.Sprintf("the file is larger than %d KiB", maxBytes>>10),
+		d.report(place{1, 1}, "", mistake{message: fmt.Sprintf("is larger than %d KiB", maxBytes>>10),
 			next: "keep data in files of their own and name them here"})
 		return nil, d.err()
 	}
@@ -70,11 +69,11 @@ func (d *document) checkCharacters() {
 		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 		if tab := strings.IndexByte(indent, '\t'); tab >= 0 && len(indent) < len(line) {
 			at.column = tab + 1
-			d.report(at, "", mistake{message: "a tab is used for indentation", next: "indent with spaces"})
+			d.report(at, "", mistake{message: "has a tab as indentation", next: "indent with spaces"})
 		}
 		if j := strings.IndexFunc(line, isControl); j >= 0 {
 			at.column = utf8.RuneCountInString(line[:j]) + 1
-			d.report(at, "", mistake{message: "there is a control character", next: "remove it"})
+			d.report(at, "", mistake{message: "has a control character", next: "remove it"})
 		}
 	}
 }
@@ -88,15 +87,14 @@ func isControl(r rune) bool {
 // parse gives the root node, or nil after it reported why there is none.
 func (d *document) parse(text string) ast.Node {
 	tokens := lexer.Tokenize(text)
-	kept := slices.DeleteFunc(slices.Clone(tokens), func(t *token.Token) bool { return t.Type == token.CommentType })
-	if len(kept) > maxTokens {
-		d.report(place{1, 1}, "", mistake{message: "the file has too many elements", next: "a platform.yaml needs less than a hundred lines"})
+	if len(tokens) > maxTokens {
+		d.report(place{1, 1}, "", mistake{message: "has too many elements", next: "a platform.yaml needs less than a hundred lines"})
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		at := place{1, 1}
-		message := "the file is no YAML"
+		message := "it is no YAML"
 		var syntax yaml.Error
 		if errors.As(err, &syntax) {
 			message = syntax.GetMessage()
@@ -109,7 +107,7 @@ func (d *document) parse(text string) ast.Node {
 	}
 	var roots []ast.Node
 	for _, doc := range file.Docs {
-		if doc.Body != nil {
+		if _, directive := doc.Body.(*ast.DirectiveNode); doc.Body != nil && !directive {
 			roots = append(roots, doc.Body)
 		}
 	}
@@ -117,9 +115,9 @@ func (d *document) parse(text string) ast.Node {
 	case 1:
 		return roots[0]
 	case 0:
-		d.report(place{1, 1}, "", mistake{message: "the file is empty", next: "platform init writes a file to start from"})
+		d.report(place{1, 1}, "", mistake{message: "is empty", next: "platform init writes a file to start from"})
 	default:
-		d.report(placeOf(first(roots[1])), "", mistake{message: "there is a second document", next: "keep one document in a file: remove the --- line and what follows"})
+		d.report(placeOf(first(roots[1])), "", mistake{message: "has a second document", next: "keep one document in a file: remove the --- line and what follows"})
 	}
 	return nil
 }
@@ -180,12 +178,13 @@ func (d *document) readList(f *field, path string, n ast.Node) {
 	}
 	if len(list.Values) > f.items {
 		d.report(placeOf(first(list.Values[f.items])), path, mistake{message: fmt.Sprintf("has more than %d items", f.items), next: "remove some"})
+		return
 	}
-	for i, item := range list.Values[:min(len(list.Values), f.items)] {
+	for i, item := range list.Values {
 		d.at[index(path, i)] = placeOf(first(item))
 		d.read(f.item, index(path, i), item)
 	}
-	d.values[path] = min(len(list.Values), f.items)
+	d.values[path] = len(list.Values)
 }
 
 func (d *document) readObject(f *field, path string, n ast.Node) {
@@ -210,7 +209,7 @@ func (d *document) readObject(f *field, path string, n ast.Node) {
 		d.readPair(f, path, pair, seen)
 	}
 	for i := range f.fields {
-		if c := &f.fields[i]; c.required && seen[c.key] == 0 {
+		if c := &f.fields[i]; c.required && !d.has(join(path, c.key)) {
 			d.report(d.placeFor(path, n), join(path, c.key), mistake{message: "is missing", next: "add " + join(path, c.key) + ": " + c.doc})
 		}
 	}
@@ -230,7 +229,11 @@ func (d *document) readPair(f *field, path string, pair *ast.MappingValueNode, s
 	}
 	child := f.child(name.Value)
 	if child == nil {
-		d.report(at, path, unknownKey(f, path, name.Value))
+		meant, m := unknownKey(f, name.Value)
+		d.report(at, path, m)
+		if full := join(path, meant); meant != "" && !d.has(full) {
+			d.at[full] = at // so that it is not reported as missing too
+		}
 		return
 	}
 	full := join(path, child.key)

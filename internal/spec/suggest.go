@@ -7,24 +7,22 @@ import (
 )
 
 // unknownKey says what to write instead of a key that an object does not have: the
-// nearest key, or the place where the key belongs, or the keys there are.
-func unknownKey(f *field, path, key string) mistake {
-	m := mistake{message: fmt.Sprintf("unknown key %.60q", key)}
-	if path != "" {
-		m.message = "has the " + m.message
-	}
+// nearest key, which it also gives, or the place where the key belongs, or the keys there
+// are.
+func unknownKey(f *field, key string) (meant string, m mistake) {
+	m.message = fmt.Sprintf("has the unknown key %.60q", key)
 	var keys []string
 	for i := range f.fields {
 		keys = append(keys, f.fields[i].key)
 	}
-	if near := nearest(key, keys); near != "" {
-		m.next = "did you mean " + near + "?"
+	if meant = nearest(key, keys); meant != "" {
+		m.next = "did you mean " + meant + "?"
 	} else if at := whereIs(table(), "", key); at != "" {
 		m.next = "write it as " + at
 	} else {
 		m.next = "remove it; the keys here are " + f.keys()
 	}
-	return m
+	return meant, m
 }
 
 // whereIs finds the first path that ends in a key, or gives "".

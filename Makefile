@@ -1,0 +1,86 @@
+# `make help` lists the targets. What they need beyond Go, Python 3.11 and git they install
+# themselves, into .tools and .venv.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PYTHON   ?= python3
+FUZZTIME ?= 20s
+
+LINT_VERSION := v2.15.0
+LINT := .tools/golangci-lint-$(LINT_VERSION)
+
+REQUIREMENTS := python/requirements-test.txt
+VENV := .venv/installed-$(shell sha256sum $(REQUIREMENTS) | cut -c1-16)
+PY   := $(CURDIR)/.venv/bin/python
+
+# The packages whose tests match a pattern.
+packages = $(shell git grep --untracked -lE '$(1)' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/platform
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/platform ./cmd/platform
+
+.PHONY: demo
+demo: build ## watch a broken model being caught and rolled back
+	bin/platform demo
+
+.PHONY: test
+test: vet lint unit race foreign ## everything that must hold before a change lands
+
+.PHONY: vet
+vet: ## run go vet
+	go vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## run the linters of .golangci.yml
+	$(LINT) run ./...
+
+.PHONY: unit
+unit: ## run the Go tests
+	go test ./...
+
+.PHONY: race
+race: ## run the Go tests with the race detector
+	go test -race ./...
+
+.PHONY: foreign
+foreign: build $(VENV) ## call a running platform with clients that others wrote
+	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser for FUZZTIME (20s)
+	@git grep --untracked -oE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+		echo "$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$dir" || exit 1; done
+
+.PHONY: verify
+verify: $(VENV) ## make goldens and generated files again; fail on a difference
+	go test -count=1 $(call packages,flag[.]Bool."update") -update
+	$(PY) templates/fraud/train.py --demo templates/demo
+	git diff --exit-code
+
+.PHONY: soak
+soak: ## run the long simulations (about 10 minutes)
+	go test -count=1 -v -timeout 3h -tags soak -run '^TestSoak' $(call packages,^//go:build soak)
+
+.PHONY: bench-core
+bench-core: ## measure serving, rollback and recovery on this machine
+	go run ./bench/core
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf bin .tools .venv coverage.out
+
+$(LINT):
+	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .tools/golangci-lint $@
+
+$(VENV): $(REQUIREMENTS)
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	touch $@

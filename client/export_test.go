@@ -1,0 +1,4 @@
+package client
+
+// ReadEvents is for tests.
+var ReadEvents = readEvents

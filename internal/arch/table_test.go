@@ -1,0 +1,77 @@
+package arch_test
+
+// layer is a set of packages that do not know one another, given by patterns: a directory,
+// "." for the root, or "x/..." for x and all below.
+type layer struct {
+	name     string
+	packages []string
+}
+
+// layers is every package of the module, from the bottom up. An import goes to a lower
+// layer, or stays between a package and those below it in its own directory. A package may
+// be listed before it is written.
+var layers = []layer{
+	{"vocabulary, standard library only", []string{".", "api"}},
+	{"pure values", []string{
+		"internal/config", "internal/eprocess", "internal/mlmodel", "internal/modeldir", "internal/route", "internal/spec",
+		"internal/tensor", "internal/tree", "internal/verdict", "templates",
+	}},
+	{"features", []string{
+		"internal/evaluate", "internal/gateway/...", "internal/pipeline", "internal/registry",
+		"internal/rollout", "internal/runtime",
+	}},
+	{"adapters and front doors", []string{
+		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci", "internal/process",
+		"internal/sqlstore/...", "internal/storetest/...",
+	}},
+	{"composition root", []string{"internal/app"}},
+	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},
+}
+
+// narrow packages may import less than their layer would let them: nothing above reach.
+var narrow = []struct {
+	pkg   string
+	reach int
+	why   string
+}{
+	{"client", 0, "users import it: it knows the wire types and nothing of the server"},
+	{"internal/cli", 1, "every front door uses the API alone; what a server does is handed in by cmd/platform"},
+}
+
+// exception lets packages import others, both given by patterns.
+type exception struct{ from, to, why string }
+
+func (e exception) allows(from, to string) bool { return match(e.from, from) && match(e.to, to) }
+
+// sideways are the imports between packages of one layer.
+var sideways = []exception{
+	{"internal/cli", "client", "the command line speaks to a server through the public client"},
+	{"internal/mlmodel", "internal/tensor", "a model's signature becomes a schema"},
+	{"internal/mlmodel", "internal/tree", "a model directory may hold a tree ensemble"},
+	{"internal/route", "internal/tensor", "the table carries each revision's schema"},
+	{"internal/storetest/...", "internal/sqlstore/...", "a suite opens the database that it tests"},
+	{"internal/storetest/...", "internal/storetest/...", "every suite checks the record of events with the same function"},
+}
+
+// Sizes that a file, a function, an interface and a package may have.
+const (
+	maxFile       = 600 // lines, tests too
+	maxMedianFile = 150 // lines, of the files that are no tests
+	maxFunction   = 70  // lines, outside tests and suites
+	maxMethods    = 5   // an embedded interface counts as one
+	maxPackage    = 2000
+)
+
+// oversized is what may be larger, by "directory/file.go", "directory.Function",
+// "directory.Interface" or "directory", and up to which size.
+var oversized = map[string]struct {
+	limit int
+	why   string
+}{
+	"internal/gateway":                 {2700, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
+	"internal/runtime":                 {2300, "both ends of one protocol, which are read and changed together"},
+	"internal/process/process_test.go": {620, "the life of a supervisor in one place, with the fixture that all of it uses"},
+}
+
+// forbidden package names say nothing of what is inside.
+var forbidden = []string{"base", "common", "constants", "helper", "helpers", "misc", "shared", "types", "util", "utils"}

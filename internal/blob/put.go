@@ -1,0 +1,91 @@
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Put stores a blob of the given size in bytes, at most 50 GiB. If it is there already, r
+// is not read. When Put answers nil the blob survives a power cut; else nothing of it is
+// visible. It answers CodeUploadDigest when the bytes are not those of the digest and the
+// size, CodeRequest when r breaks off, and CodeDiskFull, before reading where the file
+// system can tell, when they do not fit.
+func (d *Dir) Put(ctx context.Context, digest slipway.Digest, size int64, r io.Reader) error {
+	if size < 0 {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "announce the size in bytes", "a blob cannot have %d bytes", size)
+	}
+	if size > maxBlob {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
+	}
+	// A blob of another size has rotted, or the announcement is wrong: the bytes will tell.
+	if have, err := d.size(digest); err != nil || have == size {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Join(d.path, incoming), "*")
+	if err != nil {
+		return ioError("store a blob", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := receive(ctx, f, digest, size, r); err != nil {
+		return err
+	}
+	return d.publish(f, digest, size)
+}
+
+// receive copies what was announced, and nothing else, into a file.
+func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, r io.Reader) error {
+	if size > 0 {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			return ioError("store a blob", err)
+		}
+	}
+	h := sha256.New()
+	n, err := io.CopyBuffer(io.MultiWriter(disk{f}, h), upload{ctx, io.LimitReader(r, size+1)}, make([]byte, 256<<10))
+	if err != nil {
+		return err
+	}
+	if n != size || hex.EncodeToString(h.Sum(nil)) != digest.Hex() {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeUploadDigest, "send the bytes that the digest and the size were taken of",
+			"the bytes uploaded as %s are others", digest.Short())
+	}
+	return nil
+}
+
+// disk and upload tell the errors of the one side from those of the other.
+type disk struct{ f *os.File }
+
+func (d disk) Write(p []byte) (int, error) {
+	n, err := d.f.Write(p)
+	if err != nil {
+		err = ioError("store a blob", err)
+	}
+	return n, err
+}
+
+type upload struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u upload) Read(p []byte) (int, error) {
+	err := u.ctx.Err()
+	n := 0
+	if err == nil {
+		n, err = u.r.Read(p)
+	}
+	if err != nil && err != io.EOF { // a wrapped end is a broken one
+		err = &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Message: "the upload broke off", Next: "upload it again", Cause: err}
+	}
+	return n, err
+}

@@ -1,0 +1,78 @@
+// Package cli is the command line of the platform. It talks to a server through the
+// public client alone; what starts and stops servers is lent by the composition root.
+//
+// Data go to stdout, the narrative to stderr. Every success ends with the exact next
+// command, and so does every error.
+package cli
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-ml/slipway/internal/config"
+)
+
+// Env is the world as the commands see it.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Dir            string // working directory, absolute
+	Terminal       bool   // a person watches stdout and stderr
+	Width          int    // of the terminal in characters, 0 if unknown
+	Version        string
+	Now            func() time.Time
+	HTTPClient     *http.Client // nil for the usual one
+
+	// Up runs a server until ctx ends, and calls ready once it answers.
+	Up func(ctx context.Context, c config.Config, ready func(Ready)) error
+	// Down stops the server of a home and all it started, and reports what it does.
+	Down func(ctx context.Context, home string, report func(string)) error
+	// Demo plays the demonstration.
+	Demo func(ctx context.Context, out io.Writer, o DemoOptions) error
+	// Hidden are commands for the platform's own processes.
+	Hidden []*cobra.Command
+}
+
+// Ready is what a server that has started says.
+type Ready struct {
+	URL       string        `json:"url"`
+	Home      string        `json:"home"`
+	TokenFile string        `json:"token_file"`
+	Adopted   bool          `json:"adopted"` // a gateway that was already serving was taken over
+	Took      time.Duration `json:"-"`
+}
+
+// DemoOptions are the flags of the demonstration.
+type DemoOptions struct {
+	JSON bool // write JSON lines
+	Keep bool // leave everything running in the end
+}
+
+// New makes the command tree.
+func New(env Env) *cobra.Command { return newSession(env).root() }
+
+// Run executes a command line without the program's name and gives the exit code.
+func Run(ctx context.Context, env Env, args []string) int {
+	s := newSession(env)
+	root := s.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	s.p.Clear()
+	if err != nil {
+		s.preferJSON(args)
+		if !s.started {
+			err = usage(cmd, err)
+		}
+		s.fail(ctx, err)
+		return exitCode(err)
+	}
+	if s.p.Broken() != nil {
+		return exitFailed // nobody has read what was printed
+	}
+	return exitOK
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-ml/slipway/internal/cli/screen"
+	"github.com/slipway-ml/slipway/internal/config"
+)
+
+// session is one run of the command line.
+type session struct {
+	env     Env
+	p       *screen.Printer
+	home    string
+	server  string
+	started bool // the command line was understood
+}
+
+func newSession(env Env) *session {
+	colour := env.Terminal && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+	return &session{env: env, p: &screen.Printer{Out: env.Stdout, Err: env.Stderr, Colour: colour,
+		Live: env.Terminal && env.Getenv("TERM") != "dumb", Width: env.Width}}
+}
+
+const about = `Deploy models, watch them prove themselves, and take back what does not.
+
+First steps:
+  platform up                 start the platform on this machine
+  platform init fraud         write an example project
+  cd fraud
+  platform deploy --watch     check it and roll it out
+  platform predict            ask it
+
+Exit codes: 0 done, 1 failed, 2 wrong input or usage, 3 a check failed or the
+deployment did not succeed, 4 not found, 5 the server cannot be reached, 6 not allowed.
+
+Environment: SLIPWAY_HOME, SLIPWAY_SERVER, SLIPWAY_TOKEN, NO_COLOR.`
+
+func (s *session) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "platform", Short: "Deploy models, watch them prove themselves, and take back what does not", Long: about,
+		Version: s.env.Version, SilenceErrors: true, SilenceUsage: true, DisableSuggestions: true, SuggestionsMinimumDistance: 2,
+		PersistentPreRun: func(*cobra.Command, []string) { s.started = true },
+	}
+	root.SetIn(s.env.Stdin)
+	root.SetOut(s.env.Stdout)
+	root.SetErr(s.env.Stderr)
+	root.SetFlagErrorFunc(flagError)
+	flags := root.PersistentFlags()
+	flags.BoolVar(&s.p.JSON, "json", false, "print JSON for programs: one document, or one a line for streams")
+	flags.StringVar(&s.home, "home", "", "the platform's directory (default $SLIPWAY_HOME or ~/.local/share/slipway)")
+	flags.StringVar(&s.server, "server", "", "the server's URL (default $SLIPWAY_SERVER or the one of --home)")
+	root.AddCommand(s.upCmd(), s.downCmd(), s.demoCmd(), s.initCmd(), s.validateCmd(), s.schemaCmd(), s.deployCmd(),
+		s.predictCmd(), s.statusCmd(), s.logsCmd(), s.rollbackCmd(), s.promoteCmd(), s.abortCmd(), s.deploymentsCmd(),
+		s.explainCmd(), s.versionCmd())
+	for _, c := range s.env.Hidden {
+		c.Hidden = true
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// command makes a command whose arguments are counted by args.
+func command(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: args,
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) }}
+}
+
+// preferJSON honours --json on a command line that could not be read to its end.
+func (s *session) preferJSON(args []string) { s.p.JSON = s.p.JSON || slices.Contains(args, "--json") }
+
+// homeDir is the platform's directory.
+func (s *session) homeDir() (config.Config, error) {
+	home, err := config.Resolve(s.home, s.env.Getenv)
+	return config.Config{Home: home}, err
+}

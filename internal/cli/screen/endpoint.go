@@ -1,0 +1,63 @@
+package screen
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slipway-ml/slipway/api"
+)
+
+// Endpoint shows one endpoint: revisions, replicas, the deployment that is under way (nil
+// for none), and what the evidence says.
+func (p *Printer) Endpoint(now time.Time, e api.Endpoint, d *api.Deployment) Ready {
+	parts := []Ready{p.Lines([][]Text{{Bold(e.Name), stateOf(e), Dim(fmt.Sprintf("tier %d, owner %s%s", e.Tier, OrDash(e.Owner), Because(e.Reason)))}})}
+	if revs := revisions(e); len(revs) > 0 {
+		parts = append(parts, p.Lines(revisionRows(e)), p.Lines(replicaRows(now, revs)))
+	}
+	var notes []string
+	if d != nil {
+		notes = append(notes, fmt.Sprintf("%s brings %s:%d: %s", d.ID, d.Model, d.Version, underWay(*d, finishedStages(*d))))
+		if d.Waiting != "" {
+			notes = append(notes, d.Waiting)
+		}
+	}
+	if e.State == provisional {
+		notes = append(notes, Provisional(e))
+	}
+	notes = append(notes, judgementText(e.Judgement)...)
+	if e.WarmLeftSeconds > 0 {
+		notes = append(notes, "the previous revision stays warm for "+Duration(time.Duration(e.WarmLeftSeconds*float64(time.Second))))
+	}
+	var b strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(string(part))
+	}
+	for _, n := range notes {
+		b.WriteString("\n  " + oneLine(n))
+	}
+	return Ready(b.String())
+}
+
+func finishedStages(d api.Deployment) int {
+	n := 0
+	for n < len(d.Stages) && !d.Stages[n].Finished.IsZero() {
+		n++
+	}
+	return n
+}
+
+// LogLine prints a line of a replica's log as one line, with the local time.
+func (p *Printer) LogLine(l api.LogLine) {
+	look := Plain
+	switch l.Level {
+	case "error", "ERROR":
+		look = Red
+	case "warn", "WARN":
+		look = Yellow
+	}
+	p.Say("%s %s %s %s", Dim(l.Time.Local().Format("15:04:05.000")), Dim(l.Replica), look(OrDash(l.Level)), look(oneLine(l.Message)))
+}

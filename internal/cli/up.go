@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/cli/screen"
+	"github.com/slipway-ml/slipway/internal/config"
+)
+
+func (s *session) upCmd() *cobra.Command {
+	var c config.Config
+	cmd := command("up", "Start the platform on this machine", "  platform up\n  platform up --listen 127.0.0.1:9000", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return s.up(ctx, c) })
+	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between."
+	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
+	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
+	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
+	return cmd
+}
+
+func (s *session) up(ctx context.Context, c config.Config) error {
+	home, err := s.homeDir()
+	if err != nil {
+		return err
+	}
+	c.Home = home.Home
+	if err := c.Check(); err != nil {
+		return err
+	}
+	err = s.env.Up(ctx, c, s.ready)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		s.p.Note("stopped")
+		s.p.Next("platform up")
+		return nil
+	}
+	return err
+}
+
+func (s *session) ready(r Ready) {
+	if s.p.Line(r) {
+		return
+	}
+	verb := "started"
+	if r.Adopted {
+		verb = "took over what was serving"
+	}
+	s.p.Say("%s  %s", screen.Bold(r.URL), screen.Dim(verb+" in "+r.Took.Round(time.Millisecond).String()))
+	s.p.Table([][]screen.Text{{screen.Dim("  token"), screen.Plain(r.TokenFile)}, {screen.Dim("  home"), screen.Plain(r.Home)}})
+	s.p.Note("Ctrl-C stops the platform and all models. In another terminal:")
+	s.p.Next("platform init fraud")
+}
+
+func (s *session) downCmd() *cobra.Command {
+	return command("down", "Stop the platform and all models", "  platform down", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		c, err := s.homeDir()
+		if err != nil {
+			return err
+		}
+		if err := s.env.Down(ctx, c.Home, func(line string) { s.p.Note("%s", line) }); err != nil {
+			return err
+		}
+		if !s.p.Document(map[string]any{"home": c.Home, "stopped": true}) {
+			s.p.Say("stopped")
+		}
+		s.p.Next("platform up")
+		return nil
+	})
+}
+
+func (s *session) demoCmd() *cobra.Command {
+	var keep bool
+	cmd := command("demo", "Watch a broken model being caught and rolled back", "  platform demo\n  platform demo --keep", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			err := s.env.Demo(ctx, s.env.Stdout, DemoOptions{JSON: s.p.JSON, Keep: keep})
+			if err == nil {
+				s.p.Next("platform up")
+			}
+			return err
+		})
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running in the end")
+	return cmd
+}
+
+func (s *session) versionCmd() *cobra.Command {
+	return command("version", "Print the version", "  platform version --json", cobra.NoArgs, func(context.Context, []string) error {
+		if !s.p.Document(map[string]string{"version": s.env.Version}) {
+			s.p.Say("platform %s", s.env.Version)
+		}
+		s.p.Next("platform up")
+		return nil
+	})
+}
+
+// needsReason refuses a flag that is recorded without saying why.
+func needsReason(given bool, flag, reason string) error {
+	if given && reason == "" {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "add --reason WHY", "%s needs a reason; it is recorded", flag)
+	}
+	return nil
+}

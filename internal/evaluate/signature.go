@@ -1,0 +1,126 @@
+package evaluate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/tensor"
+	"github.com/slipway-ml/slipway/internal/verdict"
+)
+
+// maxExample bounds the file of an input example.
+const maxExample = 4 << 20
+
+// Signature checks that a model says what it takes and gives, and answers that schema: one
+// result named signature. The predictor is nil for a model that a server of its own runs.
+func Signature(m *mlmodel.Model, p *mlmodel.Predictor) (tensor.Schema, []verdict.Result) {
+	schema, err := m.Schema(p)
+	if err != nil {
+		e := slipway.AsError(err)
+		return schema, named("signature", *failed(e.Message, e.Next))
+	}
+	r := verdict.Result{Verdict: verdict.Pass, Message: fmt.Sprintf("%d inputs and %d outputs", len(schema.Inputs), len(schema.Outputs))}
+	if len(schema.Outputs) == 0 {
+		r.Verdict, r.Next = verdict.Warn, "save the model with signature=infer_signature(X, model.predict(X))"
+		r.Message = "the signature has no outputs, so answers cannot be checked"
+	}
+	return schema, named("signature", r)
+}
+
+// Example asks a model for the input example that was saved with it, and holds the answer
+// to the signature: one result named example. A model without one gives Warn. The error is
+// that of a context that has ended.
+func Example(ctx context.Context, dir fs.FS, saved *mlmodel.Model, m Model) ([]verdict.Result, error) {
+	r, err := example(ctx, dir, saved, m)
+	if err != nil {
+		return nil, err
+	}
+	return named("example", *r), nil
+}
+
+func example(ctx context.Context, dir fs.FS, saved *mlmodel.Model, m Model) (*verdict.Result, error) {
+	const again = "save the model again with input_example=X.head(3)"
+	name := saved.ServingInput
+	if name == "" {
+		name = saved.Example
+	}
+	if name == "" {
+		return &verdict.Result{Verdict: verdict.Warn, Message: "the model was saved without an input example", Next: again}, nil
+	}
+	b, ok := readExample(dir, name)
+	if !ok {
+		return failed(fmt.Sprintf("%s cannot be read, or is larger than %d MiB", name, maxExample>>20), again), nil
+	}
+	in, err := tensor.ParseInvocations(request(b), &m.Schema)
+	if err != nil {
+		e := slipway.AsError(err)
+		return failed(fmt.Sprintf("%s does not fit the signature: %s %s", name, e.Field, e.Message), again), nil
+	}
+	if in.Rows() == 0 {
+		return failed(name+" has no rows", again), nil
+	}
+	out, stop, err := m.ask(ctx, in)
+	if stop != nil || err != nil {
+		return stop, err
+	}
+	if row, output := firstNotFinite(out); row >= 0 {
+		return failed(fmt.Sprintf("output %.80q is not finite for row %d of %s", output, row+1, name), "find out why the model gives NaN or infinity for this row"), nil
+	}
+	if wrong := misfit(out, m.Schema.Outputs); wrong != "" {
+		return failed(fmt.Sprintf("the answer to %s does not fit the signature: %s", name, wrong), "correct the model or its signature"), nil
+	}
+	return &verdict.Result{Verdict: verdict.Pass, Message: fmt.Sprintf("%d rows of %s answered", in.Rows(), name)}, nil
+}
+
+// misfit says which declared output an answer does not have with its width. More outputs
+// than declared are no harm, and the only one may have any name.
+func misfit(out *tensor.Batch, fields []tensor.Field) string {
+	for _, f := range fields {
+		t := out.Tensor(f.Name)
+		if t == nil && len(out.Tensors) == 1 && len(fields) == 1 {
+			t = &out.Tensors[0]
+		}
+		if t == nil {
+			return fmt.Sprintf("output %.80q is missing", f.Name)
+		}
+		row := t.Shape[1:]
+		if len(f.Shape) == 0 && len(row) == 1 && row[0] == 1 {
+			continue
+		}
+		if !slices.EqualFunc(row, f.Shape, func(have, want int) bool { return want < 0 || have == want }) {
+			return fmt.Sprintf("a row of output %.80q has the shape %v, not %v", f.Name, row, f.Shape)
+		}
+	}
+	return ""
+}
+
+func readExample(dir fs.FS, name string) (b []byte, ok bool) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close()
+	b, err = io.ReadAll(io.LimitReader(f, maxExample+1))
+	return b, err == nil && len(b) <= maxExample
+}
+
+// request makes a request of MLflow's scoring protocol of an example: it is one already,
+// or the data frame alone, by columns and data or by records.
+func request(b []byte) []byte {
+	b = bytes.TrimSpace(b)
+	if bytes.HasPrefix(b, []byte("[")) {
+		return slices.Concat([]byte(`{"dataframe_records":`), b, []byte("}"))
+	}
+	for _, form := range []string{`"dataframe_split"`, `"dataframe_records"`, `"instances"`, `"inputs"`} {
+		if rest := bytes.TrimSpace(bytes.TrimPrefix(b, []byte("{"))); bytes.HasPrefix(rest, []byte(form)) {
+			return b
+		}
+	}
+	return slices.Concat([]byte(`{"dataframe_split":`), b, []byte("}"))
+}

@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Ref names a version of a model: by number, by alias, or the newest, which is the zero
+// value.
+type Ref struct {
+	Number int    // 0 if it is named otherwise
+	Alias  string // empty if it is named otherwise
+}
+
+const newest = "latest"
+
+// numberRE is a number as it is printed: one version has one name.
+var numberRE = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+
+// ParseRef reads "7", "@champion" and "latest". It answers Invalid otherwise.
+func ParseRef(s string) (Ref, error) {
+	if alias, ok := strings.CutPrefix(s, "@"); ok {
+		if err := checkAlias(alias); err != nil {
+			return Ref{}, err
+		}
+		return Ref{Alias: alias}, nil
+	}
+	if s == newest {
+		return Ref{}, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || !numberRE.MatchString(s) {
+		return Ref{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give a number, @alias or latest", "%.40q names no version", s)
+	}
+	return Ref{Number: n}, nil
+}
+
+// String prints the form that ParseRef reads.
+func (r Ref) String() string {
+	switch {
+	case r.Alias != "":
+		return "@" + r.Alias
+	case r.Number != 0:
+		return strconv.Itoa(r.Number)
+	default:
+		return newest
+	}
+}
+
+// reservedRE are names that MLflow's clients take for a version.
+var reservedRE = regexp.MustCompile(`^(latest|v[0-9]+)$`)
+
+// checkAlias checks the name of an alias.
+func checkAlias(alias string) error {
+	if _, err := slipway.ParseName(alias); err != nil {
+		return err
+	}
+	if reservedRE.MatchString(alias) {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalidName, "choose a name that says what the version is for, as champion does",
+			"%q would be taken for a version", alias)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Service is the use cases of the registry.
+type Service struct {
+	Lists
+	store Store
+	blobs Blobs
+	now   func() time.Time
+}
+
+// New makes a Service.
+func New(store Store, blobs Blobs, now func() time.Time) *Service {
+	return &Service{Lists: store, store: store, blobs: blobs, now: now}
+}
+
+// Register makes a version of files whose bytes are uploaded. The same files of a model
+// give the same version again, whoever registers them; added tells whether it is new. It
+// answers Invalid, with the field, for files that cannot be one directory or have another
+// size, and CodeUploadMissing when bytes lack.
+func (s *Service) Register(ctx context.Context, p slipway.Principal, model string, files []File, source string) (v Version, added bool, err error) {
+	if _, err := slipway.ParseName(model); err != nil {
+		return Version{}, false, err
+	}
+	sorted, err := normalize(files)
+	if err != nil {
+		return Version{}, false, err
+	}
+	if err := s.checkUploaded(ctx, files); err != nil {
+		return Version{}, false, err
+	}
+	now := s.now()
+	v = Version{Model: model, Digest: DigestOf(sorted), Files: sorted, Source: source, Created: now, By: p.ID}
+	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+}
+
+// checkUploaded compares the files with what has arrived.
+func (s *Service) checkUploaded(ctx context.Context, files []File) error {
+	digests := make([]slipway.Digest, len(files))
+	for i, f := range files {
+		digests[i] = f.Digest
+	}
+	sizes, err := s.blobs.Sizes(ctx, digests)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	var first slipway.Digest
+	for i, f := range files {
+		size, there := sizes[f.Digest]
+		if !there {
+			if missing++; missing == 1 {
+				first = f.Digest
+			}
+			continue
+		}
+		if size != f.Size {
+			return invalid(field(i, "size"), "send the size of the bytes that were uploaded", "is %d, but %d bytes were uploaded", f.Size, size)
+		}
+	}
+	if missing > 0 {
+		return slipway.Errorf(slipway.Conflict, slipway.CodeUploadMissing, "upload them, then register again",
+			"%d of %d files were not uploaded, %s first", missing, len(files), first.Short())
+	}
+	return nil
+}
+
+// Version finds a version, with its files.
+func (s *Service) Version(ctx context.Context, model string, ref Ref) (Version, error) {
+	if _, err := slipway.ParseName(model); err != nil {
+		return Version{}, err
+	}
+	if ref.Alias != "" {
+		n, err := s.store.Alias(ctx, model, ref.Alias)
+		if err != nil {
+			return Version{}, err
+		}
+		ref.Number = n
+	}
+	return s.store.Version(ctx, model, ref.Number)
+}
+
+// SetAlias points an alias at a version that exists. If it points there already nothing
+// changes, so that a call may be repeated.
+func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alias string, version int, reason string) error {
+	if err := checkAlias(alias); err != nil {
+		return err
+	}
+	if version < 1 {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give the number of a version", "%d is no version", version)
+	}
+	if _, err := s.Version(ctx, model, Ref{Number: version}); err != nil {
+		return err
+	}
+	switch n, err := s.store.Alias(ctx, model, alias); {
+	case err == nil && n == version:
+		return nil
+	case err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}):
+		return err
+	}
+	now := s.now()
+	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
+		event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+}
+
+func event(p slipway.Principal, now time.Time, action, subject string, detail map[string]string) slipway.Event {
+	return slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: p.ID, Action: action, Subject: subject, Detail: detail}
+}

@@ -1,0 +1,212 @@
+package spec_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"pgregory.net/rapid"
+
+	"github.com/slipway-ml/slipway/internal/spec"
+)
+
+// checkRoundTrip: the stored record reads back as the same Spec and prints the same bytes.
+func checkRoundTrip(t testing.TB, s *spec.Spec) {
+	t.Helper()
+	b := s.Canonical()
+	back, err := spec.Load("canonical", b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if diff := cmp.Diff(s, back, cmpopts.IgnoreFields(spec.Spec{}, "Origin")); diff != "" {
+		t.Errorf("(-written +read):\n%s", diff)
+	}
+	if again := back.Canonical(); !bytes.Equal(b, again) {
+		t.Errorf("\n%s\n%s", b, again)
+	}
+	for path, origin := range back.Origin {
+		if origin != "file" {
+			t.Errorf("%s comes from %q", path, origin)
+		}
+	}
+}
+
+func TestCanonicalRoundTrip(t *testing.T) {
+	schema := compile(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := drawSpec(rt)
+		checkRoundTrip(&reporter{TB: t, rt: rt}, s)
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(s.Canonical()))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if err := schema.Validate(document); err != nil {
+			rt.Fatalf("the schema refuses what Load accepts: %v\n%s", err, s.Canonical())
+		}
+	})
+}
+
+// reporter lets helpers of tests fail a property.
+type reporter struct {
+	testing.TB
+	rt *rapid.T
+}
+
+func (r *reporter) Errorf(format string, args ...any) { r.rt.Errorf(format, args...) }
+func (r *reporter) Fatalf(format string, args ...any) { r.rt.Fatalf(format, args...) }
+
+func drawSpec(t *rapid.T) *spec.Spec {
+	name := rapid.StringMatching(`[a-z]([a-z0-9-]{0,20}[a-z0-9])?`)
+	text := rapid.StringMatching(`[\x{21}-\x{7e}äß€漢😀\t\n '"\\:#{}&*!|>%@-]{1,40}`).Filter(func(s string) bool { return strings.TrimSpace(s) != "" })
+	line := text.Filter(func(s string) bool { return !strings.Contains(s, "://") })
+	s := &spec.Spec{Tier: spec.Tier(rapid.IntRange(1, 4).Draw(t, "tier")), Name: name.Draw(t, "name"),
+		Owner: spec.Owner{Team: name.Draw(t, "team")}}
+	if rapid.Bool().Draw(t, "has text") {
+		s.Description, s.Owner.Contact = text.Draw(t, "description"), text.Draw(t, "contact")
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "source") {
+	case 0:
+		s.Model = spec.Model{Name: name.Draw(t, "model"), Source: spec.Source{Dir: "./" + line.Draw(t, "dir")}}
+	case 1:
+		n := name.Draw(t, "model")
+		s.Model = spec.Model{Name: n, Source: spec.Source{Model: n, Version: rapid.IntRange(1, 1e6).Draw(t, "version")}}
+	default:
+		n := name.Draw(t, "model")
+		s.Model = spec.Model{Name: n, Source: spec.Source{Model: n, Alias: name.Draw(t, "alias")}}
+	}
+	if rapid.Bool().Draw(t, "command") {
+		s.Model.Command = append(rapid.SliceOfN(line, 0, 4).Draw(t, "args"), "{socket}")
+		if strings.Contains(strings.Join(s.Model.Command, " "), "{port}") {
+			s.Model.Command = []string{"{socket}"}
+		}
+	}
+	policy := s.Tier.Policy()
+	s.Validation = drawValidation(t, line, policy)
+	s.Resources = spec.Resources{MilliCPU: rapid.IntRange(1, 256_000).Draw(t, "cpu"), MemoryBytes: rapid.Int64Range(16<<20, 16<<40).Draw(t, "memory")}
+	s.Replicas = rapid.IntRange(policy.MinReplicas, 32).Draw(t, "replicas")
+	s.Rollout = drawRollout(t, policy)
+	return s
+}
+
+func drawValidation(t *rapid.T, file *rapid.Generator[string], policy spec.Policy) (v spec.Validation) {
+	if policy.NeedsBoth || policy.NeedsOne || rapid.Bool().Draw(t, "golden") {
+		v.Golden = &spec.Golden{File: file.Draw(t, "golden file"), Tolerance: rapid.Float64Range(0, 1).Draw(t, "tolerance")}
+	}
+	if policy.NeedsBoth || rapid.Bool().Draw(t, "dataset") {
+		v.Dataset = &spec.Dataset{File: file.Draw(t, "dataset file"), Target: file.Draw(t, "target"), MinRows: rapid.IntRange(1, 2_000_000).Draw(t, "rows")}
+		names := rapid.SliceOfNDistinct(rapid.SampledFrom(spec.MetricNames()), 1, 4, rapid.ID).Draw(t, "metrics")
+		for _, n := range names {
+			lower := slices.Contains([]string{"log_loss", "rmse", "mae"}, n)
+			v.Metrics = append(v.Metrics, spec.Metric{Name: n, HigherIsBetter: !lower, Bound: rapid.Float64Range(1e-300, 1).Draw(t, "bound")})
+		}
+	}
+	return v
+}
+
+func drawRollout(t *rapid.T, policy spec.Policy) spec.Rollout {
+	milliseconds := func(low, high time.Duration, label string) time.Duration {
+		return time.Duration(rapid.Int64Range(low.Milliseconds(), high.Milliseconds()).Draw(t, label)) * time.Millisecond
+	}
+	week := 7 * 24 * time.Hour
+	r := spec.Rollout{OnFailure: spec.OnFailureRollback, OnNoData: spec.OnNoDataPause,
+		KeepPreviousWarm: milliseconds(policy.MinKeepWarm, week, "warm"), Deadline: milliseconds(100*time.Millisecond, time.Minute, "deadline")}
+	if !policy.MustRollBack && rapid.Bool().Draw(t, "pauses") {
+		r.OnFailure = spec.OnFailurePause
+	}
+	if !policy.MustPause && rapid.Bool().Draw(t, "continues") {
+		r.OnNoData = spec.OnNoDataContinue
+	}
+	weights := rapid.SliceOfNDistinct(rapid.Float64Range(0.01, 99.9), policy.MinSteps-1, 5, rapid.ID).Draw(t, "weights")
+	slices.Sort(weights)
+	if len(weights) > 0 {
+		weights[0] = min(weights[0], policy.MaxFirstWeight)
+	} else if policy.MaxFirstWeight < 100 {
+		weights = []float64{policy.MaxFirstWeight}
+	}
+	for _, w := range append(weights, 100) {
+		least := policy.MinHold
+		if w == 100 {
+			least = 0
+		}
+		r.Steps = append(r.Steps, spec.Step{Weight: w, Hold: milliseconds(least, week, "hold"), MinRequests: rapid.IntRange(0, 10_000_000).Draw(t, "requests")})
+	}
+	return r
+}
+
+func compile(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(spec.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("platform.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("platform.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// asJSON is what an editor's YAML reader gives to its schema validator.
+func asJSON(t testing.TB, src []byte) any {
+	t.Helper()
+	var v any
+	if err := yaml.Unmarshal(src, &v); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+// TestSchema: an editor accepts what Load accepts, and marks what it can.
+func TestSchema(t *testing.T) {
+	schema := compile(t)
+	for _, file := range append(glob(t, "testdata/good/*.yaml"), "../../templates/fraud/platform.yaml") {
+		if err := schema.Validate(asJSON(t, read(t, file))); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	marked := []string{"key-misplaced", "key-misspelled", "key-unknown", "key-wrong-case", "api-version", "empty-values",
+		"list-for-object", "memory", "memory-range", "metric-unknown", "missing", "name", "number-quoted", "object-for-value",
+		"scalar", "source", "source-bare", "source-version", "text-as-number", "tier-1", "tier-3-unchecked", "too-many", "ten-mistakes"}
+	for _, name := range marked {
+		if err := schema.Validate(asJSON(t, read(t, filepath.Join("testdata/bad", name+".yaml")))); err == nil {
+			t.Errorf("%s passes the schema", name)
+		}
+	}
+	golden(t, "testdata/platform.schema.json", string(spec.Schema()))
+}
+
+// FuzzLoad: no bytes make it panic; what it accepts round-trips, what it refuses is told
+// with places and next steps.
+func FuzzLoad(f *testing.F) {
+	for _, file := range append(glob(f, "testdata/good/*.yaml"), glob(f, "testdata/bad/*.yaml")...) {
+		f.Add(read(f, file))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		s, err := spec.Load("platform.yaml", src)
+		if err != nil {
+			checkErrors(t, err, src)
+			return
+		}
+		checkRoundTrip(t, s)
+	})
+}

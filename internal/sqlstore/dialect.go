@@ -1,0 +1,146 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// dialect is a database with everything in which SQLite and PostgreSQL differ.
+type dialect struct {
+	write, read *sql.DB
+	goose       goose.Dialect
+	lock        string // first statement of a writing transaction, makes writers wait for each other
+}
+
+const readers = 4
+
+// connect prepares one connection that writes and some that only read.
+func connect(o Options) (d dialect, err error) {
+	if o.URL != "" {
+		d, err = connectPostgres(o.URL)
+	} else {
+		d, err = connectSQLite(o.Path)
+	}
+	if err != nil {
+		return d, err
+	}
+	d.write.SetMaxOpenConns(1)
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	return d, nil
+}
+
+func (d *dialect) close() error { return errors.Join(d.read.Close(), d.write.Close()) }
+
+// connectSQLite uses a file in WAL mode that is durable at each commit. A writing
+// transaction takes the write lock when it begins.
+func connectSQLite(path string) (d dialect, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would let everybody read it
+	if err != nil {
+		return d, err
+	}
+	if err := f.Close(); err != nil {
+		return d, err
+	}
+	open := func(extra ...string) (*sql.DB, error) {
+		q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"},
+			"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, extra...)}
+		u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}
+		return sql.Open("sqlite", u.String())
+	}
+	d.goose = goose.DialectSQLite3
+	if d.write, err = open(); err != nil {
+		return d, err
+	}
+	d.read, err = open("query_only(1)")
+	return d, err
+}
+
+// connectPostgres lets writers of several processes wait for each other by an advisory
+// lock, whose number is only ours.
+func connectPostgres(address string) (d dialect, err error) {
+	open := func(setting, value string) (*sql.DB, error) {
+		c, err := pgx.ParseConfig(address)
+		if err != nil {
+			return nil, err
+		}
+		c.RuntimeParams[setting] = value
+		return stdlib.OpenDB(*c), nil
+	}
+	d.goose, d.lock = goose.DialectPostgres, "SELECT pg_advisory_xact_lock(7306936)"
+	if d.write, err = open("synchronous_commit", "on"); err != nil {
+		return d, err
+	}
+	d.read, err = open("default_transaction_read_only", "on")
+	return d, err
+}
+
+// failure is why the database refused, as far as callers care.
+type failure int
+
+const (
+	unknown  failure = iota
+	diskFull         // no room
+	taken            // a unique key is there already
+	dangling         // a foreign key points nowhere
+	busy             // locked, interrupted, or not reached
+)
+
+// failureOf reads the codes of SQLite (sqlite.org/rescode.html) and PostgreSQL (appendix A
+// of its manual).
+func failureOf(err error) failure {
+	var lite *sqlite.Error
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &lite):
+		return sqliteFailure(lite.Code())
+	case errors.As(err, &pg):
+		return postgresFailure(pg.Code)
+	case errors.Is(err, driver.ErrBadConn), errors.As(err, new(*pgconn.ConnectError)), errors.As(err, new(*net.OpError)), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, sql.ErrTxDone):
+		return busy
+	}
+	return unknown
+}
+
+func sqliteFailure(code int) failure {
+	switch code {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return taken
+	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return dangling
+	}
+	switch code & 0xff { // the primary code
+	case sqlite3.SQLITE_FULL:
+		return diskFull
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT:
+		return busy
+	}
+	return unknown
+}
+
+func postgresFailure(code string) failure {
+	switch code {
+	case "53100":
+		return diskFull
+	case "23505":
+		return taken
+	case "23503":
+		return dangling
+	case "40001", "40P01", "55P03", "53300", "57014", "57P01", "57P02", "57P03":
+		return busy
+	}
+	return unknown
+}

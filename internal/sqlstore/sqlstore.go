@@ -1,0 +1,153 @@
+// Package sqlstore keeps the platform's state in SQLite or PostgreSQL: one writer that
+// groups commits, and readers beside it. The stores of the features lie in its
+// subpackages, each with one SQL text for both databases.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/slipway-ml/slipway"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Options say where the database is: a SQLite file, or the URL of a PostgreSQL database.
+type Options struct {
+	Path string // of the file, which is made when it is missing
+	URL  string // "postgres://…"; it goes before Path
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+// DB is an open database. Its methods are safe for concurrent use.
+type DB struct {
+	dialect
+	jobs chan *job
+	now  func() time.Time
+	log  *slog.Logger
+
+	stop    context.CancelFunc
+	stopped <-chan struct{} // no job is taken any more
+	wg      sync.WaitGroup
+}
+
+// Open opens the database and brings its schema up to date. It answers Conflict for a
+// database of a newer schema. One process writes at a time: the caller holds a lock on it.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	d, err := connect(o)
+	if err != nil {
+		return nil, openError(err)
+	}
+	db := &DB{dialect: d, jobs: make(chan *job), now: o.Now, log: o.Log}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(openError(err), db.dialect.close())
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	db.stop, db.stopped = stop, run.Done()
+	db.wg.Go(func() { db.writeLoop(run) })
+	return db, nil
+}
+
+// openError says of an unclassified error that the database could not be opened.
+func openError(err error) error {
+	e := slipway.AsError(classify(err))
+	if e.Code == slipway.CodeInternal {
+		return &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "the database cannot be opened, or not be brought up to date",
+			Next: "check that it is a database of the platform and that this user may write it", Cause: err}
+	}
+	return e
+}
+
+func (db *DB) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(db.goose, db.write, dir, goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	have, know, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > know {
+		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "start the newer platform, or restore the copy made before the upgrade",
+			"the database has schema %d of a newer platform; this one knows %d", have, know)
+	}
+	done, err := p.Up(ctx)
+	for _, m := range done {
+		db.log.LogAttrs(ctx, slog.LevelInfo, "database schema changed", slog.Int64("schema", m.Source.Version), slog.Duration("took", m.Duration))
+	}
+	return err
+}
+
+// Close ends the writer and closes the database. Calls of Write that still wait are
+// answered Unavailable.
+func (db *DB) Close() error {
+	db.stop()
+	db.wg.Wait()
+	return db.dialect.close()
+}
+
+// Query reads rows; scan is called for each. What a finished Write wrote is seen.
+func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
+	if err := storable(args); err != nil {
+		return err
+	}
+	rows, err := db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return classify(err)
+		}
+	}
+	return classify(rows.Err())
+}
+
+// QueryRow reads one row into dest. It answers NotFound, saying what is missing, if there
+// is none.
+func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query string, args ...any) error {
+	if err := storable(args); err != nil {
+		return err
+	}
+	err := db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Missing(what)
+	}
+	return classify(err)
+}
+
+// Missing is the NotFound of a thing.
+func Missing(what string) error {
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status", "no %s", what)
+}
+
+// Micros is a time as it is stored, in microseconds since 1970: 0 for the zero time.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// Time is the inverse of Micros, in UTC.
+func Time(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}

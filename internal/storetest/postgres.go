@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/slipway-ml/slipway/internal/sqlstore"
+)
+
+// cluster is a running PostgreSQL server that listens on a Unix socket only.
+type cluster struct {
+	socketDir string
+	user      string
+	databases atomic.Int64
+}
+
+// startPostgres makes a cluster in a temporary directory and runs it until the test ends.
+// It skips the test when PostgreSQL is not installed.
+func startPostgres(t *testing.T) *cluster {
+	t.Helper()
+	initdb, server := find("initdb"), find("postgres")
+	if initdb == "" || server == "" {
+		t.Skip("PostgreSQL is not installed: neither on the PATH nor in /usr/lib/postgresql are initdb and postgres; this backend is not tested")
+	}
+	dir, err := os.MkdirTemp("", "slippg") // short: the path of a socket has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	who, attr := identity(t, dir)
+	data := filepath.Join(dir, "data")
+	prepare := exec.Command(initdb, "-D", data, "-A", "trust", "-U", who, "-E", "UTF8", "--locale=C", "--no-sync")
+	prepare.Dir, prepare.SysProcAttr = dir, attr
+	if out, err := prepare.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	run := exec.Command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "log_min_messages=fatal", "-F") // -F: tests survive no power cut
+	run.Dir, run.SysProcAttr, run.Stdout, run.Stderr = dir, attr, t.Output(), t.Output()
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = run.Process.Signal(syscall.SIGQUIT) // at once
+		_ = run.Wait()
+	})
+	c := &cluster{socketDir: dir, user: who}
+	c.await(t)
+	return c
+}
+
+// find looks for a program of PostgreSQL, the newest first.
+func find(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	paths, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	slices.Sort(paths)
+	if len(paths) == 0 {
+		return ""
+	}
+	return paths[len(paths)-1]
+}
+
+// identity is the user that the server runs as, who gets the directory: PostgreSQL refuses
+// to run as root. The server ends with the test, however that ends.
+func identity(t *testing.T, dir string) (name string, attr *syscall.SysProcAttr) {
+	t.Helper()
+	attr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Geteuid() != 0 {
+		return "slipway", attr
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		u, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		t.Skipf("PostgreSQL does not run as root, and there is no other user to run it as: %v", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+		t.Fatal(err)
+	}
+	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return "slipway", attr
+}
+
+// url is the address of a database of the cluster.
+func (c *cluster) url(database string) string {
+	q := url.Values{"host": {c.socketDir}, "user": {c.user}}
+	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
+}
+
+// do runs a statement on the cluster.
+func (c *cluster) do(ctx context.Context, statement string) error {
+	db, err := sql.Open("pgx", c.url("postgres"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, statement)
+	return err
+}
+
+// await waits until the server answers.
+func (c *cluster) await(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		err := c.do(ctx, "SELECT 1")
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("PostgreSQL does not answer: %v", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// create makes an empty database and tells where it is.
+func (c *cluster) create(t *testing.T) sqlstore.Options {
+	t.Helper()
+	name := fmt.Sprintf("test%d", c.databases.Add(1))
+	if err := c.do(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return sqlstore.Options{URL: c.url(name)}
+}
