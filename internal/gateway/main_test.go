@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -204,7 +203,7 @@ func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
 func open(t testing.TB, dir string, f *fake) *harness {
 	t.Helper()
 	c := gateway.Config{Name: "local", Dir: dir, ServerSocket: dir + "/nobody", Replicas: f, Metrics: newRegistry(),
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now, Rand: seeded(1).Float64}
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Rand: seeded(1).Float64}
 	return openWith(t, c, f)
 }
 

@@ -16,8 +16,14 @@ import (
 type Models interface {
 	Register(ctx context.Context, p slipway.Principal, model string, r api.RegisterVersion) (api.Version, error)
 	Version(ctx context.Context, model, ref string) (api.Version, error)
-	List(ctx context.Context, model, cursor string, limit int) (models api.Page[api.Model], versions api.Page[api.Version], err error)
+	Listing
 	SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error
+}
+
+// Listing gives pages; a cursor is what the page before gave.
+type Listing interface {
+	Models(ctx context.Context, cursor string, limit int) (api.Page[api.Model], error)
+	Versions(ctx context.Context, model, cursor string, limit int) (api.Page[api.Version], error)
 	AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error)
 }
 
@@ -79,16 +85,14 @@ func registerModels(h huma.API, c Config) {
 func registerModelQueries(h huma.API, c Config) {
 	handle(h, c, operation("list-models", http.MethodGet, "/v1/models", "List models"),
 		func(ctx context.Context, in *pageQuery) (api.Page[api.Model], error) {
-			models, _, err := c.Models.List(ctx, "", in.Cursor, in.Limit)
-			return models, err
+			return c.Models.Models(ctx, in.Cursor, in.Limit)
 		})
 	handle(h, c, operation("list-versions", http.MethodGet, "/v1/models/{model}/versions", "List versions, newest first"),
 		func(ctx context.Context, in *struct {
 			modelPath
 			pageQuery
 		}) (api.Page[api.Version], error) {
-			_, versions, err := c.Models.List(ctx, in.Model, in.Cursor, in.Limit)
-			return versions, err
+			return c.Models.Versions(ctx, in.Model, in.Cursor, in.Limit)
 		})
 	handle(h, c, operation("get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
 		func(ctx context.Context, in *struct {

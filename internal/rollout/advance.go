@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -248,7 +247,7 @@ const Judge = "judge"
 func (c *Controller) withdraw(e *Endpoint, d Deployment, v route.Veto, ch *Change) {
 	now := c.now()
 	w := &Deployment{ID: slipway.NewID("dep", now), Kind: KindWithdrawal, Endpoint: e.Key, Model: d.Model, Version: d.Version,
-		Digest: d.Digest, By: v.By, Created: now, Revision: d.Revision, Previous: d.Previous, Judgement: json.RawMessage(v.Judgement),
+		Digest: d.Digest, By: v.By, Created: now, Revision: d.Revision, Previous: d.Previous, Judgement: v.Judgement,
 		FirstBad: v.FirstBad, LastSent: v.LastRouted}
 	if v.By != Judge {
 		w.Kind = KindRollback

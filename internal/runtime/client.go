@@ -174,7 +174,7 @@ func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) 
 	if limited {
 		left = time.Until(deadline)
 	}
-	_, err := c.out.add(func(dst []byte) ([]byte, error) {
+	err := c.out.add(func(dst []byte) ([]byte, error) {
 		dst = appendLeft(appendHeader(dst, k, id), left, limited)
 		if in == nil {
 			return dst, nil
@@ -205,7 +205,7 @@ func size(b *tensor.Batch) int {
 
 // cancel tells the host that nobody waits. It is a courtesy, so it may be lost.
 func (c *Client) cancel(id uint64) {
-	_, err := c.out.add(func(dst []byte) ([]byte, error) { return appendHeader(dst, kindCancel, id), nil })
+	err := c.out.add(func(dst []byte) ([]byte, error) { return appendHeader(dst, kindCancel, id), nil })
 	if err == nil {
 		c.poke()
 	}

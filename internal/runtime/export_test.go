@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -33,7 +34,7 @@ func Frames(r io.Reader, limit int) (kinds []byte, ids []uint64, bodies [][]byte
 	fr := newFrameReader(r)
 	for len(kinds) < limit {
 		f, err := fr.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return kinds, ids, bodies, nil
 		}
 		if err != nil {
@@ -63,10 +64,10 @@ var (
 )
 
 // OpenSmall is OpenRotating with another bound.
-func OpenSmall(path string, max int64) (*RotatingFile, error) {
+func OpenSmall(path string, limit int64) (*RotatingFile, error) {
 	r, err := OpenRotating(path, nil)
 	if err == nil {
-		r.max = max
+		r.max = limit
 	}
 	return r, err
 }

@@ -98,7 +98,7 @@ func (fr *frameReader) next() (frame, error) {
 	fr.skip = 0
 	h, err := fr.r.Peek(headerSize)
 	if err != nil {
-		if err == io.EOF && len(h) > 0 {
+		if errors.Is(err, io.EOF) && len(h) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		return frame{}, err
@@ -151,7 +151,7 @@ func readBody(r io.Reader, n int) ([]byte, error) {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

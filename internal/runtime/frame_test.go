@@ -11,9 +11,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/runtime"
-	"pgregory.net/rapid"
 )
 
 func TestFramesRoundTrip(t *testing.T) {

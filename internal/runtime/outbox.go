@@ -38,19 +38,19 @@ func newOutbox(w io.Writer, block bool) *outbox {
 	return o
 }
 
-// add appends the one frame that build appends. It gives the number of bytes that wait to
-// be flushed. A frame that is too long, or whose build fails, is not added.
-func (o *outbox) add(build func(dst []byte) ([]byte, error)) (int, error) {
+// add appends the one frame that build appends. A frame that is too long, or whose build
+// fails, is not added.
+func (o *outbox) add(build func(dst []byte) ([]byte, error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.err == nil && len(o.buf) >= highWater {
 		if !o.block {
-			return len(o.buf), errFull
+			return errFull
 		}
 		o.room.Wait()
 	}
 	if o.err != nil {
-		return 0, o.err
+		return o.err
 	}
 	start := len(o.buf)
 	b, err := build(o.buf)
@@ -58,10 +58,10 @@ func (o *outbox) add(build func(dst []byte) ([]byte, error)) (int, error) {
 		err = errTooLong
 	}
 	if err != nil {
-		return start, err
+		return err
 	}
 	o.buf = b
-	return len(b), nil
+	return nil
 }
 
 // flush writes what waits, unless somebody is writing already, who will then write it too.

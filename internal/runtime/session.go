@@ -188,7 +188,7 @@ func (s *session) reply(id uint64, out *tensor.Batch, err error) {
 		s.fail(id, modelFailed("the model's answer is larger than a frame", nil))
 		return
 	}
-	_, err = s.out.add(func(dst []byte) ([]byte, error) {
+	err = s.out.add(func(dst []byte) ([]byte, error) {
 		dst = appendHeader(dst, kindResult, id)
 		if out == nil {
 			return dst, nil
@@ -202,5 +202,5 @@ func (s *session) reply(id uint64, out *tensor.Batch, err error) {
 
 // fail appends an error. That the connection is lost is for the reader to notice.
 func (s *session) fail(id uint64, e *slipway.Error) {
-	_, _ = s.out.add(func(dst []byte) ([]byte, error) { return appendError(dst, id, e), nil })
+	_ = s.out.add(func(dst []byte) ([]byte, error) { return appendError(dst, id, e), nil })
 }

@@ -166,7 +166,7 @@ func TestTruncated(t *testing.T) {
 		}
 		b = bytes.TrimSpace(b)
 		step := 1 + len(b)/4000 // every offset of the head, a sample of the rest
-		for n := 0; n < len(b); n++ {
+		for n := range b {
 			if n > 3000 && n%step != 0 {
 				continue
 			}

@@ -60,7 +60,7 @@ func Load(b []byte, o Options) (*Model, error) {
 		return nil, modelError(o, fmt.Errorf("larger than %d bytes", MaxBytes))
 	}
 	d := decoder{}
-	end := func() error { return nil }
+	var end func() error
 	switch detect(b, o.Format) {
 	case JSON:
 		s := newJSON(b)

@@ -144,9 +144,6 @@ func (p *Printer) Table(rows [][]Text) {
 	p.Say("%s", p.Lines(rows))
 }
 
-// joined is text that was cleaned and Text before.
-type joined string
-
 // Lines lays out a table.
 func (p *Printer) Lines(rows [][]Text) Ready {
 	var widths []int

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -76,7 +77,8 @@ func (c *conn) Read(p []byte) (int, error) {
 		_ = c.Conn.SetReadDeadline(c.deadline)
 		return n, err
 	}
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() && c.leave(len(p)) {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() && c.leave(len(p)) {
 		return 0, errPassedOn
 	}
 	return n, err

@@ -1,0 +1,97 @@
+// Command platform is every process of Slipway: the command line, the server, the gateway
+// of a machine and the runtimes behind it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/cli"
+	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/demo"
+	"github.com/slipway-ml/slipway/internal/runtime"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	exe, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if len(os.Args) > 1 && os.Args[1] == "runtime" { // many of them: nothing but what they need
+		return runtime.Main(os.Args[2:], os.Stderr)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT)
+	defer stop()
+	width, terminal := screen()
+	return cli.Run(ctx, cli.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Dir: dir, Version: version, Now: time.Now,
+		Terminal: terminal, Width: width,
+		Up: func(ctx context.Context, c config.Config, ready func(cli.Ready)) error {
+			return app.Up(ctx, c, version, exe, func(r app.Ready) { ready(cli.Ready(r)) })
+		},
+		Down: app.Down,
+		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
+			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep})
+		},
+		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
+	}, os.Args[1:])
+}
+
+// screen is the width of the terminal, if a person watches both streams.
+func screen() (width int, terminal bool) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
+		return 0, false
+	}
+	w, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, false
+	}
+	return int(w.Col), true
+}
+
+func gatewayCmd(exe string) *cobra.Command {
+	o := app.GatewayOptions{Version: version, Exe: exe}
+	cmd := &cobra.Command{Use: "gateway", Short: "Run the gateway process (the server starts it)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, err := config.Resolve(cmd.Flag("home").Value.String(), os.Getenv)
+			if err != nil {
+				return err
+			}
+			o.Config.Home = home
+			return app.RunGateway(cmd.Context(), o)
+		}}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Config.Listen, "listen", config.DefaultListen, "host:port")
+	flags.StringVar(&o.Config.TLSCert, "tls-cert", "", "PEM file with the certificate")
+	flags.StringVar(&o.Config.TLSKey, "tls-key", "", "PEM file with its key")
+	flags.IntVar(&o.ListenFD, "listen-fd", 0, "an inherited listening socket")
+	flags.BoolVar(&o.Take, "take", false, "take over from the gateway that serves this home")
+	return cmd
+}
+
+func demoServerCmd() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{Use: "demo-server", Short: "Serve the model in the working directory, and fail on large amounts", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return demo.Serve(cmd.Context(), socket, ".") }}
+	cmd.Flags().StringVar(&socket, "socket", "", "the Unix socket to listen on")
+	return cmd
+}

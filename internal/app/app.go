@@ -1,0 +1,270 @@
+// Package app is the composition root: it makes the parts of each process, joins them and
+// gives them their lifetimes. Nothing imports it but the command.
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/blob"
+	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/gateway"
+	"github.com/slipway-ml/slipway/internal/httpapi"
+	"github.com/slipway-ml/slipway/internal/registry"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/sqlstore"
+	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
+	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
+	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
+	tokenstore "github.com/slipway-ml/slipway/internal/sqlstore/token"
+)
+
+// Options are what a server is started with.
+type Options struct {
+	Config  config.Config
+	Version string
+	Exe     string // the platform's own executable, which is the gateway and the runtimes too
+	Log     *slog.Logger
+}
+
+// App is the control plane of one installation.
+type App struct {
+	o       Options
+	started time.Time
+	lock    *os.File
+	runDir  string
+
+	db         *sqlstore.DB
+	blobs      *blob.Dir
+	models     *registry.Service
+	tokens     *tokenstore.Store
+	events     *eventstore.Store
+	rollouts   *rolloutstore.Store
+	admin      *gateway.AdminClient
+	keeper     *keeper
+	controller *rollout.Controller
+	runner     *runner
+	api        *http.Server
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+// New opens the state of an installation and takes its lock: one server at a time. It
+// answers CodeHomeLocked if another server has it.
+func New(ctx context.Context, o Options) (*App, error) {
+	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
+	a := &App{o: o, started: time.Now()}
+	for _, dir := range []string{o.Config.Home, o.Config.Logs(), o.Config.Gateway(), o.Config.Images(), o.Config.Revisions()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, homeError(err)
+		}
+	}
+	var err error
+	if a.runDir, err = o.Config.RunDir(); err != nil {
+		return nil, homeError(err)
+	}
+	if a.lock, err = lockHome(o.Config.Lock()); err != nil {
+		return nil, err
+	}
+	if err := a.open(ctx); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// open opens the stores and joins the parts.
+func (a *App) open(ctx context.Context) (err error) {
+	c := a.o.Config
+	if a.db, err = sqlstore.Open(ctx, sqlstore.Options{Path: c.Database(), Now: time.Now, Log: a.o.Log}); err != nil {
+		return err
+	}
+	if a.blobs, err = blob.Open(c.Blobs()); err != nil {
+		return err
+	}
+	a.models = registry.New(registrystore.New(a.db), a.blobs, time.Now)
+	a.tokens, a.events, a.rollouts = tokenstore.New(a.db), eventstore.New(a.db), rolloutstore.New(a.db)
+	if err := ensureOwner(ctx, c.OwnerToken(), a.tokens); err != nil {
+		return err
+	}
+	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
+	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.grants,
+		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
+	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
+	a.runner = newRunner(a)
+	return nil
+}
+
+// Start makes the installation serve: the gateway is found or started, the API listens,
+// and deployments that were under way go on. It returns when requests can be answered.
+func (a *App) Start(ctx context.Context) (Ready, error) {
+	if err := a.keeper.ensure(ctx); err != nil {
+		return Ready{}, err
+	}
+	ln, err := listenPrivate(socketPath(a.runDir, serverSocket))
+	if err != nil {
+		return Ready{}, homeError(err)
+	}
+	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: authenticator{a.tokens}, Models: modelsAPI{a},
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Fleet: fleetAPI{a}, Log: a.o.Log}),
+		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	a.wg.Go(func() {
+		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			a.o.Log.Error("the API cannot be served", "error", err)
+		}
+	})
+	a.wg.Go(func() { a.keeper.watch(run) })
+	a.wg.Go(func() { a.controller.Run(run) })
+	a.wg.Go(func() { a.runner.run(run) })
+	url := a.keeper.url()
+	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
+		return Ready{}, homeError(err)
+	}
+	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
+		Took: time.Since(a.started)}, nil
+}
+
+// Ready says where a started server is found.
+type Ready struct {
+	URL       string
+	Home      string
+	TokenFile string
+	Adopted   bool // a gateway was serving already
+	Took      time.Duration
+}
+
+// Stop ends the control plane. With everything the gateway and its replicas end too;
+// without, they go on serving, and the next server finds them.
+func (a *App) Stop(ctx context.Context, everything bool) error {
+	if a.stop != nil {
+		a.stop()
+	}
+	a.runner.close()
+	if a.api != nil {
+		end, cancel := context.WithTimeout(ctx, 3*time.Second)
+		if err := a.api.Shutdown(end); err != nil {
+			a.api.Close() // watchers do not end by themselves
+		}
+		cancel()
+	}
+	var err error
+	if everything {
+		if err = a.keeper.stop(ctx); err == nil {
+			err = os.Remove(a.o.Config.Address())
+		}
+	}
+	a.wg.Wait()
+	return errors.Join(err, a.close())
+}
+
+func (a *App) close() error {
+	var errs []error
+	if a.runner != nil {
+		a.runner.close()
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lockHome holds the home for this process; the kernel lets it go when the process ends.
+func lockHome(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, homeError(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		pid, _ := os.ReadFile(path)
+		f.Close()
+		return nil, slipway.Errorf(slipway.Conflict, slipway.CodeHomeLocked, "use it, or stop it with: platform down",
+			"a server runs on %s already (process %s)", filepath.Dir(path), cmp.Or(string(pid), "unknown"))
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, homeError(err)
+	}
+	return f, nil
+}
+
+func homeError(err error) error {
+	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "the home directory cannot be used",
+		Next: "check its permissions, or choose another with --home", Cause: err}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk is full", "free space on the disk of the home directory"
+	}
+	return e
+}
+
+// Names of the sockets in the run directory.
+const (
+	adminSocket    = "gateway.sock"
+	handoverSocket = "handover.sock"
+	serverSocket   = "server.sock"
+)
+
+func socketPath(runDir, name string) string { return filepath.Join(runDir, name) }
+
+// listenPrivate makes a Unix socket for this user alone, in place of an old server's.
+func listenPrivate(path string) (net.Listener, error) {
+	draft := path + ".new"
+	if err := os.Remove(draft); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: draft, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(draft, 0o600), os.Rename(draft, path)); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return ln, nil
+}
+
+// replaceFile writes a private file so that a reader sees the old or the new one.
+func replaceFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", filepath.Base(path), err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// random is uniform in [0, 1) and safe for concurrent use.
+func random() float64 { return rand.Float64() }

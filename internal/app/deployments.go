@@ -1,0 +1,131 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/registry"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/spec"
+)
+
+// deploymentsAPI is httpapi.Deployments.
+type deploymentsAPI struct{ a *App }
+
+// Roles of the files that a deployment is validated with.
+const (
+	roleGolden  = "golden"
+	roleDataset = "dataset"
+)
+
+// startLimit is how long the replicas of a new revision may take to become ready.
+const startLimit = 2 * time.Minute
+
+// Create checks what can be checked at once, records the deployment and lets its pipeline
+// begin.
+func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error) {
+	s, err := spec.Load("platform.yaml", []byte(r.PlatformYAML))
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	env, err := slipway.ParseName(cmp.Or(r.Environment, slipway.Production))
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	ref := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}
+	name := cmp.Or(s.Model.Source.Model, s.Model.Name)
+	if s.Model.Source.Dir != "" {
+		if r.Version < 1 {
+			return api.Deployment{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "register the directory first and give its number as version", "model.source is a directory, which the server cannot see")
+		}
+		ref.Number = r.Version
+	}
+	v, err := d.a.models.Version(ctx, name, ref)
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	files, err := d.files(ctx, s, r.Files)
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	dep, err := d.a.controller.Create(ctx, rollout.Request{Kind: rollout.KindDeploy, Endpoint: slipway.EndpointKey(s.Name, env), Source: r.PlatformYAML,
+		Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier), Deadline: s.Rollout.Deadline,
+		Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	d.a.runner.begin(dep.ID)
+	return deploymentView(dep), nil
+}
+
+// files checks that the validation files that the platform.yaml names were uploaded.
+func (d deploymentsAPI) files(ctx context.Context, s *spec.Spec, given map[string]string) (map[string]slipway.Digest, error) {
+	out := map[string]slipway.Digest{}
+	want := map[string]bool{roleGolden: s.Validation.Golden != nil, roleDataset: s.Validation.Dataset != nil}
+	for _, role := range []string{roleGolden, roleDataset} {
+		if !want[role] {
+			continue
+		}
+		digest, err := slipway.ParseDigest(given[role])
+		if err != nil {
+			return nil, slipway.Errorf(slipway.Invalid, slipway.CodeUploadMissing, "upload it and give its digest", "the file of validation.%s was not uploaded", role)
+		}
+		missing, err := d.a.blobs.Missing(ctx, []slipway.Digest{digest})
+		if err != nil {
+			return nil, err
+		}
+		if len(missing) > 0 {
+			return nil, slipway.Errorf(slipway.Conflict, slipway.CodeUploadMissing, "upload it", "the file of validation.%s was not uploaded", role)
+		}
+		out[role] = digest
+	}
+	return out, nil
+}
+
+// planOf is the part of a platform.yaml that drives a rollout.
+func planOf(s *spec.Spec) rollout.Plan {
+	p := rollout.Plan{PauseOnFail: s.Rollout.OnFailure == spec.OnFailurePause, ContinueIdle: s.Rollout.OnNoData == spec.OnNoDataContinue,
+		KeepWarm: s.Rollout.KeepPreviousWarm, StartLimit: startLimit}
+	for _, st := range s.Rollout.Steps {
+		p.Steps = append(p.Steps, rollout.Step{Weight: st.Weight, Hold: st.Hold, MinRequests: uint64(max(0, st.MinRequests))})
+	}
+	return p
+}
+
+// Get finds one deployment.
+func (d deploymentsAPI) Get(ctx context.Context, id string) (api.Deployment, error) {
+	if !strings.HasPrefix(id, "dep_") {
+		return api.Deployment{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform deployments", "this is no id of a deployment")
+	}
+	dep, err := d.a.rollouts.Deployment(ctx, id)
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	return deploymentView(dep), nil
+}
+
+// List gives the newest first.
+func (d deploymentsAPI) List(ctx context.Context, endpoint string, before, limit int) ([]api.Deployment, error) {
+	all, err := d.a.rollouts.Deployments(ctx, endpoint, before, limit)
+	out := []api.Deployment{}
+	for _, dep := range all {
+		out = append(out, deploymentView(dep))
+	}
+	return out, err
+}
+
+// Command tells a running deployment what to do.
+func (d deploymentsAPI) Command(ctx context.Context, p slipway.Principal, id string, c api.Command) error {
+	if err := d.a.controller.Command(ctx, id, rollout.Command(c.Command), p.ID, c.Reason); err != nil {
+		return err
+	}
+	d.a.runner.interrupt(id)
+	return nil
+}
+
+// Changed is closed at the next change of any deployment.
+func (d deploymentsAPI) Changed() <-chan struct{} { return d.a.controller.Changed() }

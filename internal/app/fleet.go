@@ -1,0 +1,128 @@
+package app
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// fleetAPI is httpapi.Fleet: what runs.
+type fleetAPI struct{ a *App }
+
+// observe asks the gateway, and goes without its word if it does not answer.
+func (f fleetAPI) observe(ctx context.Context) *route.Observation {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	o, err := f.a.admin.Observe(ctx)
+	if err != nil {
+		return nil
+	}
+	return &o
+}
+
+// Endpoints lists every endpoint.
+func (f fleetAPI) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
+	all, err := f.a.rollouts.Endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	obs, out := f.observe(ctx), []api.Endpoint{}
+	for _, e := range all {
+		out = append(out, endpointView(e, obs))
+	}
+	return out, nil
+}
+
+// Endpoint finds one endpoint.
+func (f fleetAPI) Endpoint(ctx context.Context, key string) (api.Endpoint, error) {
+	e, err := f.find(ctx, key)
+	if err != nil {
+		return api.Endpoint{}, err
+	}
+	return endpointView(e, f.observe(ctx)), nil
+}
+
+func (f fleetAPI) find(ctx context.Context, key string) (rollout.Endpoint, error) {
+	if _, _, err := slipway.ParseEndpoint(key); err != nil {
+		return rollout.Endpoint{}, err
+	}
+	return f.a.rollouts.Endpoint(ctx, key)
+}
+
+// Rollback takes an endpoint back by a deployment: the gateway passes a rollback on to
+// here only when it cannot make it alone.
+func (f fleetAPI) Rollback(ctx context.Context, p slipway.Principal, key, reason string) (api.RolledBack, error) {
+	start := time.Now()
+	e, err := f.find(ctx, key)
+	if err != nil {
+		return api.RolledBack{}, err
+	}
+	out := api.RolledBack{Endpoint: key}
+	if r := e.Serving(); r != nil {
+		out.FromRevision = r.ID
+	}
+	d, err := f.a.controller.Rollback(ctx, key, p.ID, reason)
+	if err != nil {
+		return api.RolledBack{}, err
+	}
+	out.Deployment, out.TookMS = d.ID, float64(time.Since(start).Microseconds())/1000
+	return out, nil
+}
+
+// Logs reads the logs of an endpoint's replicas: of what runs, and of the last deployment,
+// whose replicas may be gone.
+func (f fleetAPI) Logs(ctx context.Context, key, revision string, tail int) ([]api.LogLine, error) {
+	e, err := f.find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var revisions []string
+	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+		if r != nil {
+			revisions = append(revisions, r.ID)
+		}
+	}
+	last, err := f.a.rollouts.Deployments(ctx, key, 0, 20)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range last {
+		if d.Revision != nil && (revision != "" || len(revisions) < 2) && !slices.Contains(revisions, d.Revision.ID) {
+			revisions = append(revisions, d.Revision.ID)
+		}
+	}
+	if revision != "" {
+		if !slices.Contains(revisions, revision) {
+			return nil, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status "+key, "%s has no such revision", key)
+		}
+		revisions = []string{revision}
+	}
+	out, err := readLogs(filepath.Join(f.a.o.Config.Gateway(), "logs"), revisions, tail)
+	if out == nil {
+		out = []api.LogLine{}
+	}
+	return out, err
+}
+
+// Events lists what changed, in order.
+func (f fleetAPI) Events(ctx context.Context, after int64, limit int) ([]api.Event, error) {
+	events, err := f.a.events.List(ctx, after, limit, "")
+	out := []api.Event{}
+	for _, e := range events {
+		out = append(out, api.Event{Seq: e.Seq, ID: e.ID, Time: e.Time, Actor: e.Actor, Action: e.Action, Subject: e.Subject, Detail: e.Detail})
+	}
+	return out, err
+}
+
+// Info says what this server is, and what it is not.
+func (f fleetAPI) Info(context.Context) api.Info {
+	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
+		Note: "one machine, embedded parts: SQLite, a blob directory, local processes; no single sign-on, no audit log beyond the events"}
+}

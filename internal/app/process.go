@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/gateway"
+	"github.com/slipway-ml/slipway/internal/runtime"
+)
+
+const stopLimit = 30 * time.Second
+
+// Up runs a server until ctx ends, which stops everything, or until SIGTERM, which stops
+// the control plane alone: models serve on, and the next server takes them over.
+func Up(ctx context.Context, c config.Config, version, exe string, ready func(Ready)) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Logs(), 0o700); err != nil {
+		return homeError(err)
+	}
+	out, err := runtime.OpenRotating(filepath.Join(c.Logs(), "server.log"), nil)
+	if err != nil {
+		return homeError(err)
+	}
+	defer out.Close()
+	log := slog.New(slog.NewJSONHandler(out, nil)).With("process", "server", "pid", os.Getpid())
+	leave := make(chan os.Signal, 1)
+	signal.Notify(leave, unix.SIGTERM)
+	defer signal.Stop(leave)
+	a, err := New(ctx, Options{Config: c, Version: version, Exe: exe, Log: log})
+	if err != nil {
+		return err
+	}
+	r, err := a.Start(ctx)
+	if err != nil {
+		return errors.Join(err, a.Stop(context.WithoutCancel(ctx), false))
+	}
+	log.Info("serving", "url", r.URL, "adopted", r.Adopted, "took", r.Took.String())
+	ready(r)
+	everything := true
+	select {
+	case <-ctx.Done():
+	case <-leave:
+		everything = false
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	err = a.Stop(end, everything)
+	log.Info("stopped", "everything", everything, "error", err)
+	return err
+}
+
+// Down stops the server of a home, and with it the gateway and all replicas; if there is no
+// server any more, it stops those alone.
+func Down(ctx context.Context, home string, report func(string)) error {
+	c := config.Config{Home: home}
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	pid, running := serverOf(c)
+	if running {
+		report("stopping the server, process " + strconv.Itoa(pid))
+		if err := unix.Kill(pid, unix.SIGINT); err != nil {
+			return fmt.Errorf("stop the server: %w", err)
+		}
+		for running {
+			select {
+			case <-ctx.Done():
+				return slipway.Errorf(slipway.Unavailable, slipway.CodeUnavailable, "see "+filepath.Join(c.Logs(), "server.log"), "the server does not stop")
+			case <-time.After(20 * time.Millisecond):
+			}
+			_, running = serverOf(c)
+		}
+	}
+	runDir, err := c.RunDir()
+	if err != nil {
+		return homeError(err)
+	}
+	admin := gateway.NewAdminClient(socketPath(runDir, adminSocket))
+	if _, err := admin.Observe(ctx); err != nil {
+		if pid == 0 && !running {
+			return nothingRuns(home)
+		}
+		return nil // the server stopped it
+	}
+	report("stopping the gateway and all models")
+	return admin.Stop(ctx, true)
+}
+
+func nothingRuns(home string) error {
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNoServer, "platform up", "nothing runs in %s", home)
+}
+
+// serverOf finds the server of a home by the lock that it holds.
+func serverOf(c config.Config) (pid int, running bool) {
+	f, err := os.Open(c.Lock())
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+		return 0, false // nobody holds it
+	}
+	b, err := os.ReadFile(c.Lock())
+	if err != nil {
+		return 0, false
+	}
+	pid, err = strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid, err == nil && pid > 1
+}

@@ -1,0 +1,244 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/evaluate"
+	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/oci"
+	"github.com/slipway-ml/slipway/internal/pipeline"
+	"github.com/slipway-ml/slipway/internal/registry"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/spec"
+	"github.com/slipway-ml/slipway/internal/tensor"
+	"github.com/slipway-ml/slipway/internal/verdict"
+)
+
+// job is one deployment on its way through the pipeline.
+type job struct {
+	d     rollout.Deployment
+	spec  *spec.Spec
+	image slipway.Digest // once packaged
+}
+
+func passed(check, format string, args ...any) []verdict.Result {
+	return []verdict.Result{{Check: check, Verdict: verdict.Pass, Message: fmt.Sprintf(format, args...)}}
+}
+
+// version finds the version that is deployed, and holds it to the digest that was asked
+// for.
+func (r *runner) version(ctx context.Context, j *job) (registry.Version, error) {
+	v, err := r.a.models.Version(ctx, j.d.Model, registry.Ref{Number: j.d.Version})
+	if err == nil && v.Digest != j.d.Digest {
+		err = slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "deploy again", "version %d is not what was asked for", v.Number)
+	}
+	return v, err
+}
+
+// resolve says what exactly is deployed.
+func (r *runner) resolve(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
+	v, err := r.version(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, f := range v.Files {
+		total += f.Size
+		log.Printf("%s %s %d bytes", f.Digest.Short(), f.Path, f.Size)
+	}
+	return passed("version", "%s:%d, %s, %d files, %d bytes", v.Model, v.Number, v.Digest.Short(), len(v.Files), total), nil
+}
+
+// pack makes the image and unpacks it: what is judged from here on is what will run.
+func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
+	v, err := r.version(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]oci.File, len(v.Files))
+	for i, f := range v.Files {
+		files[i] = oci.File{Path: f.Path, Size: f.Size, Executable: f.Executable, Open: func() (io.ReadCloser, error) {
+			in, _, err := r.a.blobs.Open(ctx, f.Digest)
+			return in, err
+		}}
+	}
+	image, err := oci.Build(ctx, r.a.o.Config.Images(), oci.Image{Files: files, Spec: j.spec.Canonical(), Labels: map[string]string{
+		"slipway.model": v.Model, "slipway.version.digest": string(v.Digest)}})
+	if err != nil {
+		return nil, err
+	}
+	if err := oci.Unpack(ctx, r.a.o.Config.Images(), image, r.dir(image)); err != nil {
+		return nil, err
+	}
+	j.image = image
+	log.Printf("image %s", image)
+	return passed("image", "%s", image.Short()), nil
+}
+
+// saved is a model as its directory describes it.
+type saved struct {
+	model   *mlmodel.Model
+	trees   *mlmodel.Predictor // nil for a custom server
+	schema  tensor.Schema
+	runtime route.Runtime
+	results []verdict.Result // of its signature
+}
+
+// read opens the unpacked image.
+func (r *runner) read(j *job) (saved, error) {
+	root, err := os.OpenRoot(r.dir(j.image))
+	if err != nil {
+		return saved{}, homeError(err)
+	}
+	defer root.Close()
+	s := saved{runtime: route.Runtime{Kind: route.RuntimeTree}}
+	if len(j.spec.Model.Command) > 0 {
+		s.runtime = route.Runtime{Kind: route.RuntimeCommand, Command: j.spec.Model.Command}
+		s.model, err = mlmodel.Read(root.FS())
+	} else {
+		s.model, s.trees, err = mlmodel.OpenTree(root.FS())
+	}
+	if err != nil {
+		return saved{}, err
+	}
+	s.schema, s.results = evaluate.Signature(s.model, s.trees)
+	return s, nil
+}
+
+// revision is what would run; the endpoint gives it its number and name.
+func (r *runner) revision(j *job, s saved) route.Revision {
+	return route.Revision{Model: j.d.Model, Version: j.d.Version, VersionDigest: j.d.Digest, ImageDigest: j.image, Dir: r.dir(j.image),
+		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: j.spec.Resources.MemoryBytes, MilliCPU: j.spec.Resources.MilliCPU}
+}
+
+// validate runs the packaged digest, apart from all traffic, and judges it.
+func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
+	s, err := r.read(j)
+	if err != nil {
+		return nil, err
+	}
+	results := s.results
+	if verdict.Fold(results) == verdict.Fail {
+		return results, nil
+	}
+	rev := r.revision(j, s)
+	rev.ID = "trial-" + j.d.ID + "-1"
+	predict, err := r.trials.start(ctx, &rev)
+	defer r.trials.stop(rev.ID)
+	if err != nil {
+		return append(results, verdict.Result{Check: "start", Verdict: verdict.Fail, Message: slipway.AsError(err).Message, Next: slipway.AsError(err).Next}), nil
+	}
+	log.Printf("runs as %s", s.runtime.Kind)
+	candidate := evaluate.Model{Schema: s.schema, Predict: predict}
+	more, err := r.judge(ctx, j, s, candidate, log)
+	return append(results, more...), err
+}
+
+// judge makes every check that the platform.yaml and the model give cause for.
+func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.Model, log *pipeline.Log) ([]verdict.Result, error) {
+	root, err := os.OpenRoot(r.dir(j.image))
+	if err != nil {
+		return nil, homeError(err)
+	}
+	defer root.Close()
+	results, err := evaluate.Example(ctx, root.FS(), s.model, candidate)
+	if err != nil {
+		return results, err
+	}
+	if g := j.spec.Validation.Golden; g != nil {
+		in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleGolden])
+		if err != nil {
+			return results, err
+		}
+		defer in.Close()
+		more, err := evaluate.Goldens(ctx, in, *g, candidate)
+		if results = append(results, more...); err != nil {
+			return results, err
+		}
+	}
+	if j.spec.Validation.Dataset == nil {
+		return results, nil
+	}
+	live, stop := r.live(ctx, j, log)
+	defer stop()
+	in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleDataset])
+	if err != nil {
+		return results, err
+	}
+	defer in.Close()
+	more, err := evaluate.Holdout(ctx, in, j.spec.Validation, candidate, live)
+	return append(results, more...), err
+}
+
+// live starts the version that serves now beside the candidate, to compare them. Without
+// one there is nothing to compare; one that does not start is left out, with a note.
+func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate.Model, func()) {
+	none := func() {}
+	e, err := r.a.rollouts.Endpoint(ctx, j.d.Endpoint)
+	if err != nil || e.Serving() == nil {
+		return nil, none
+	}
+	rev := *e.Serving()
+	rev.ID, rev.Replicas = "trial-"+j.d.ID+"-2", 1
+	stop := func() { r.trials.stop(rev.ID) }
+	predict, err := r.trials.start(ctx, &rev)
+	if err != nil {
+		log.Printf("the live version was not started for a comparison: %s", slipway.AsError(err).Message)
+		return nil, stop
+	}
+	return &evaluate.Model{Schema: rev.Schema, Predict: predict}, stop
+}
+
+// release hands the revision to the endpoint.
+func (r *runner) release(ctx context.Context, j *job, _ *pipeline.Log) ([]verdict.Result, error) {
+	if r.a.controller.Commanded(j.d.ID) {
+		return nil, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform deploy", "the deployment was told to stop")
+	}
+	s, err := r.read(j)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.a.controller.Release(ctx, j.d.ID, r.revision(j, s), j.spec.Tier.P0()); err != nil {
+		return nil, err
+	}
+	return passed("rollout", "begins"), nil
+}
+
+// checkLive sends the goldens of a first deployment through the gateway, to the revision
+// that has no traffic yet.
+func (a *App) checkLive(ctx context.Context, d rollout.Deployment) (bool, string, error) {
+	s, err := spec.Load("platform.yaml", []byte(d.Source))
+	if err != nil {
+		return false, "", err
+	}
+	if s.Validation.Golden == nil {
+		return true, "there are no goldens", nil
+	}
+	in, _, err := a.blobs.Open(ctx, d.Files[roleGolden])
+	if err != nil {
+		return false, "", err
+	}
+	defer in.Close()
+	predict := func(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+		body, err := a.admin.Predict(ctx, d.Endpoint, d.Revision.ID, tensor.AppendInferRequest(nil, in))
+		if err != nil {
+			return nil, err
+		}
+		return tensor.ParseInferResponse(body)
+	}
+	results, err := evaluate.Goldens(ctx, in, *s.Validation.Golden, evaluate.Model{Schema: d.Revision.Schema, Predict: predict})
+	if err != nil {
+		return false, "", err
+	}
+	for _, res := range results {
+		if res.Verdict != verdict.Pass && res.Verdict != verdict.Warn {
+			return false, "on the live path: " + res.Message, nil
+		}
+	}
+	return true, fmt.Sprintf("%d checks passed on the live path", len(results)), nil
+}

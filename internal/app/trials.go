@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/evaluate"
+	"github.com/slipway-ml/slipway/internal/process"
+	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// trials runs revisions for validation: as replicas run, but apart from all traffic, under
+// a supervisor of the server's own.
+type trials struct {
+	a *App
+
+	mu     sync.Mutex
+	sup    *process.Supervisor // nil before the first
+	wanted map[string]*route.Revision
+}
+
+const (
+	trialStart   = 2 * time.Minute
+	trialPoll    = 5 * time.Millisecond
+	trialRequest = 30 * time.Second
+)
+
+// supervisor gives the supervisor; t.mu is held.
+func (t *trials) supervisor(ctx context.Context) (*process.Supervisor, error) {
+	if t.sup != nil {
+		return t.sup, nil
+	}
+	sup, err := process.New(context.WithoutCancel(ctx), process.Options{Dir: filepath.Join(t.a.o.Config.Home, "trials"), RunDir: t.a.runDir,
+		Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: t.a.o.Log, Now: time.Now,
+		Rand: rand.IntN, Cgroups: cgroups})
+	t.sup, t.wanted = sup, map[string]*route.Revision{}
+	return sup, err
+}
+
+// want adds or removes a revision.
+func (t *trials) want(ctx context.Context, id string, rev *route.Revision) (*process.Supervisor, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sup, err := t.supervisor(ctx)
+	if err != nil {
+		t.sup = nil
+		return nil, err
+	}
+	if rev != nil {
+		t.wanted[id] = rev
+	} else {
+		delete(t.wanted, id)
+	}
+	sup.Want(slices.Collect(maps.Values(t.wanted)))
+	return sup, nil
+}
+
+// sweep ends what the trials of a server that died have left. Without any there is nothing
+// to supervise yet.
+func (t *trials) sweep(ctx context.Context) error {
+	left, err := os.ReadDir(filepath.Join(t.a.o.Config.Home, "trials", "replicas"))
+	if err != nil || len(left) == 0 {
+		return nil //nolint:nilerr // there has been no trial
+	}
+	_, err = t.want(ctx, "", nil)
+	return err
+}
+
+// start runs one replica of a revision and waits until it is ready. It answers
+// CodeReplicaStart, with the last line of its log, if it never is.
+func (t *trials) start(ctx context.Context, rev *route.Revision) (evaluate.Predict, error) {
+	rev.Replicas = 1
+	sup, err := t.want(ctx, rev.ID, rev)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialStart)
+	defer cancel()
+	for {
+		st := sup.Status(rev.ID)
+		if st.Ready > 0 {
+			break
+		}
+		for _, r := range st.Replicas {
+			if r.Restarts > 0 {
+				return nil, notStarted(r)
+			}
+		}
+		select {
+		case <-time.After(trialPoll):
+		case <-ctx.Done():
+			return nil, notStarted(route.ReplicaStatus{Reason: "it was not ready in time"})
+		}
+	}
+	return func(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+		ctx, cancel := context.WithTimeout(ctx, trialRequest)
+		defer cancel()
+		return sup.Predict(ctx, rev.ID, in)
+	}, nil
+}
+
+// notStarted says why, from the first failure on: a trial is not retried.
+func notStarted(r route.ReplicaStatus) error {
+	message := "the model does not start: " + r.Reason
+	if n := len(r.LogTail); n > 0 {
+		message += fmt.Sprintf("; its log ends with %q", r.LogTail[n-1])
+	}
+	return slipway.Errorf(slipway.Unprocessable, slipway.CodeReplicaStart, "start the model by itself and correct it, then deploy again", "%s", message)
+}
+
+// stop ends a trial.
+func (t *trials) stop(id string) {
+	if _, err := t.want(context.Background(), id, nil); err != nil {
+		t.a.o.Log.Error("a trial was not stopped", "trial", id, "error", err.Error())
+	}
+}
+
+// close ends every trial.
+func (t *trials) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sup == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := t.sup.StopAll(ctx); err != nil {
+		t.a.o.Log.Warn("trials were not all stopped", "error", err.Error())
+	}
+}

@@ -1,0 +1,308 @@
+package oci_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"encoding/json"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/oci"
+)
+
+// plant writes a blob as it is.
+func plant(t *testing.T, dir string, b []byte, media types.MediaType) v1.Descriptor {
+	t.Helper()
+	d := slipway.DigestOf(b)
+	at := filepath.Join(dir, "blobs", "sha256", d.Hex())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.WriteFile(at, b, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return v1.Descriptor{MediaType: media, Size: int64(len(b)), Digest: v1.Hash{Algorithm: "sha256", Hex: d.Hex()}}
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// forge makes an image of a layer, in which all digests are right, after change.
+func forge(t *testing.T, dir string, layer []byte, change func(*v1.Manifest, *v1.ConfigFile)) slipway.Digest {
+	t.Helper()
+	l := plant(t, dir, layer, types.OCIUncompressedLayer)
+	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{l}}
+	c := v1.ConfigFile{RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{l.Digest}}}
+	if change != nil {
+		change(&m, &c)
+	}
+	config := plant(t, dir, encode(t, c), types.OCIConfigJSON)
+	if m.Config.MediaType == "" {
+		m.Config = config
+	}
+	return slipway.Digest(plant(t, dir, encode(t, m), types.OCIManifestSchema1).Digest.String())
+}
+
+// tarball writes headers, each with as many bytes as its size says.
+func tarball(t *testing.T, headers ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.Typeflag == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if h.Mode == 0 {
+			h.Mode = 0o444
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(make([]byte, h.Size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// sparse is an archive that describes a file of a TiB in GNU's pax format 1.0.
+func sparse(t *testing.T) []byte {
+	t.Helper()
+	const placeholder = "SLIPWAY.sparse."
+	b := tarball(t, tar.Header{Name: "big", Size: 512, Format: tar.FormatPAX, PAXRecords: map[string]string{
+		placeholder + "major": "1", placeholder + "minor": "0", placeholder + "name": "big", placeholder + "realsize": "1099511627776"}})
+	// The writer refuses the real key, which is four bytes shorter.
+	for _, line := range []string{"major=1\n", "minor=0\n", "name=big\n", "realsize=1099511627776\n"} {
+		old := fmt.Sprintf("%d %s%s", len(line)+len(placeholder)+3, placeholder, line)
+		pad := strings.Replace(strings.TrimSuffix(old, "\n"), placeholder, "GNU.sparse.", 1)
+		pad += strings.Repeat(" ", len(old)-1-len(pad)) + "\n"
+		if line == "name=big\n" {
+			pad = strings.Replace(old, "SLIPWAY.sparse.name=", "SLIPWAY.sparse.nome=", 1)
+		}
+		if strings.Contains(line, "=1\n") || strings.Contains(line, "=0\n") || strings.Contains(line, "realsize") {
+			zero := strings.TrimSuffix(strings.SplitN(line, "=", 2)[1], "\n")
+			key := strings.SplitN(line, "=", 2)[0]
+			pad = fmt.Sprintf("%d GNU.sparse.%s=%s\n", len(old), key, strings.Repeat("0", len(placeholder)-len("GNU.sparse."))+zero)
+		}
+		if !bytes.Contains(b, []byte(old)) || len(pad) != len(old) {
+			t.Fatalf("%q is not in the archive, or %q differs in length", old, pad)
+		}
+		b = bytes.Replace(b, []byte(old), []byte(pad), 1)
+	}
+	return b
+}
+
+func TestUnpackRefuses(t *testing.T) {
+	good := tarball(t, tar.Header{Name: "a", Size: 3}, tar.Header{Name: "b"})
+	deep := strings.Repeat("d/", 40) + "f"
+	var many []tar.Header
+	for i := range 10_001 {
+		many = append(many, tar.Header{Name: fmt.Sprintf("%05d", i)})
+	}
+	for _, c := range []struct {
+		name   string
+		layer  []byte
+		change func(*v1.Manifest, *v1.ConfigFile)
+	}{
+		{"a link", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}), nil},
+		{"a link and a file through it", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "a/b"}), nil},
+		{"a hard link", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), nil},
+		{"a device", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}), nil},
+		{"a pipe", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), nil},
+		{"a directory", tarball(t, tar.Header{Name: "a/", Typeflag: tar.TypeDir}), nil},
+		{"a path that leads out", tarball(t, tar.Header{Name: "../a"}), nil},
+		{"an absolute path", tarball(t, tar.Header{Name: "/a"}), nil},
+		{"a path that is not clean", tarball(t, tar.Header{Name: "a/./b"}), nil},
+		{"a path that is too deep", tarball(t, tar.Header{Name: deep}), nil},
+		{"a file twice", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a"}), nil},
+		{"files out of order", tarball(t, tar.Header{Name: "b"}, tar.Header{Name: "a"}), nil},
+		{"a file that is a directory", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a-b"}, tar.Header{Name: "a/b"}), nil},
+		{"a setuid file", tarball(t, tar.Header{Name: "a", Mode: 0o4555}), nil},
+		{"a file that may be written", tarball(t, tar.Header{Name: "a", Mode: 0o666}), nil},
+		{"too many files", tarball(t, many...), nil},
+		{"holes", sparse(t), nil},
+		{"half an archive", good[:700], nil},
+		{"half a file", good[:514], nil},
+		{"no archive", []byte(strings.Repeat("no archive ", 100)), nil},
+		{"two layers", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = append(m.Layers, m.Layers[0]) }},
+		{"no layer", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = nil }},
+		{"a layer of another kind", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].MediaType = types.OCILayer }},
+		{"a layer of another size", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size-- }},
+		{"a layer of negative size", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size = -1 }},
+		{"a layer elsewhere", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Digest.Hex = "../../x" }},
+		{"a layer that is not there", good, func(m *v1.Manifest, c *v1.ConfigFile) {
+			m.Layers[0].Digest.Hex = slipway.DigestOf(nil).Hex()
+			c.RootFS.DiffIDs[0] = m.Layers[0].Digest
+		}},
+		{"another image's configuration", good, func(_ *v1.Manifest, c *v1.ConfigFile) { c.RootFS.DiffIDs = nil }},
+		{"a configuration of another kind", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Config = m.Layers[0] }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, parent := t.TempDir(), t.TempDir()
+			digest := forge(t, dir, c.layer, c.change)
+			wantCode(t, "unpack", oci.Unpack(t.Context(), dir, digest, filepath.Join(parent, "out")), slipway.CodeIO)
+			if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
+				t.Errorf("%v was left, %v", left, err)
+			}
+		})
+	}
+	dir := t.TempDir()
+	if err := oci.Unpack(t.Context(), dir, forge(t, dir, good, nil), filepath.Join(dir, "out")); err != nil {
+		t.Errorf("the forgery that all cases start from: %v", err)
+	}
+}
+
+// No byte of an image can be wrong, missing or added unnoticed.
+func TestUnpackNoticesDamage(t *testing.T) {
+	dir, parent := t.TempDir(), t.TempDir()
+	digest, dest := build(t, dir, sample()), filepath.Join(parent, "out")
+	names, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
+	if err != nil || len(names) != 3 {
+		t.Fatalf("%v, %v", names, err)
+	}
+	for _, name := range names {
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, b := range map[string][]byte{
+			"cut":     whole[:len(whole)-1],
+			"halved":  whole[:len(whole)/2],
+			"emptied": nil,
+			"longer":  append(bytes.Clone(whole), 0),
+			"changed": append(append(bytes.Clone(whole[:len(whole)/2]), whole[len(whole)/2]^1), whole[len(whole)/2+1:]...),
+		} {
+			if err := errors.Join(os.Chmod(name, 0o600), os.WriteFile(name, b, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, what, oci.Unpack(t.Context(), dir, digest, dest), slipway.CodeIO)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := oci.Unpack(t.Context(), dir, digest, dest); err == nil {
+			t.Errorf("%s: it was removed unnoticed", name)
+		}
+		if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
+			t.Errorf("%v was left, %v", left, err)
+		}
+		build(t, dir, sample()) // heals
+	}
+	if err := oci.Unpack(t.Context(), dir, digest, dest); err != nil {
+		t.Errorf("healed: %v", err)
+	}
+}
+
+// A draft that nobody works on is removed, another one is not.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, directory := range []bool{false, true} {
+		f, err := oci.NewDraft(dir, directory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if directory {
+			if err := os.WriteFile(filepath.Join(f.Name(), "x"), nil, 0o444); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := oci.Sweep(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(f.Name()); err != nil {
+			t.Errorf("a draft in work: %v", err)
+		}
+		f.Close() // as the kernel does after a crash
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kept"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build(t, dir, oci.Image{})
+	got := contents(t, dir)
+	for name := range got {
+		if strings.HasPrefix(name, ".") {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if _, ok := got["kept"]; !ok {
+		t.Error("something else was removed")
+	}
+}
+
+// Whatever an archive holds, nothing but plain files below the directory is written, and
+// what was taken can be packed again.
+func FuzzExtract(f *testing.F) {
+	t := &testing.T{}
+	f.Add(tarball(t, tar.Header{Name: "a", Size: 3}, tar.Header{Name: "b/c", Mode: 0o555}))
+	f.Add(tarball(t, tar.Header{Name: "../a"}))
+	f.Add(tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "a/b"}))
+	f.Add(tarball(t, tar.Header{Name: strings.Repeat("long/", 30) + "ä", Size: 1}))
+	f.Add(sparse(t))
+	f.Add([]byte("no archive"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		inside := filepath.Join(dir, "inside")
+		if err := os.Mkdir(inside, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(inside)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		taken := oci.Extract(bytes.NewReader(b), int64(len(b)), root)
+		var total int64
+		err = filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			st, err := e.Info()
+			total += st.Size()
+			if !strings.HasPrefix(p, inside+"/") || !e.Type().IsRegular() || st.Mode()&^0o555 != 0 {
+				t.Errorf("%q was made with mode %v", p, st.Mode())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total > int64(len(b)) {
+			t.Errorf("%d bytes came out of %d", total, len(b))
+		}
+		if taken != nil {
+			if e := (*slipway.Error)(nil); !errors.As(taken, &e) {
+				t.Errorf("an error of ours is wanted, not %v", taken)
+			}
+			return
+		}
+		layout := t.TempDir()
+		img := oci.Image{}
+		for name, c := range contents(t, inside) {
+			_, c, _ = strings.Cut(c, " ")
+			img.Files = append(img.Files, file(name, c))
+		}
+		if err := oci.Unpack(t.Context(), layout, build(t, layout, img), filepath.Join(layout, "out")); err != nil {
+			t.Fatal(err)
+		}
+		if len(contents(t, filepath.Join(layout, "out"))) != len(img.Files) {
+			t.Error(cmp.Diff(contents(t, inside), contents(t, filepath.Join(layout, "out"))))
+		}
+	})
+}
