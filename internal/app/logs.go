@@ -29,7 +29,7 @@ func readLogs(dir string, revisions []string, tail int) ([]api.LogLine, error) {
 	}
 	var out []api.LogLine
 	for _, f := range files {
-		if !f.Type().IsRegular() || !slices.ContainsFunc(revisions, func(r string) bool { return strings.HasPrefix(f.Name(), r+"-") }) {
+		if !f.Type().IsRegular() || !slices.ContainsFunc(revisions, func(r string) bool { return strings.HasPrefix(f.Name(), r+"-r") }) {
 			continue
 		}
 		lines, err := readLog(filepath.Join(dir, f.Name()), revisions)

@@ -127,7 +127,7 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 		return results, nil
 	}
 	rev := r.revision(j, s)
-	rev.ID = "trial-" + j.d.ID + "-1"
+	rev.ID = trialID(j.d.ID, 1)
 	predict, err := r.trials.start(ctx, &rev)
 	defer r.trials.stop(rev.ID)
 	if err != nil {
@@ -184,7 +184,7 @@ func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate
 		return nil, none
 	}
 	rev := *e.Serving()
-	rev.ID, rev.Replicas = "trial-"+j.d.ID+"-2", 1
+	rev.ID, rev.Replicas = trialID(j.d.ID, 2), 1
 	stop := func() { r.trials.stop(rev.ID) }
 	predict, err := r.trials.start(ctx, &rev)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +107,11 @@ func (t *trials) start(ctx context.Context, rev *route.Revision) (evaluate.Predi
 		defer cancel()
 		return sup.Predict(ctx, rev.ID, in)
 	}, nil
+}
+
+// trialID names a trial as revisions are named: it becomes part of file names.
+func trialID(deployment string, n int) string {
+	return fmt.Sprintf("trial-%s-%d", strings.ReplaceAll(deployment, "_", "-"), n)
 }
 
 // notStarted says why, from the first failure on: a trial is not retried.

@@ -42,9 +42,9 @@ func registerDeployments(h huma.API, c Config) {
 			return c.Deployments.List(ctx, in.Endpoint, in.Before, in.Limit)
 		})
 	handle(h, c, operation("get-deployment", http.MethodGet, "/v1/deployments/{id}", "One deployment, with its stages and its judgement"),
-		func(ctx context.Context, in *idPath) (api.Deployment, error) { return c.Deployments.Get(ctx, in.ID) })
+		func(ctx context.Context, in *IDPath) (api.Deployment, error) { return c.Deployments.Get(ctx, in.ID) })
 	type commandInput struct {
-		idPath
+		IDPath
 		Body api.Command
 	}
 	handle(h, c, operation("command-deployment", http.MethodPost, "/v1/deployments/{id}/commands", "Promote a paused deployment, or abort a running one"),
@@ -56,10 +56,11 @@ func registerDeployments(h huma.API, c Config) {
 		})
 	sse.Register(h, operation("watch-deployment", http.MethodGet, "/v1/deployments/{id}/events", "The deployment at each change, until it ends"),
 		map[string]any{"deployment": api.Deployment{}, "problem": api.Problem{}},
-		func(ctx context.Context, in *idPath, send sse.Sender) { watch(ctx, c.Deployments, in.ID, send) })
+		func(ctx context.Context, in *IDPath, send sse.Sender) { watch(ctx, c.Deployments, in.ID, send) })
 }
 
-type idPath struct {
+// IDPath is the id of a path.
+type IDPath struct {
 	ID string `path:"id" maxLength:"64"`
 }
 

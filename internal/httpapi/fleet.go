@@ -27,7 +27,8 @@ type Records interface {
 	Info(ctx context.Context) api.Info
 }
 
-type endpointPath struct {
+// EndpointPath is the endpoint of a path.
+type EndpointPath struct {
 	Endpoint string `path:"endpoint" maxLength:"127"`
 }
 
@@ -35,11 +36,11 @@ func registerFleet(h huma.API, c Config) {
 	handle(h, c, operation("list-endpoints", http.MethodGet, "/v1/endpoints", "List endpoints"),
 		func(ctx context.Context, _ *struct{}) ([]api.Endpoint, error) { return c.Fleet.Endpoints(ctx) })
 	handle(h, c, operation("get-endpoint", http.MethodGet, "/v1/endpoints/{endpoint}", "One endpoint: revisions, replicas, outcomes"),
-		func(ctx context.Context, in *endpointPath) (api.Endpoint, error) {
+		func(ctx context.Context, in *EndpointPath) (api.Endpoint, error) {
 			return c.Fleet.Endpoint(ctx, in.Endpoint)
 		})
 	type rollbackInput struct {
-		endpointPath
+		EndpointPath
 		Body api.Rollback
 	}
 	handle(h, c, operation("rollback-endpoint", http.MethodPost, "/v1/endpoints/{endpoint}/rollback", "Take the endpoint back; the gateway does it alone when the previous revision is warm"),
@@ -47,7 +48,7 @@ func registerFleet(h huma.API, c Config) {
 			return c.Fleet.Rollback(ctx, principal(ctx), in.Endpoint, in.Body.Reason)
 		})
 	type logsInput struct {
-		endpointPath
+		EndpointPath
 		Revision string `query:"revision" maxLength:"140"`
 		Tail     int    `query:"tail" minimum:"1" maximum:"10000" default:"100"`
 	}

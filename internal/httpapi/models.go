@@ -33,11 +33,13 @@ type Blobs interface {
 	Put(ctx context.Context, digest string, size int64, r io.Reader) error
 }
 
-type modelPath struct {
+// ModelPath is the model of a path. It is exported because the framework fills only exported embedded structs.
+type ModelPath struct {
 	Model string `path:"model" maxLength:"63"`
 }
 
-type pageQuery struct {
+// PageQuery is what a page of a list is asked with.
+type PageQuery struct {
 	Cursor string `query:"cursor" maxLength:"200"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
@@ -74,7 +76,7 @@ func registerModels(h huma.API, c Config) {
 	})
 	handle(h, c, large(operation("register-version", http.MethodPost, "/v1/models/{model}/versions", "Register uploaded files as a version; the same files give the same version")),
 		func(ctx context.Context, in *struct {
-			modelPath
+			ModelPath
 			Body api.RegisterVersion
 		}) (api.Version, error) {
 			return c.Models.Register(ctx, principal(ctx), in.Model, in.Body)
@@ -84,25 +86,25 @@ func registerModels(h huma.API, c Config) {
 
 func registerModelQueries(h huma.API, c Config) {
 	handle(h, c, operation("list-models", http.MethodGet, "/v1/models", "List models"),
-		func(ctx context.Context, in *pageQuery) (api.Page[api.Model], error) {
+		func(ctx context.Context, in *PageQuery) (api.Page[api.Model], error) {
 			return c.Models.Models(ctx, in.Cursor, in.Limit)
 		})
 	handle(h, c, operation("list-versions", http.MethodGet, "/v1/models/{model}/versions", "List versions, newest first"),
 		func(ctx context.Context, in *struct {
-			modelPath
-			pageQuery
+			ModelPath
+			PageQuery
 		}) (api.Page[api.Version], error) {
 			return c.Models.Versions(ctx, in.Model, in.Cursor, in.Limit)
 		})
 	handle(h, c, operation("get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
 		func(ctx context.Context, in *struct {
-			modelPath
+			ModelPath
 			Ref string `path:"ref" maxLength:"64"`
 		}) (api.Version, error) {
 			return c.Models.Version(ctx, in.Model, in.Ref)
 		})
 	type aliasInput struct {
-		modelPath
+		ModelPath
 		Alias string `path:"alias" maxLength:"63"`
 		Body  api.SetAlias
 	}
@@ -112,7 +114,7 @@ func registerModelQueries(h huma.API, c Config) {
 			return api.Alias{Alias: in.Alias, Version: in.Body.Version}, err
 		})
 	handle(h, c, operation("alias-history", http.MethodGet, "/v1/models/{model}/aliases", "Every move of the model's aliases, newest first"),
-		func(ctx context.Context, in *modelPath) ([]api.AliasChange, error) {
+		func(ctx context.Context, in *ModelPath) ([]api.AliasChange, error) {
 			return c.Models.AliasHistory(ctx, in.Model)
 		})
 }

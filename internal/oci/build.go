@@ -50,7 +50,7 @@ func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	if err != nil {
 		return "", ioError("write the image", err)
 	}
-	if err := syncDir(blobs(dir)); err != nil {
+	if err := sync(blobs(dir)); err != nil {
 		return "", ioError("write the image", err)
 	}
 	if err := addToIndex(dir, manifest); err != nil {
@@ -77,7 +77,7 @@ func prepare(dir string) error {
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	if err := errors.Join(syncDir(filepath.Join(dir, "blobs")), syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(sync(filepath.Join(dir, "blobs")), sync(dir), sync(filepath.Dir(dir))); err != nil {
 		return err
 	}
 	return replace(dir, marker, []byte(`{"imageLayoutVersion":"1.0.0"}`))
@@ -243,7 +243,7 @@ func addToIndex(dir string, image v1.Descriptor) error {
 	if err := replace(dir, name, b); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return sync(dir)
 }
 
 // readBounded reads a small file.

@@ -95,10 +95,11 @@ func discard(f *os.File) {
 	f.Close()
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
+// sync makes a file or the names in a directory durable.
+func sync(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -3,6 +3,7 @@ package oci_test
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,11 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"encoding/json"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/oci"
@@ -82,31 +80,34 @@ func tarball(t *testing.T, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// sparse is an archive that describes a file of a TiB in GNU's pax format 1.0.
+// sparse is an archive that describes a file of a TiB, all of it a hole, in GNU's format
+// 1.0 (the manual of tar, "Storing Sparse Files"), which the writer of Go does not have.
 func sparse(t *testing.T) []byte {
 	t.Helper()
-	const placeholder = "SLIPWAY.sparse."
-	b := tarball(t, tar.Header{Name: "big", Size: 512, Format: tar.FormatPAX, PAXRecords: map[string]string{
-		placeholder + "major": "1", placeholder + "minor": "0", placeholder + "name": "big", placeholder + "realsize": "1099511627776"}})
-	// The writer refuses the real key, which is four bytes shorter.
-	for _, line := range []string{"major=1\n", "minor=0\n", "name=big\n", "realsize=1099511627776\n"} {
-		old := fmt.Sprintf("%d %s%s", len(line)+len(placeholder)+3, placeholder, line)
-		pad := strings.Replace(strings.TrimSuffix(old, "\n"), placeholder, "GNU.sparse.", 1)
-		pad += strings.Repeat(" ", len(old)-1-len(pad)) + "\n"
-		if line == "name=big\n" {
-			pad = strings.Replace(old, "SLIPWAY.sparse.name=", "SLIPWAY.sparse.nome=", 1)
-		}
-		if strings.Contains(line, "=1\n") || strings.Contains(line, "=0\n") || strings.Contains(line, "realsize") {
-			zero := strings.TrimSuffix(strings.SplitN(line, "=", 2)[1], "\n")
-			key := strings.SplitN(line, "=", 2)[0]
-			pad = fmt.Sprintf("%d GNU.sparse.%s=%s\n", len(old), key, strings.Repeat("0", len(placeholder)-len("GNU.sparse."))+zero)
-		}
-		if !bytes.Contains(b, []byte(old)) || len(pad) != len(old) {
-			t.Fatalf("%q is not in the archive, or %q differs in length", old, pad)
-		}
-		b = bytes.Replace(b, []byte(old), []byte(pad), 1)
+	records := ""
+	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=big", "GNU.sparse.realsize=1099511627776"} {
+		records += fmt.Sprintf("%d %s\n", len(r)+4, r)
 	}
-	return b
+	b := raw('x', "pax", records)
+	b = append(b, raw(tar.TypeReg, "big", "0\n"+strings.Repeat("\x00", 510))...)
+	return append(b, make([]byte, 1024)...)
+}
+
+// raw is a member of an archive with any type (POSIX ustar).
+func raw(typeflag byte, name, content string) []byte {
+	h := make([]byte, 512)
+	copy(h, name)
+	copy(h[100:], "0000444\x000000000\x000000000\x00")
+	copy(h[124:], fmt.Sprintf("%011o\x0000000000000\x00        ", len(content)))
+	h[156] = typeflag
+	copy(h[257:], "ustar\x0000")
+	sum := 0
+	for _, c := range h {
+		sum += int(c)
+	}
+	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+	b := append(h, content...)
+	return append(b, make([]byte, (512-len(b)%512)%512)...)
 }
 
 func TestUnpackRefuses(t *testing.T) {
@@ -138,7 +139,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"a file that may be written", tarball(t, tar.Header{Name: "a", Mode: 0o666}), nil},
 		{"too many files", tarball(t, many...), nil},
 		{"holes", sparse(t), nil},
-		{"half an archive", good[:700], nil},
+		{"half a header", good[:1024+100], nil},
 		{"half a file", good[:514], nil},
 		{"no archive", []byte(strings.Repeat("no archive ", 100)), nil},
 		{"two layers", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = append(m.Layers, m.Layers[0]) }},
@@ -162,6 +163,9 @@ func TestUnpackRefuses(t *testing.T) {
 				t.Errorf("%v was left, %v", left, err)
 			}
 		})
+	}
+	if h, err := tar.NewReader(bytes.NewReader(sparse(t))).Next(); err != nil || h.Size != 1<<40 {
+		t.Errorf("the archive with holes has none: %v, %v", h, err)
 	}
 	dir := t.TempDir()
 	if err := oci.Unpack(t.Context(), dir, forge(t, dir, good, nil), filepath.Join(dir, "out")); err != nil {
@@ -247,7 +251,7 @@ func TestSweep(t *testing.T) {
 }
 
 // Whatever an archive holds, nothing but plain files below the directory is written, and
-// what was taken can be packed again.
+// no more bytes than it has.
 func FuzzExtract(f *testing.F) {
 	t := &testing.T{}
 	f.Add(tarball(t, tar.Header{Name: "a", Size: 3}, tar.Header{Name: "b/c", Mode: 0o555}))
@@ -290,19 +294,6 @@ func FuzzExtract(f *testing.F) {
 			if e := (*slipway.Error)(nil); !errors.As(taken, &e) {
 				t.Errorf("an error of ours is wanted, not %v", taken)
 			}
-			return
-		}
-		layout := t.TempDir()
-		img := oci.Image{}
-		for name, c := range contents(t, inside) {
-			_, c, _ = strings.Cut(c, " ")
-			img.Files = append(img.Files, file(name, c))
-		}
-		if err := oci.Unpack(t.Context(), layout, build(t, layout, img), filepath.Join(layout, "out")); err != nil {
-			t.Fatal(err)
-		}
-		if len(contents(t, filepath.Join(layout, "out"))) != len(img.Files) {
-			t.Error(cmp.Diff(contents(t, inside), contents(t, filepath.Join(layout, "out"))))
 		}
 	})
 }

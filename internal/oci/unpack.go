@@ -15,8 +15,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sys/unix"
-
 	"github.com/slipway-ml/slipway"
 )
 
@@ -50,8 +48,7 @@ func Unpack(ctx context.Context, dir string, digest slipway.Digest, dest string)
 	if err := unpackLayer(ctx, dir, layer, draft.Name()); err != nil {
 		return err
 	}
-	// One call for all files: nothing may be missing behind a name that is durable.
-	err = unix.Syncfs(int(draft.Fd()))
+	err = syncTree(draft.Name())
 	if err == nil {
 		err = os.Rename(draft.Name(), dest)
 	}
@@ -59,9 +56,19 @@ func Unpack(ctx context.Context, dir string, digest slipway.Digest, dest string)
 		return nil
 	}
 	if err == nil {
-		err = syncDir(parent)
+		err = sync(parent)
 	}
 	return ioError("unpack the image", err)
+}
+
+// syncTree makes a directory and all in it durable.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return sync(p)
+	})
 }
 
 // findLayer reads the manifest and the configuration of an image.
