@@ -68,7 +68,7 @@ soak: ## run the long simulations (about 10 minutes)
 	go test -count=1 -v -timeout 3h -tags soak -run '^TestSoak' $(call packages,^//go:build soak)
 
 .PHONY: bench-core
-bench-core: ## measure serving, rollback and recovery on this machine
+bench-core: build ## measure serving, rollback and recovery on this machine
 	go run ./bench/core
 
 .PHONY: clean

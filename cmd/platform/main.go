@@ -50,7 +50,7 @@ func run() int {
 		},
 		Down: app.Down,
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
-			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep})
+			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep, Env: os.Environ(), Now: time.Now})
 		},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])

@@ -183,7 +183,8 @@ func (k *keeper) watch(ctx context.Context) {
 
 // alive asks the kernel whether somebody listens; a gateway that is busy is not dead.
 func (k *keeper) alive() bool {
-	c, err := net.DialTimeout("unix", socketPath(k.runDir, adminSocket), time.Second)
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(context.Background(), "unix", socketPath(k.runDir, adminSocket))
 	if err != nil {
 		return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, os.ErrNotExist)
 	}

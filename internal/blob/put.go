@@ -79,13 +79,16 @@ type upload struct {
 }
 
 func (u upload) Read(p []byte) (int, error) {
-	err := u.ctx.Err()
-	n := 0
-	if err == nil {
-		n, err = u.r.Read(p)
+	if err := u.ctx.Err(); err != nil {
+		return 0, brokeOff(err)
 	}
-	if err != nil && err != io.EOF { // a wrapped end is a broken one
-		err = &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Message: "the upload broke off", Next: "upload it again", Cause: err}
+	n, err := u.r.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped end is a broken one
+		err = brokeOff(err)
 	}
 	return n, err
+}
+
+func brokeOff(err error) error {
+	return &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Message: "the upload broke off", Next: "upload it again", Cause: err}
 }

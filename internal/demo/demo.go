@@ -30,6 +30,8 @@ type Options struct {
 	Out  io.Writer
 	JSON bool // print the report as one JSON document and nothing else
 	Keep bool // leave everything running
+	Env  []string
+	Now  func() time.Time
 }
 
 // Report is what really happened.
@@ -154,11 +156,11 @@ func (p *play) write(context.Context) error {
 
 // start starts a server as a user would.
 func (p *play) start(ctx context.Context) error {
-	began := time.Now()
+	began := p.o.Now()
 	if err := p.up(ctx, "127.0.0.1:0"); err != nil {
 		return err
 	}
-	p.report.ReadySeconds = time.Since(began).Seconds()
+	p.report.ReadySeconds = p.o.Now().Sub(began).Seconds()
 	p.say("1  started on %s in %.2f s, everything in %s", p.url, p.report.ReadySeconds, p.dir)
 	return nil
 }
@@ -209,7 +211,7 @@ func (p *play) up(ctx context.Context, listen string) error {
 // env is the environment of the commands: the user's, on the demo's home.
 func (p *play) env() []string {
 	var env []string
-	for _, kv := range os.Environ() {
+	for _, kv := range p.o.Env {
 		if !strings.HasPrefix(kv, "SLIPWAY_") {
 			env = append(env, kv)
 		}
@@ -222,7 +224,7 @@ func (p *play) deploy(ctx context.Context, name, what, want string) (api.Deploym
 	p.say("   $ cd %s && platform deploy --watch", name)
 	cmd := exec.CommandContext(ctx, p.o.Exe, "deploy", "--watch")
 	cmd.Dir, cmd.Env = filepath.Join(p.dir, name), p.env()
-	began := time.Now()
+	began := p.o.Now()
 	out, runErr := cmd.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		p.say("   | %s", strings.TrimRight(line, "\n"))
@@ -232,7 +234,7 @@ func (p *play) deploy(ctx context.Context, name, what, want string) (api.Deploym
 		return api.Deployment{}, fmt.Errorf("%s was not recorded: %w", name, errors.Join(err, runErr))
 	}
 	d := list[0]
-	p.report.Deployments = append(p.report.Deployments, Deployment{What: what, Version: d.Version, Status: d.Status, Seconds: time.Since(began).Seconds(), ID: d.ID})
+	p.report.Deployments = append(p.report.Deployments, Deployment{What: what, Version: d.Version, Status: d.Status, Seconds: p.o.Now().Sub(began).Seconds(), ID: d.ID})
 	if d.Status != want || (runErr == nil) != (want == "succeeded") {
 		return d, fmt.Errorf("%s ended %s, not %s: %s", name, d.Status, want, d.Message)
 	}
@@ -360,7 +362,7 @@ func (p *play) restart(ctx context.Context) error {
 	var took time.Duration
 	sent, err := p.load(ctx, func() error {
 		time.Sleep(500 * time.Millisecond) // of traffic before
-		began := time.Now()
+		began := p.o.Now()
 		if err := p.server.Process.Kill(); err != nil {
 			return err
 		}
@@ -368,7 +370,7 @@ func (p *play) restart(ctx context.Context) error {
 		if err := p.up(ctx, strings.TrimPrefix(p.url, "http://")); err != nil {
 			return err
 		}
-		took = time.Since(began)
+		took = p.o.Now().Sub(began)
 		if !p.report.Adopted {
 			return errors.New("the new server did not find the gateway serving")
 		}

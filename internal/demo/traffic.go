@@ -70,7 +70,7 @@ func (t *traffic) send(client *http.Client, url, token string, body []byte) {
 }
 
 func post(client *http.Client, url, token string, body []byte) error {
-	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

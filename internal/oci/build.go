@@ -50,7 +50,7 @@ func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	if err != nil {
 		return "", ioError("write the image", err)
 	}
-	if err := sync(blobs(dir)); err != nil {
+	if err := syncPath(blobs(dir)); err != nil {
 		return "", ioError("write the image", err)
 	}
 	if err := addToIndex(dir, manifest); err != nil {
@@ -77,7 +77,7 @@ func prepare(dir string) error {
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	if err := errors.Join(sync(filepath.Join(dir, "blobs")), sync(dir), sync(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(syncPath(filepath.Join(dir, "blobs")), syncPath(dir), syncPath(filepath.Dir(dir))); err != nil {
 		return err
 	}
 	return replace(dir, marker, []byte(`{"imageLayoutVersion":"1.0.0"}`))
@@ -232,8 +232,8 @@ func addToIndex(dir string, image v1.Descriptor) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	order := func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) }
-	at, known := slices.BinarySearchFunc(index.Manifests, image, order)
-	if known {
+	at, there := slices.BinarySearchFunc(index.Manifests, image, order)
+	if there {
 		return nil
 	}
 	index.Manifests = slices.Insert(index.Manifests, at, image)
@@ -243,7 +243,7 @@ func addToIndex(dir string, image v1.Descriptor) error {
 	if err := replace(dir, name, b); err != nil {
 		return err
 	}
-	return sync(dir)
+	return syncPath(dir)
 }
 
 // readBounded reads a small file.

@@ -95,8 +95,8 @@ func discard(f *os.File) {
 	f.Close()
 }
 
-// sync makes a file or the names in a directory durable.
-func sync(path string) error {
+// syncPath makes a file or the names in a directory durable.
+func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/slipway-ml/slipway"
 )
 
@@ -56,7 +57,7 @@ func Unpack(ctx context.Context, dir string, digest slipway.Digest, dest string)
 		return nil
 	}
 	if err == nil {
-		err = sync(parent)
+		err = syncPath(parent)
 	}
 	return ioError("unpack the image", err)
 }
@@ -67,7 +68,7 @@ func syncTree(dir string) error {
 		if err != nil {
 			return err
 		}
-		return sync(p)
+		return syncPath(p)
 	})
 }
 
@@ -151,11 +152,11 @@ func unpackLayer(ctx context.Context, dir string, layer v1.Descriptor, dest stri
 }
 
 // source tells the errors of reading from those of the archive.
-type source struct{ r contextReader }
+type source struct{ r io.Reader }
 
 func (s source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF { // a wrapped end is an error
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped end is an error
 		err = ioError("read the image", err)
 	}
 	return n, err

@@ -24,6 +24,7 @@ type lane struct {
 	poke func() // asks for a health check at once
 	load atomic.Int64
 	shut atomic.Bool
+	sick atomic.Bool   // its last request found it broken
 	idle chan struct{} // holds a token once a shut lane is empty
 }
 
@@ -67,28 +68,41 @@ func (l *lane) drain(ctx context.Context) {
 func (l *lane) predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
 	defer l.leave()
 	out, err := l.conn.Predict(ctx, in)
-	if err != nil && ctx.Err() == nil && broken(err) {
+	switch {
+	case err == nil:
+		if l.sick.Load() {
+			l.sick.Store(false)
+		}
+	case ctx.Err() == nil && broken(err):
+		l.sick.Store(true)
 		l.poke()
 	}
 	return out, err
 }
 
 // broken says whether an error speaks of the connection instead of the request. A broken
-// connection is looked at immediately: failing fast, it would have the fewest requests in
-// flight and draw all the others.
+// connection is looked at immediately, and gets nothing while another is there: failing
+// fast, it would have the fewest requests in flight and draw all the others.
 func broken(err error) bool {
 	var e *slipway.Error
 	return !errors.As(err, &e) || e.Kind == slipway.Unavailable
 }
 
-// pick finds the lane with the fewest requests in flight; among equals each is as likely as
-// the other. It gives nil when there is none.
+// sickLoad makes a sick lane look busier than any healthy one.
+const sickLoad = 1 << 32
+
+// pick finds the lane with the fewest requests in flight, a sick one only if all are; among
+// equals each is as likely as the other. It gives nil when there is none.
 func pick(lanes []*lane, rand func(n int) int) *lane {
 	var best *lane
 	var least int64
 	ties := 0
 	for _, l := range lanes {
-		switch n := l.load.Load(); {
+		n := l.load.Load()
+		if l.sick.Load() {
+			n += sickLoad
+		}
+		switch {
 		case best == nil || n < least:
 			best, least, ties = l, n, 1
 		case n == least:

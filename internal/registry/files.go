@@ -49,7 +49,7 @@ func normalize(given []File) ([]File, error) {
 	if len(given) == 0 || len(given) > maxFiles {
 		return nil, invalid("files", "give a model directory", "a version has 1 to %d files, not %d", maxFiles, len(given))
 	}
-	at := make(map[string]int, len(given))
+	first := make(map[string]int, len(given)) // by path
 	var total int64
 	for i, f := range given {
 		if err := checkFile(f, i); err != nil {
@@ -59,14 +59,14 @@ func normalize(given []File) ([]File, error) {
 			return nil, invalid("files", "keep only the model in its directory", "a version has at most %d GiB", int64(maxBytes)>>30)
 		}
 		total += f.Size
-		if first, twice := at[f.Path]; twice {
-			return nil, invalid(field(i, "path"), "list each file once", "is the path of files[%d] too", first)
+		if same, twice := first[f.Path]; twice {
+			return nil, invalid(field(i, "path"), "list each file once", "is the path of files[%d] too", same)
 		}
-		at[f.Path] = i
+		first[f.Path] = i
 	}
 	for i, f := range given {
 		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
-			if file, ok := at[dir]; ok {
+			if file, ok := first[dir]; ok {
 				return nil, invalid(field(i, "path"), "rename one of them", "lies in a directory that is files[%d], a file", file)
 			}
 		}

@@ -41,9 +41,9 @@ func startPostgres(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	who, attr := identity(t, dir)
+	attr := identity(t, dir)
 	data := filepath.Join(dir, "data")
-	prepare := exec.Command(initdb, "-D", data, "-A", "trust", "-U", who, "-E", "UTF8", "--locale=C", "--no-sync")
+	prepare := exec.Command(initdb, "-D", data, "-A", "trust", "-U", superuser, "-E", "UTF8", "--locale=C", "--no-sync")
 	prepare.Dir, prepare.SysProcAttr = dir, attr
 	if out, err := prepare.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
@@ -57,7 +57,7 @@ func startPostgres(t *testing.T) *cluster {
 		_ = run.Process.Signal(syscall.SIGQUIT) // at once
 		_ = run.Wait()
 	})
-	c := &cluster{socketDir: dir, user: who}
+	c := &cluster{socketDir: dir, user: superuser}
 	c.await(t)
 	return c
 }
@@ -75,13 +75,15 @@ func find(name string) string {
 	return paths[len(paths)-1]
 }
 
+const superuser = "slipway"
+
 // identity is the user that the server runs as, who gets the directory: PostgreSQL refuses
 // to run as root. The server ends with the test, however that ends.
-func identity(t *testing.T, dir string) (name string, attr *syscall.SysProcAttr) {
+func identity(t *testing.T, dir string) (attr *syscall.SysProcAttr) {
 	t.Helper()
 	attr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if os.Geteuid() != 0 {
-		return "slipway", attr
+		return attr
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
@@ -102,7 +104,7 @@ func identity(t *testing.T, dir string) (name string, attr *syscall.SysProcAttr)
 		t.Fatal(err)
 	}
 	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return "slipway", attr
+	return attr
 }
 
 // url is the address of a database of the cluster.

@@ -302,13 +302,15 @@ func TestStatesOfAConnection(t *testing.T) {
 	next := strconv.Itoa(heir.Process.Pid)
 	for _, name := range []string{"new", "idle", "three bytes", "pipelined, two bytes"} { // these need the new process
 		c, s := conns[name], late[name]
-		delete(conns, name)
 		io.WriteString(c, whole[s.early+s.next:])
-		if pid, err := c.answer(body); err != nil || pid != next {
-			t.Errorf("%s: answered by %s, not %s: %v", name, pid, next, err)
+		if _, err := c.answer(body); err != nil { // by the new process, unless the old one was faster
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, c := range conns { // these end where they began
+		if s := late[name]; name == "new" || name == "idle" || name == "three bytes" || s.next > 0 {
+			continue
+		}
 		io.WriteString(c, whole[late[name].early:])
 		if _, err := c.answer(body); err != nil {
 			t.Errorf("%s: %v", name, err)

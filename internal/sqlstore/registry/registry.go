@@ -88,6 +88,7 @@ func (s *Store) Alias(ctx context.Context, model, alias string) (n int, err erro
 // SetAlias implements registry.Store.
 func (s *Store) SetAlias(ctx context.Context, c registry.AliasChange, ev slipway.Event) error {
 	return s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
+		c.From = 0
 		err := tx.QueryRow([]any{&c.From}, `SELECT number FROM alias WHERE model = $1 AND alias = $2`, c.Model, c.Alias)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
