@@ -187,11 +187,12 @@ func (in *input) bind() *slipway.Error {
 		return at(in.place+".datatype", misfit("name a type as the Open Inference Protocol does, such as FP64", "is no known type"))
 	}
 	i, whole := b.find(in.name, 0), false
+	matrix := len(in.shape) == 2 && in.shape[1] == len(b.fields) && b.scalars()
 	switch {
-	case i >= 0:
+	case i >= 0 && (!matrix || len(b.fields) == 1):
 	case b.single():
 		i = 0
-	case len(in.shape) == 2 && in.shape[1] == len(b.fields) && b.scalars():
+	case matrix:
 		i, whole = 0, true
 	default:
 		return at(in.place+".name", misfit("see the endpoint's metadata for its inputs, or send one matrix with a column for each", "is no input of this model"))
