@@ -32,12 +32,17 @@ type Error struct {
 	Cause   error  // for the log only
 }
 
-// Error prints the message and, when there is one, the next step.
-func (e *Error) Error() string {
-	s := e.Message
+// What is the place, when there is one, and the message.
+func (e *Error) What() string {
 	if e.Field != "" {
-		s = e.Field + ": " + s
+		return e.Field + ": " + e.Message
 	}
+	return e.Message
+}
+
+// Error prints what happened and, when there is one, the next step.
+func (e *Error) Error() string {
+	s := e.What()
 	if e.Next != "" {
 		s += "; " + e.Next
 	}

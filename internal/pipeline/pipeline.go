@@ -58,7 +58,7 @@ func Execute[S any](ctx context.Context, stages []Stage[S], subject S, done map[
 		if runErr != nil {
 			r.Verdict = verdict.Fail
 			r.Results = append(r.Results, verdict.Result{Check: st.Name, Verdict: verdict.Fail,
-				Message: slipway.AsError(runErr).Message, Next: slipway.AsError(runErr).Next})
+				Message: slipway.AsError(runErr).What(), Next: slipway.AsError(runErr).Next})
 		}
 		if err := record(ctx, r); err != nil {
 			return err

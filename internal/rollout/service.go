@@ -132,7 +132,7 @@ func (c *Controller) Fail(ctx context.Context, id string, cause error) error {
 		why = &slipway.Error{Message: "aborted", Next: "platform deploy"}
 		delete(c.commands, id)
 	}
-	c.finish(&d, status, why.Code, why.Message, why.Next)
+	c.finish(&d, status, why.Code, why.What(), why.Next)
 	e.Active = ""
 	if e.Stable == nil && e.Candidate == nil {
 		e.State, e.Reason = route.Withdrawn, "its first deployment did not pass: "+d.Message

@@ -154,7 +154,7 @@ func (s State) starting(p Plan, o Observation) (State, Action) {
 	case o.Want > 0 && o.Ready >= o.Want && p.First:
 		return s.enter(PhaseChecking, "goldens go through the live path"), CheckLive
 	case o.Want > 0 && o.Ready >= o.Want:
-		s.Base = o.Requests
+		s.Base, s.Missing = o.Requests, p.Steps[0].MinRequests
 		return s.enter(PhaseStepping, ""), NoAction
 	case o.Crash != "":
 		return s.enter(PhaseFailed, "replicas crash: "+o.Crash), TakeDown
@@ -193,8 +193,8 @@ func (s State) stepping(p Plan, o Observation) (State, Action) {
 	case last:
 		return s.enter(PhasePromoting, "waits for the gateway's acknowledgement"), NoAction
 	}
-	s.Base, s.Missing = o.Requests, 0
 	s.Step++
+	s.Base, s.Missing = o.Requests, p.Steps[s.Step].MinRequests
 	return s.enter(PhaseStepping, ""), NoAction
 }
 

@@ -124,7 +124,7 @@ func (f *Follower) stage(st api.Stage) {
 	var passed []string
 	for _, r := range st.Results {
 		if r.Verdict == "pass" {
-			passed = append(passed, r.Message)
+			passed = append(passed, r.Check+" "+r.Message)
 		}
 	}
 	f.line(st.Verdict, st.Stage, Duration(st.Finished.Sub(st.Started)), strings.Join(passed, "; "))

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/templates"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts compare with")
+
+// TestMain makes the test binary the platform when it is called so: by the scripts, and by
+// the processes that it starts itself.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"platform": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update, Deadline: time.Now().Add(5 * time.Minute),
+		Setup: func(e *testscript.Env) error {
+			home, err := os.MkdirTemp("", "slipt") // short, for the sockets
+			if err != nil {
+				return err
+			}
+			e.Setenv("SLIPWAY_HOME", filepath.Join(home, "h"))
+			e.Defer(func() {
+				stop := exec.Command("platform", "down", "--home", filepath.Join(home, "h"))
+				stop.Env = e.Vars
+				_ = stop.Run() // the script has stopped it, unless it failed
+				removeAll(home)
+			})
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready},
+	})
+}
+
+// ready waits until the platform of the script answers.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	for range 1000 {
+		if b, err := os.ReadFile(filepath.Join(ts.Getenv("SLIPWAY_HOME"), "address")); err == nil && len(b) > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("the platform is not ready after 10 s")
+}
+
+func removeAll(dir string) {
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}
+
+// server is a platform of a test.
+type server struct {
+	t    *testing.T
+	exe  string
+	home string
+	cmd  *exec.Cmd
+	url  string
+	c    *client.Client
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	exe, err := exec.LookPath("platform") // testscript.Main has put it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp("", "slipt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, exe: exe, home: filepath.Join(home, "h")}
+	s.up("127.0.0.1:0")
+	t.Cleanup(func() {
+		if out, err := exec.Command(exe, "down", "--home", s.home).CombinedOutput(); err != nil {
+			t.Errorf("down: %v: %s", err, out)
+		}
+		_ = s.cmd.Wait()
+		removeAll(home)
+	})
+	return s
+}
+
+func (s *server) up(listen string) {
+	s.t.Helper()
+	s.cmd = exec.Command(s.exe, "up", "--json", "--home", s.home, "--listen", listen)
+	s.cmd.Stderr = s.t.Output()
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	var ready struct{ URL string }
+	if err != nil || json.Unmarshal(line, &ready) != nil {
+		s.t.Fatalf("the server did not start: %v", err)
+	}
+	token, err := os.ReadFile(filepath.Join(s.home, "owner.token"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.url = ready.URL
+	if s.c, err = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// register uploads the model of the template, with a note that makes it a version of its own.
+func (s *server) register(ctx context.Context, note string) api.Version {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	model, err := fs.Sub(templates.FS, "fraud/model")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, model); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "NOTE"), []byte(note), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	var r api.RegisterVersion
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r.Files = append(r.Files, api.File{Path: f.Name(), Digest: digest(b), Size: int64(len(b))})
+	}
+	v, err := s.c.UploadVersion(ctx, "fraud", r, func(f api.File) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, f.Path)) }, func(int64, int64) {})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v
+}
+
+const quick = "apiVersion: platform/v1\nkind: RealtimeModel\nname: fraud\ntier: 4\nowner: {team: risk}\nmodel: {source: ./model}\n" +
+	"rollout: {steps: [{weight: 50}, {weight: 100}], on_no_data: continue, keep_previous_warm: 0s}\n"
+
+// The server is killed at a random moment of each deployment; its successor brings it to
+// its end, and predictions never stop.
+func TestKilledServerCompletesDeployments(t *testing.T) {
+	s := newServer(t)
+	ctx := t.Context()
+	for i := range 8 {
+		v := s.register(ctx, fmt.Sprint(i))
+		d, err := s.c.CreateDeployment(ctx, fmt.Sprint("key ", i), api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rand.IntN(250)) * time.Millisecond)
+		if err := s.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.cmd.Wait()
+		s.up(strings.TrimPrefix(s.url, "http://"))
+		again, err := s.c.CreateDeployment(ctx, fmt.Sprint("key ", i), api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+		if err != nil || again.ID != d.ID {
+			t.Fatalf("the same key gave %s, not %s: %v", again.ID, d.ID, err)
+		}
+		var last api.Deployment
+		for now, err := range s.c.WatchDeployment(ctx, d.ID) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = now
+		}
+		if last.Status != "succeeded" {
+			t.Fatalf("deployment %d was killed and ended %s: %s", i, last.Status, last.Message)
+		}
+		names := map[string]int{}
+		for _, st := range last.Stages {
+			names[st.Stage]++
+		}
+		if len(names) != 4 || len(last.Stages) != 4 {
+			t.Errorf("stages %v", names)
+		}
+		if _, err := s.c.Metadata(ctx, "fraud"); err != nil {
+			t.Error(err)
+		}
+	}
+	events, err := s.c.Events(ctx, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range events {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("event %d has the number %d", i, e.Seq)
+		}
+	}
+}
+
+func digest(b []byte) string { return string(slipway.DigestOf(b)) }
