@@ -13,6 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -222,3 +225,86 @@ func TestKilledServerCompletesDeployments(t *testing.T) {
 }
 
 func digest(b []byte) string { return string(slipway.DigestOf(b)) }
+
+// Another build takes over from the one that serves, under load: no request is lost, and
+// the replicas go on.
+func TestUpgradeLosesNothing(t *testing.T) {
+	s := newServer(t)
+	v := s.register(t.Context(), "upgrade")
+	d, err := s.c.CreateDeployment(t.Context(), "", api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range s.c.WatchDeployment(t.Context(), d.ID) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := s.c.Endpoint(t.Context(), "fraud")
+	if err != nil || before.Candidate == nil || len(before.Candidate.Replicas) != 1 {
+		t.Fatalf("%+v %v", before, err)
+	}
+	golden, err := templates.FS.ReadFile("fraud/golden.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(golden), "\n")
+	var record struct{ Inputs json.RawMessage }
+	if err := json.Unmarshal([]byte(line), &record); err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Appendf(nil, `{"dataframe_records":[%s]}`, record.Inputs)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var sent atomic.Int64
+	for range 8 {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := s.c.Invocations(context.WithoutCancel(ctx), "fraud", body); err != nil {
+					t.Error("lost:", err)
+					return
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	old := s.exe
+	if s.exe = filepath.Join(t.TempDir(), "platform"); copyFile(s.exe, old) != nil {
+		t.Fatal("the executable was not copied")
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil { // the control plane alone
+		t.Fatal(err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	s.up(strings.TrimPrefix(s.url, "http://"))
+	for from := sent.Load(); sent.Load() < from+100 && !t.Failed(); time.Sleep(time.Millisecond) {
+	}
+	stop()
+	load.Wait()
+	after, err := s.c.Endpoint(t.Context(), "fraud")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving := after.Candidate
+	if serving == nil { // confirmed by the load
+		serving = after.Stable
+	}
+	if got, want := serving.Replicas[0], before.Candidate.Replicas[0]; got.PID != want.PID || got.State != "ready" {
+		t.Errorf("replica %+v, before %+v", got, want)
+	}
+	b, err := os.ReadFile(filepath.Join(s.home, "logs", "gateway.log"))
+	if err != nil || !strings.Contains(string(b), "handed over") {
+		t.Errorf("the gateway was not replaced: %v", err)
+	}
+}
+
+// copyFile copies an executable: a copy is another build, by its time of change.
+func copyFile(to, from string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o700)
+}

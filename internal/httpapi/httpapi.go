@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -40,7 +41,10 @@ func New(c Config) http.Handler {
 	registerModels(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
-	return mux
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
+	})
+	return guard(mux, c.Auth)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.
@@ -61,33 +65,31 @@ func newAPI(mux *http.ServeMux, c Config) huma.API {
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	hc.Security = []map[string][]string{{"token": {}}}
 	hc.Transformers = []huma.Transformer{problemOfModel}
-	h := humago.New(mux, hc)
-	h.UseMiddleware(authenticate(h, c.Auth))
-	return h
+	return humago.New(mux, hc)
 }
 
 type principalKey struct{}
 
-// authenticate lets nobody in without a valid token. Every operation of this API needs
-// the owner's scope; a caller's token is good for predictions only, at the gateway.
-func authenticate(h huma.API, auth Authenticator) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+// guard lets nobody in without a valid token, whatever the path. All of this API needs the
+// owner's scope; a caller's token is good for predictions only, at the gateway.
+func guard(next http.Handler, auth Authenticator) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok || token == "" {
-			writeProblem(h, ctx, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
+			writeProblem(w, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
 			return
 		}
-		p, err := auth.Authenticate(ctx.Context(), token)
+		p, err := auth.Authenticate(r.Context(), token)
 		if err != nil {
-			writeProblem(h, ctx, err)
+			writeProblem(w, err)
 			return
 		}
 		if p.Scope != route.ScopeOwner {
-			writeProblem(h, ctx, slipway.Errorf(slipway.Denied, slipway.CodeDenied, "use an owner's token", "%s may only call endpoints", p.ID))
+			writeProblem(w, slipway.Errorf(slipway.Denied, slipway.CodeDenied, "use an owner's token", "%s may only call endpoints", p.ID))
 			return
 		}
-		next(huma.WithValue(ctx, principalKey{}, p))
-	}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+	})
 }
 
 func principal(ctx context.Context) slipway.Principal {
@@ -134,14 +136,14 @@ func ProblemOf(err error) api.Problem {
 		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field}
 }
 
-func writeProblem(h huma.API, ctx huma.Context, err error) {
+func writeProblem(w http.ResponseWriter, err error) {
 	p := ProblemOf(err)
 	if p.Status == http.StatusUnauthorized {
-		ctx.SetHeader("WWW-Authenticate", `Bearer realm="slipway"`)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
-	ctx.SetHeader("Content-Type", "application/problem+json")
-	ctx.SetStatus(p.Status)
-	_ = h.Marshal(ctx.BodyWriter(), "application/json", p)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // a client that left
 }
 
 // problemOfModel gives the framework's own validation errors our form.
