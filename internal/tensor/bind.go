@@ -34,11 +34,21 @@ func newBinder(body []byte, schema *Schema) *binder {
 	return b
 }
 
+const fewFields = 64
+
 // find gives the index of the field of a name, or -1. Hint is where it is if the client
 // keeps the order of the schema.
 func (b *binder) find(name []byte, hint int) int {
 	if hint < len(b.fields) && b.fields[hint].Name == string(name) {
 		return hint
+	}
+	if len(b.fields) <= fewFields { // a map costs more than it saves
+		for i := range b.fields {
+			if b.fields[i].Name == string(name) {
+				return i
+			}
+		}
+		return -1
 	}
 	if b.byName == nil {
 		b.byName = make(map[string]int, len(b.fields))

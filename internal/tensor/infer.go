@@ -70,7 +70,7 @@ func (b *binder) inputs() *slipway.Error {
 		if b.s.peek() != '{' {
 			return at(place, misfit("send an object with name, shape, datatype and data", "is no tensor"))
 		}
-		in := input{b: b, place: place, data: -1}
+		in := input{b: b, index: i, place: place, data: -1}
 		return in.read()
 	})
 }
@@ -78,6 +78,7 @@ func (b *binder) inputs() *slipway.Error {
 // input is one tensor of a request while it is read.
 type input struct {
 	b                      *binder
+	index                  int
 	place                  string
 	name, datatype         []byte
 	hasName, hasType, done bool
@@ -186,7 +187,7 @@ func (in *input) bind() *slipway.Error {
 	if !ok {
 		return at(in.place+".datatype", misfit("name a type as the Open Inference Protocol does, such as FP64", "is no known type"))
 	}
-	i, whole := b.find(in.name, 0), false
+	i, whole := b.find(in.name, in.index), false
 	matrix := len(in.shape) == 2 && in.shape[1] == len(b.fields) && b.scalars()
 	switch {
 	case i >= 0 && (!matrix || len(b.fields) == 1):
