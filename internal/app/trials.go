@@ -33,6 +33,7 @@ const (
 	trialStart   = 2 * time.Minute
 	trialPoll    = 5 * time.Millisecond
 	trialRequest = 30 * time.Second
+	tailLines    = 3 // of its log, in the error of a trial that does not start
 )
 
 // supervisor gives the supervisor; t.mu is held.
@@ -77,7 +78,7 @@ func (t *trials) sweep(ctx context.Context) error {
 }
 
 // start runs one replica of a revision and waits until it is ready. It answers
-// CodeReplicaStart, with the last line of its log, if it never is.
+// CodeReplicaStart, with the last lines of its log, if it never is.
 func (t *trials) start(ctx context.Context, rev *route.Revision) (evaluate.Predict, error) {
 	rev.Replicas = 1
 	sup, err := t.want(ctx, rev.ID, rev)
@@ -117,8 +118,8 @@ func trialID(deployment string, n int) string {
 // notStarted says why, from the first failure on: a trial is not retried.
 func notStarted(r route.ReplicaStatus) error {
 	message := "the model does not start: " + r.Reason
-	if n := len(r.LogTail); n > 0 {
-		message += fmt.Sprintf("; its log ends with %q", r.LogTail[n-1])
+	if last := r.LogTail[max(0, len(r.LogTail)-tailLines):]; len(last) > 0 {
+		message += "; its log ends with: " + strings.Join(last, " | ")
 	}
 	return slipway.Errorf(slipway.Unprocessable, slipway.CodeReplicaStart, "start the model by itself and correct it, then deploy again", "%s", message)
 }

@@ -113,6 +113,9 @@ func TestReadTail(t *testing.T) {
 	if err := os.WriteFile(path, log.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if got := lastLines([]byte(`{"time":"x","msg":"the server ended\u001b[31m"}`+"\n{}\n"), false); len(got) != 2 || got[0] != "the server ended\ufffd[31m" || got[1] != "{}" {
+		t.Errorf("tail of a runtime's log: %q", got)
+	}
 	if got := readTail(path); len(got) != tailLines || got[0] != "line 4980" || got[tailLines-1] != "line 4999" {
 		t.Errorf("tail %q", got)
 	}

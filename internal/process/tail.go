@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"unicode"
@@ -44,9 +45,20 @@ func lastLines(b []byte, cut bool) []string {
 	lines = lines[max(0, len(lines)-tailLines):]
 	out := make([]string, len(lines))
 	for i, l := range lines {
-		out[i] = plain(l)
+		out[i] = plain(message(l))
 	}
 	return out
+}
+
+// message is what a line of a runtime's log says; other lines are taken as they are.
+func message(line []byte) []byte {
+	var l struct {
+		Msg string `json:"msg"`
+	}
+	if json.Unmarshal(line, &l) != nil || l.Msg == "" {
+		return line
+	}
+	return []byte(l.Msg)
 }
 
 func plain(line []byte) string {
