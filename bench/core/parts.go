@@ -231,6 +231,42 @@ func (b *bench) rollback(ctx context.Context) (err error) {
 	return nil
 }
 
+// same rolls out versions that are equal to stable: none may be rolled back, although the
+// small arm has colder caches.
+func (b *bench) same(ctx context.Context) (err error) {
+	s, err := b.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	const steps = "rollout: {steps: [{weight: 10, hold: 4s, min_requests: 50}, {weight: 100}]}\n"
+	var l *load
+	falsely := 0
+	for i := range b.repeats + 1 {
+		dir, err := s.project(b.repo, steps, fmt.Sprint("same ", i), nil)
+		if err != nil {
+			return err
+		}
+		d, _, err := s.deploy(ctx, dir)
+		if err != nil || d.Status != "succeeded" && d.Status != "rolled back" {
+			return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
+		}
+		if d.Status == "rolled back" {
+			falsely++
+			note("rolled back: %s", d.Message)
+		}
+		if l == nil { // the first has nothing to be compared with
+			l = startLoad(s.addr(), request(s.addr(), s.token, row()), 200)
+			defer l.stop()
+		}
+	}
+	sent, bad := l.end()
+	note("%d equal versions, %d requests", b.repeats, sent)
+	b.lower("same_false_rollbacks", float64(falsely), 0)
+	b.lower("same_client_errors", float64(bad), 0)
+	return nil
+}
+
 // recover drives promotions and rollbacks under load, with the server killed in between.
 func (b *bench) recover(ctx context.Context) (err error) {
 	s, err := b.site(ctx)

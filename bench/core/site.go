@@ -64,8 +64,10 @@ func (s *site) up(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	s.url, s.token = ready.URL, strings.TrimSpace(string(token))
-	s.c, err = client.New(client.Config{BaseURL: s.url, Token: s.token})
+	if s.c == nil { // a restart keeps address and token, and others use them meanwhile
+		s.url, s.token = ready.URL, strings.TrimSpace(string(token))
+		s.c, err = client.New(client.Config{BaseURL: s.url, Token: s.token})
+	}
 	return errors.Join(err, ctx.Err())
 }
 

@@ -255,12 +255,13 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	}
 	body := fmt.Appendf(nil, `{"dataframe_records":[%s]}`, record.Inputs)
 	ctx, stop := context.WithCancel(t.Context())
+	callers := s.c // up makes another
 	var load sync.WaitGroup
 	var sent atomic.Int64
 	for range 8 {
 		load.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := s.c.Invocations(context.WithoutCancel(ctx), "fraud", body); err != nil {
+				if _, err := callers.Invocations(context.WithoutCancel(ctx), "fraud", body); err != nil {
 					t.Error("lost:", err)
 					return
 				}
