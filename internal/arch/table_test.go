@@ -13,15 +13,15 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/config", "internal/eprocess", "internal/mlmodel", "internal/modeldir", "internal/route", "internal/spec",
+		"internal/config", "internal/eprocess", "internal/mlmodel", "internal/modeldir", "internal/plan", "internal/route", "internal/spec",
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
 		"internal/evaluate", "internal/gateway/...", "internal/pipeline", "internal/registry",
-		"internal/rollout", "internal/runtime",
+		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci", "internal/process",
+		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...",
 	}},
 	{"composition root, and what plays it", []string{"internal/app", "internal/demo"}},

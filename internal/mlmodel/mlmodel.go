@@ -35,7 +35,10 @@ const (
 type Model struct {
 	Flavors       []string   // names, sorted
 	Loader        string     // loader_module of the flavor python_function; may be empty
+	Code          string     // directory of the model's own Python modules; may be empty
+	PredictFn     string     // the method that python_function calls; may be empty
 	XGBoost       *XGBoost   // nil without this flavor
+	Sklearn       *Sklearn   // nil without this flavor
 	Signature     *Signature // nil if the model was saved without one
 	Example       string     // file of the input example; may be empty
 	ServingInput  string     // file of the example as a request; may be empty
@@ -49,6 +52,14 @@ type XGBoost struct {
 	Data       string // name of the model file
 	Format     string // ubj, json or xgb; may be empty
 	Version    string // of the library
+}
+
+// Sklearn is MLflow's flavor sklearn.
+type Sklearn struct {
+	Data          string   // name of the estimator's file
+	Serialization string   // cloudpickle, pickle or skops
+	Trusted       []string // of skops: the types beyond its own list that may be made
+	Version       string   // of the library
 }
 
 // file is the part of MLmodel that is read; other keys are ignored.
@@ -121,7 +132,11 @@ func Parse(b []byte) (*Model, error) {
 		m.Flavors = append(m.Flavors, name)
 	}
 	slices.Sort(m.Flavors)
-	m.Loader = text(f.Flavors["python_function"], "loader_module")
+	python := f.Flavors["python_function"]
+	m.Loader, m.Code, m.PredictFn = text(python, "loader_module"), text(python, "code"), text(python, "predict_fn")
+	if x, ok := f.Flavors["sklearn"]; ok {
+		m.Sklearn = &Sklearn{Data: text(x, "pickled_model"), Serialization: text(x, "serialization_format"), Version: text(x, "sklearn_version"), Trusted: texts(x, "skops_trusted_types")}
+	}
 	if x, ok := f.Flavors["xgboost"]; ok {
 		m.XGBoost = &XGBoost{ModelClass: text(x, "model_class"), Data: text(x, "data"), Format: text(x, "model_format"), Version: text(x, "xgb_version")}
 	}
@@ -138,6 +153,18 @@ func Parse(b []byte) (*Model, error) {
 func text(flavor map[string]any, key string) string {
 	s, _ := flavor[key].(string)
 	return s
+}
+
+// texts is a list of strings in a flavor; what is no string in it is left out.
+func texts(flavor map[string]any, key string) []string {
+	list, _ := flavor[key].([]any)
+	var out []string
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // checkTokens refuses text that would make the parser work without bound, and anchors,
@@ -158,8 +185,15 @@ func checkTokens(source string) error {
 // checkPaths holds every file that is named inside the directory.
 func (m *Model) checkPaths() error {
 	paths := map[string]string{
+		"flavors.python_function.code":                m.Code,
 		"saved_input_example_info.artifact_path":      m.Example,
 		"saved_input_example_info.serving_input_path": m.ServingInput,
+	}
+	if m.Sklearn != nil {
+		if m.Sklearn.Data == "" {
+			return dirError(FileName+":flavors.sklearn.pickled_model", saveAgain, "names no model file")
+		}
+		paths["flavors.sklearn.pickled_model"] = m.Sklearn.Data
 	}
 	if m.XGBoost != nil {
 		if m.XGBoost.Data == "" {

@@ -23,16 +23,15 @@ const (
 
 // runtimeConfig is the file that a runtime process is given.
 type runtimeConfig struct {
-	Socket      string   `json:"socket"`
-	Dir         string   `json:"dir"`
-	Kind        string   `json:"kind"`
-	Command     []string `json:"command,omitempty"`
-	MemoryBytes int64    `json:"memory_bytes"`
-	MilliCPU    int      `json:"milli_cpu"`
-	Log         string   `json:"log"`
-	Replica     string   `json:"replica"`
-	Revision    string   `json:"revision"`
-	Model       string   `json:"model"`
+	Socket      string        `json:"socket"`
+	Dir         string        `json:"dir"`
+	Runtime     route.Runtime `json:"runtime"`
+	MemoryBytes int64         `json:"memory_bytes"`
+	MilliCPU    int           `json:"milli_cpu"`
+	Log         string        `json:"log"`
+	Replica     string        `json:"replica"`
+	Revision    string        `json:"revision"`
+	Model       string        `json:"model"`
 }
 
 // layout says where the files of a replica are.
@@ -65,7 +64,7 @@ func (s *Supervisor) start(id string, rev *route.Revision, restarts int) (proc, 
 	started := s.o.Now()
 	rec := record{ID: id, Revision: rev.ID, Started: started, Socket: s.files.socket(id),
 		ImageDigest: rev.ImageDigest, Restarts: restarts, Exe: s.o.Command[0]}
-	conf := runtimeConfig{Socket: rec.Socket, Dir: rev.Dir, Kind: rev.Runtime.Kind, Command: rev.Runtime.Command,
+	conf := runtimeConfig{Socket: rec.Socket, Dir: rev.Dir, Runtime: rev.Runtime,
 		MemoryBytes: rev.MemoryBytes, MilliCPU: rev.MilliCPU, Log: s.files.log(id), Replica: id,
 		Revision: rev.ID, Model: rev.Model}
 	if err := writeJSON(s.files.config(id), conf); err != nil {

@@ -77,13 +77,18 @@ type Revision struct {
 const (
 	RuntimeTree    = "tree"    // tree ensembles, natively
 	RuntimeCommand = "command" // a custom server that speaks Open Inference
+	RuntimePython  = "python"  // any MLflow flavor, in Python workers
 )
 
 // Runtime says how a revision is run. Command is the argument vector of a custom server,
-// in which {socket}, {port} and {model} are substituted.
+// in which {socket}, {port} and {model} are substituted. The others are of Python models.
 type Runtime struct {
 	Kind    string   `json:"kind"`
 	Command []string `json:"command,omitempty"`
+	Python  string   `json:"python,omitempty"`   // the interpreter of the model's environment
+	Workers int      `json:"workers,omitempty"`  // processes for each replica
+	MaxRows int      `json:"max_rows,omitempty"` // that requests are joined to; 1 joins none
+	Network bool     `json:"network,omitempty"`  // the model may open connections
 }
 
 // Rollout names the evidence by which the candidate is judged, from its first request to

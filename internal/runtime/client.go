@@ -50,14 +50,23 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	if err != nil {
 		return nil, noReplica(err)
 	}
+	return Connect(ctx, conn)
+}
+
+// Connect exchanges hellos on a connection, which it then owns. A peer may answer with an
+// error instead, which Connect answers.
+func Connect(ctx context.Context, conn net.Conn) (*Client, error) {
 	fr := newFrameReader(conn)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = greet(conn, fr)
+	err := greet(conn, fr)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		conn.Close()
+		if e := (*slipway.Error)(nil); errors.As(err, &e) {
+			return nil, e
+		}
 		return nil, noReplica(err)
 	}
 	c := &Client{
@@ -78,6 +87,13 @@ func greet(conn net.Conn, fr *frameReader) error {
 	f, err := fr.next()
 	if err != nil {
 		return err
+	}
+	if f.kind == kindError {
+		e, err := parseError(f.body)
+		if err != nil {
+			return err
+		}
+		return e
 	}
 	v, err := parseHello(f)
 	if err == nil && v != version {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/slipway-ml/slipway/internal/runtime/child"
 )
 
 // probeEvery is the pace at which a starting custom server is asked whether it is ready.
@@ -38,23 +40,23 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = cfg.Dir
 	cmd.Env = at.env(cfg)
-	out := &lineLogger{log: log.With("stream", "stdout")}
-	errs := &lineLogger{log: log.With("stream", "stderr")}
+	out := newLineLogger(log.With("stream", "stdout"))
+	errs := newLineLogger(log.With("stream", "stderr"))
 	cmd.Stdout, cmd.Stderr = out, errs
-	c, err := startChild(cmd)
+	c, err := child.Start(cmd)
 	if err != nil {
 		return nil, &exitError{ExitModel, fmt.Errorf("the custom server cannot be started: %w", err)}
 	}
 	failed := make(chan error, 1)
 	go func() {
-		<-c.ended
-		out.flush()
-		errs.flush()
-		failed <- &exitError{ExitChild, fmt.Errorf("the custom server ended: %s; its last lines are above", c.state)}
+		<-c.Ended
+		out.Flush()
+		errs.Flush()
+		failed <- &exitError{ExitChild, fmt.Errorf("the custom server ended: %s; its last lines are above", c.State())}
 	}()
 	server := newOpenInference(cfg.Model, at.dial)
-	m := &loaded{predictor: server, failed: failed, pgid: c.pid, stop: func() {
-		c.stop()
+	m := &loaded{predictor: server, failed: failed, groups: func() []int { return []int{c.PID} }, stop: func() {
+		c.Stop()
 		server.close()
 		_ = os.Remove(at.socket) // absent for a port
 	}}
@@ -102,7 +104,7 @@ type place struct {
 // now. Another process may take the port before the server does; it then fails to start
 // and is started again with another one.
 func placeFor(cfg Config) (place, error) {
-	all := strings.Join(cfg.Command, " ")
+	all := strings.Join(cfg.Runtime.Command, " ")
 	p := place{socket: cfg.Socket + ".m", bySocket: strings.Contains(all, "{socket}")}
 	if err := os.Remove(p.socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return place{}, err
@@ -120,8 +122,8 @@ func placeFor(cfg Config) (place, error) {
 
 func (p place) argv(cfg Config) []string {
 	r := strings.NewReplacer("{socket}", p.socket, "{port}", p.port, "{model}", cfg.Model)
-	argv := make([]string, len(cfg.Command))
-	for i, a := range cfg.Command {
+	argv := make([]string, len(cfg.Runtime.Command))
+	for i, a := range cfg.Runtime.Command {
 		argv[i] = r.Replace(a)
 	}
 	return argv

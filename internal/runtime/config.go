@@ -19,13 +19,14 @@ const (
 	ExitFailed = 1  // anything else; the log says what
 	ExitConfig = 10 // the configuration or the log file cannot be used
 	ExitModel  = 11 // the model cannot be loaded, or the command cannot be started
-	ExitChild  = 12 // the custom server ended, or was not ready in time
+	ExitChild  = 12 // the custom server or the Python workers ended, or were not ready in time
 	ExitMemory = 13 // out of memory, soft limit
 )
 
 const (
 	maxConfig           = 4 << 20
 	maxSocketPath       = 105 // sun_path holds 107 bytes; the custom server's socket has a suffix
+	maxWorkers          = 64
 	defaultStartTimeout = 60 * time.Second
 )
 
@@ -33,15 +34,14 @@ const (
 type Config struct {
 	Socket       string        `json:"socket"` // absolute, at most 105 bytes
 	Dir          string        `json:"dir"`    // the unpacked image, absolute
-	Kind         string        `json:"kind"`   // one of route.Runtime…
-	Command      []string      `json:"command,omitempty"`
+	Runtime      route.Runtime `json:"runtime"`
 	Model        string        `json:"model"`
 	Revision     string        `json:"revision"`
 	Replica      string        `json:"replica"`
-	MemoryBytes  int64         `json:"memory_bytes"`            // soft limit of the process and its custom server, 0 for none
+	MemoryBytes  int64         `json:"memory_bytes"`            // soft limit of the process and those it starts, 0 for none
 	MilliCPU     int           `json:"milli_cpu"`               // bounds the worker set, 0 for all processors
 	Log          string        `json:"log"`                     // the log file, absolute
-	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server, ns; 0 for a minute
+	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for a minute
 }
 
 // ReadConfig reads and checks a configuration file; unknown keys are mistakes.
@@ -80,19 +80,26 @@ func (c *Config) check() error {
 	if c.MemoryBytes < 0 || c.MilliCPU < 0 || c.StartTimeout < 0 {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
-	switch c.Kind {
+	switch r := c.Runtime; r.Kind {
 	case route.RuntimeTree:
+	case route.RuntimePython:
+		if !filepath.IsAbs(r.Python) {
+			errs = append(errs, errors.New("python: give the absolute path of the interpreter"))
+		}
+		if r.Workers < 1 || r.Workers > maxWorkers || r.MaxRows < 1 {
+			errs = append(errs, fmt.Errorf("workers: give 1 to %d, and at least one row", maxWorkers))
+		}
 	case route.RuntimeCommand:
-		if len(c.Command) == 0 {
+		if len(r.Command) == 0 {
 			errs = append(errs, errors.New("command: give the argument vector of the custom server"))
-		} else if all := strings.Join(c.Command, " "); !strings.Contains(all, "{socket}") && !strings.Contains(all, "{port}") {
+		} else if all := strings.Join(r.Command, " "); !strings.Contains(all, "{socket}") && !strings.Contains(all, "{port}") {
 			errs = append(errs, errors.New("command: use {socket} or {port}, or the server cannot know where to listen"))
 		}
 		if c.Model == "" {
 			errs = append(errs, errors.New("model: a custom server needs the model's name"))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("kind: %.40q is not known", c.Kind))
+		errs = append(errs, fmt.Errorf("kind: %.40q is not known", r.Kind))
 	}
 	return errors.Join(errs...)
 }

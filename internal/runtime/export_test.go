@@ -74,8 +74,8 @@ func OpenSmall(path string, limit int64) (*RotatingFile, error) {
 
 // Lines logs a custom server's output.
 func Lines(log *slog.Logger) (io.Writer, func()) {
-	l := &lineLogger{log: log}
-	return l, l.flush
+	l := newLineLogger(log)
+	return l, l.Flush
 }
 
 // LineLimit is where a line is cut.

@@ -6,16 +6,21 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // Bounds of a log.
 const (
 	logBytes = 8 << 20  // of one file
 	logOld   = 3        // files kept besides
-	logLine  = 16 << 10 // of a custom server's line
+	logLine  = 16 << 10 // of a line that a model prints
 	cutMark  = "… [cut]"
+
+	printRate  = 256 << 10 // bytes a second that a model may print for long
+	printBurst = 2 << 20   // and at once
 )
 
 // RotatingFile is a log file of bounded size, safe for concurrent use. When a write would
@@ -111,12 +116,19 @@ func newLogger(w *RotatingFile, cfg Config) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
 }
 
-// lineLogger turns one output stream of a custom server into log records, one a line. A
-// long line is cut and marked. It is not safe for concurrent use.
+// lineLogger turns one output stream of another process into log records, one a line. A
+// long line is cut and marked; of a flood only the beginning is kept, or it would push
+// everything else out of the log. It is not safe for concurrent use.
 type lineLogger struct {
-	log  *slog.Logger
-	line []byte
-	cut  bool
+	log     *slog.Logger
+	line    []byte
+	cut     bool
+	budget  *rate.Limiter
+	dropped int
+}
+
+func newLineLogger(log *slog.Logger) *lineLogger {
+	return &lineLogger{log: log, budget: rate.NewLimiter(printRate, printBurst)}
 }
 
 // Write logs the lines that end in p. It never fails, for that would block the writer.
@@ -135,19 +147,28 @@ func (l *lineLogger) Write(p []byte) (int, error) {
 		if end < 0 {
 			return n, nil
 		}
-		l.flush()
+		l.Flush()
 		p = p[end+1:]
 	}
 }
 
-// flush logs what was written since the last line's end.
-func (l *lineLogger) flush() {
+// Flush logs what was written since the last line's end.
+func (l *lineLogger) Flush() {
 	text := string(bytes.TrimRight(l.line, "\r"))
 	if l.cut {
 		text += cutMark
 	}
-	if text != "" {
-		l.log.Info(text)
-	}
 	l.line, l.cut = l.line[:0], false
+	if text == "" {
+		return
+	}
+	if !l.budget.AllowN(time.Now(), len(text)) {
+		l.dropped++
+		return
+	}
+	if l.dropped > 0 {
+		l.log.Warn("too much was printed at once", "lines_dropped", l.dropped)
+		l.dropped = 0
+	}
+	l.log.Info(text)
 }

@@ -63,12 +63,12 @@ func Main(args []string, stderr io.Writer) int {
 }
 
 // limit tells the Go runtime of the replica's limits. The collector works harder from 90 %
-// of the memory on; a custom server's memory is not ours to collect.
+// of the memory on; the memory of other processes is not ours to collect.
 func limit(cfg Config) {
 	if cfg.MilliCPU > 0 {
 		goruntime.GOMAXPROCS(min(goruntime.NumCPU(), (cfg.MilliCPU+999)/1000))
 	}
-	if cfg.MemoryBytes > 0 && cfg.Kind == route.RuntimeTree {
+	if cfg.MemoryBytes > 0 && cfg.Runtime.Kind == route.RuntimeTree {
 		debug.SetMemoryLimit(cfg.MemoryBytes / 10 * 9)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 // memoryEvery is the pace at which the resident size is looked at.
 const memoryEvery = 500 * time.Millisecond
 
-// watchMemory answers when this process and the group pgid are together larger than limit,
-// in bytes. It answers nil when ctx ends or there is no limit.
-func watchMemory(ctx context.Context, limit int64, pgid int) error {
+// watchMemory answers when this process and the groups of processes are together larger than
+// limit, in bytes. It answers nil when ctx ends or there is no limit. Groups may be nil.
+func watchMemory(ctx context.Context, limit int64, groups func() []int) error {
 	if limit <= 0 {
 		return nil
 	}
@@ -29,8 +30,8 @@ func watchMemory(ctx context.Context, limit int64, pgid int) error {
 			return nil
 		}
 		size := residentBytes(os.Getpid())
-		if pgid > 0 {
-			size += groupBytes(pgid)
+		if groups != nil {
+			size += groupBytes(groups())
 		}
 		if size > limit {
 			return &exitError{ExitMemory, fmt.Errorf("out of memory, soft limit: %d MiB are resident, %d MiB are allowed", size>>20, limit>>20)}
@@ -61,8 +62,8 @@ func parseStatm(b []byte) int64 {
 	return pages
 }
 
-// groupBytes is the resident size of a process group.
-func groupBytes(pgid int) int64 {
+// groupBytes is the resident size of process groups.
+func groupBytes(groups []int) int64 {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return 0
@@ -75,7 +76,7 @@ func groupBytes(pgid int) int64 {
 		if err != nil {
 			continue
 		}
-		if g, err := unix.Getpgid(pid); err == nil && g == pgid {
+		if g, err := unix.Getpgid(pid); err == nil && slices.Contains(groups, g) {
 			sum += residentBytes(pid)
 		}
 	}

@@ -16,15 +16,17 @@ import (
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
-// commandWorkers is how many requests a custom server gets at once.
-const commandWorkers = 64
+const (
+	commandWorkers = 64  // requests that a custom server gets at once
+	pythonRequests = 256 // that wait for a Python worker, or are answered by one
+)
 
-// loaded is a model that can answer. Failed gets an error when it no longer can; pgid is
-// the process group of its custom server, 0 for none.
+// loaded is a model that can answer. Failed gets an error when it no longer can; groups
+// lists the process groups that answer for it, and is nil when there are none.
 type loaded struct {
 	predictor
 	failed <-chan error
-	pgid   int
+	groups func() []int
 	stop   func()
 }
 
@@ -47,10 +49,10 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("the replica's socket: %w", err)
 	}
 	defer os.Remove(cfg.Socket)
-	own.Info("ready", "kind", cfg.Kind, "took", time.Since(start).String())
+	own.Info("ready", "kind", cfg.Runtime.Kind, "took", time.Since(start).String())
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return watchMemory(ctx, cfg.MemoryBytes, m.pgid) })
+	g.Go(func() error { return watchMemory(ctx, cfg.MemoryBytes, m.groups) })
 	g.Go(func() error {
 		select {
 		case err := <-m.failed:
@@ -60,8 +62,11 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 	})
 	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
-	if cfg.Kind == route.RuntimeCommand {
+	switch cfg.Runtime.Kind {
+	case route.RuntimeCommand:
 		h = newHost(m, false, commandWorkers, own)
+	case route.RuntimePython:
+		h = newHost(m, false, pythonRequests, own)
 	}
 	g.Go(func() error {
 		h.serve(ctx, ln, func() time.Duration {
@@ -77,8 +82,11 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 }
 
 func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
-	if cfg.Kind == route.RuntimeCommand {
+	switch cfg.Runtime.Kind {
+	case route.RuntimeCommand:
 		return startCommand(ctx, cfg, log)
+	case route.RuntimePython:
+		return startPython(ctx, cfg, log)
 	}
 	p, err := loadTree(cfg)
 	if err != nil {
