@@ -151,12 +151,9 @@ func (g *Gateway) authorize(r *http.Request) *route.Grant {
 	return grant
 }
 
-// maxRequestID bounds an id that a client chose.
-const maxRequestID = 64
-
 // requestID gives the client's id of a request if it is harmless, else a new one.
 func (g *Gateway) requestID(r *http.Request) []string {
-	if v := r.Header[requestIDHeader]; len(v) == 1 && len(v[0]) <= maxRequestID && fileName(v[0]) {
+	if v := r.Header[requestIDHeader]; len(v) == 1 && len(v[0]) <= slipway.MaxRequestID && fileName(v[0]) {
 		return v
 	}
 	var b [40]byte

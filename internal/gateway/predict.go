@@ -35,6 +35,7 @@ type call struct {
 	deadline time.Duration // of the whole request
 	shorter  bool          // by the client's wish
 	id       string        // the client's name for it, to be echoed
+	request  string        // its id in logs
 }
 
 // predict answers one prediction request of an authorized caller.
@@ -66,7 +67,7 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 	}
 	e.stats.inFlight.Add(1)
 	defer e.stats.inFlight.Add(-1)
-	c := call{g: g, r: r, e: e, protocol: p, body: buf.in, deadline: e.Deadline}
+	c := call{g: g, r: r, e: e, protocol: p, request: w.Header()[requestIDHeader][0], body: buf.in, deadline: e.Deadline}
 	c.shorten(r.Header)
 	out, rev, err := c.answer(grant)
 	if r.Context().Err() != nil {
@@ -190,7 +191,7 @@ func (c *call) attempt(d *draw, in *tensor.Batch, limit time.Duration) (*tensor.
 
 // ask sends the batch to a revision.
 func (c *call) ask(rev *revision, in *tensor.Batch, limit time.Duration) (*tensor.Batch, *slipway.Error) {
-	ctx, cancel := context.WithTimeout(c.r.Context(), limit)
+	ctx, cancel := context.WithTimeout(slipway.WithRequest(c.r.Context(), c.request), limit)
 	defer cancel()
 	out, err := c.g.c.Replicas.Predict(ctx, rev.ID, in)
 	if err == nil {

@@ -50,10 +50,10 @@ type message struct {
 }
 
 type fakeConfig struct {
-	Socket  string   `json:"socket"`
-	Command []string `json:"command"`
-	Log     string   `json:"log"`
-	Replica string   `json:"replica"`
+	Socket  string        `json:"socket"`
+	Runtime route.Runtime `json:"runtime"`
+	Log     string        `json:"log"`
+	Replica string        `json:"replica"`
 }
 
 // fakeRuntime answers one message per connection. The first word of the revision's command
@@ -72,7 +72,7 @@ func fakeRuntime(args []string) int {
 	if err != nil {
 		return 2
 	}
-	behaviour := strings.Join(conf.Command, " ")
+	behaviour := strings.Join(conf.Runtime.Command, " ")
 	fmt.Println("starting", conf.Replica)
 	switch behaviour {
 	case "crash":

@@ -15,13 +15,17 @@ import (
 // helloWait bounds the exchange of hellos on either side.
 const helloWait = 5 * time.Second
 
-var errClosed = errors.New("the connection was closed")
+var (
+	errClosed  = errors.New("the connection was closed")
+	errVersion = errors.New("another version of the frame protocol")
+)
 
 // Client is one connection to a replica, safe for any number of goroutines. It does not
 // connect again: once the connection is lost every call fails at once with CodeNoReplica,
 // and whoever owns the client dials a new one.
 type Client struct {
 	conn net.Conn
+	peer int // version of the protocol that is spoken
 	out  *outbox
 	wake chan struct{} // holds a token when the writer has something to do
 	done chan struct{} // closed once the connection is lost
@@ -42,23 +46,30 @@ type call struct {
 }
 
 // Dial connects to a replica's socket and exchanges hellos. It answers Unavailable with
-// CodeNoReplica when nobody listens there or the peer speaks another version.
+// CodeNoReplica when nobody listens there or the peer speaks no version that is known.
 func Dial(ctx context.Context, socket string) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloWait)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return nil, noReplica(err)
+	for speak := version; ; speak-- {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, noReplica(err)
+		}
+		c, err := connect(ctx, conn, speak)
+		if err == nil || !errors.Is(err, errVersion) || speak == oldest {
+			return c, err
+		}
 	}
-	return Connect(ctx, conn)
 }
 
 // Connect exchanges hellos on a connection, which it then owns. A peer may answer with an
 // error instead, which Connect answers.
-func Connect(ctx context.Context, conn net.Conn) (*Client, error) {
+func Connect(ctx context.Context, conn net.Conn) (*Client, error) { return connect(ctx, conn, version) }
+
+func connect(ctx context.Context, conn net.Conn, speak int) (*Client, error) {
 	fr := newFrameReader(conn)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err := greet(conn, fr)
+	err := greet(conn, fr, speak)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -70,7 +81,7 @@ func Connect(ctx context.Context, conn net.Conn) (*Client, error) {
 		return nil, noReplica(err)
 	}
 	c := &Client{
-		conn: conn, out: newOutbox(conn, false), pending: map[uint64]*call{},
+		conn: conn, peer: speak, out: newOutbox(conn, false), pending: map[uint64]*call{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.pool.New = func() any { return &call{done: make(chan struct{}, 1)} }
@@ -80,8 +91,8 @@ func Connect(ctx context.Context, conn net.Conn) (*Client, error) {
 }
 
 // greet sends hello and waits for the host's.
-func greet(conn net.Conn, fr *frameReader) error {
-	if _, err := conn.Write(appendHello(nil)); err != nil {
+func greet(conn net.Conn, fr *frameReader, speak int) error {
+	if _, err := conn.Write(appendHello(nil, speak)); err != nil {
 		return err
 	}
 	f, err := fr.next()
@@ -96,8 +107,8 @@ func greet(conn net.Conn, fr *frameReader) error {
 		return e
 	}
 	v, err := parseHello(f)
-	if err == nil && v != version {
-		err = fmt.Errorf("the replica speaks version %d of the frame protocol, not %d", v, version)
+	if err == nil && v < speak {
+		err = fmt.Errorf("%w: the replica speaks %d, not %d", errVersion, v, speak)
 	}
 	return err
 }
@@ -192,6 +203,9 @@ func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) 
 	}
 	err := c.out.add(func(dst []byte) ([]byte, error) {
 		dst = appendLeft(appendHeader(dst, k, id), left, limited)
+		if c.peer > oldest {
+			dst = appendRequest(dst, slipway.RequestOf(ctx))
+		}
 		if in == nil {
 			return dst, nil
 		}

@@ -23,11 +23,7 @@ func ServeHost(ctx context.Context, p Predictor, inline bool, workers int, ln ne
 func Listen(path string) (net.Listener, error) { return listen(path) }
 
 // AppendHello writes a hello of a version.
-func AppendHello(version byte) []byte {
-	b := appendHello(nil)
-	b[len(b)-2] = version
-	return b
-}
+func AppendHello(version int) []byte { return appendHello(nil, version) }
 
 // Frames reads a stream to its end, but at most limit frames, and gives what they hold.
 func Frames(r io.Reader, limit int) (kinds []byte, ids []uint64, bodies [][]byte, err error) {

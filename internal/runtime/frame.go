@@ -17,20 +17,24 @@
 // and the kinds are
 //
 //	kind       from    body
-//	1 hello    both    "SLWP", u16 version of the protocol: 1
-//	2 predict  client  u32 time left in µs, counted from arrival, 0 for no limit; then the
-//	                   batch as tensor.AppendBatch writes it
-//	3 ready    client  u32 time left, as in predict
+//	1 hello    both    "SLWP", u16 version of the protocol: 2
+//	2 predict  client  u32 time left in µs, counted from arrival, 0 for no limit; u8 length and
+//	                   text of the request's id, for logs; then the batch as
+//	                   tensor.AppendBatch writes it
+//	3 ready    client  u32 time left and id, as in predict
 //	4 cancel   client  empty: nobody waits for the answer to id any more
 //	5 result   host    the batch that answers predict; empty when it answers ready
 //	6 error    host    u8 class of the error; then code, field, message and next step, each
-//	                   as u16 length and UTF-8 text
+//	                   as u16 length and UTF-8 text; instead of hello: why there is none
 //
 // Every predict and ready gets one result or one error with its id, answers come in any
 // order, and a cancelled request may be answered or not. The classes of errors are numbered
 // like the kinds of slipway.Error: 0 internal, 1 invalid, 2 not found, 3 conflict, 4 denied,
 // 5 unauthorized, 6 exhausted, 7 unavailable, 8 unprocessable. A side that reads anything
 // else closes the connection; the requests in flight are then lost.
+//
+// Version 1 has no ids of requests. A host knows it still, and a client that meets a host of
+// version 1 connects again in that: replicas outlive the gateway that started them.
 package runtime
 
 import (
@@ -49,7 +53,8 @@ import (
 
 // Bounds of the protocol.
 const (
-	version      = 1
+	version      = 2
+	oldest       = 1 // version that is still spoken
 	magic        = "SLWP"
 	maxFrame     = 64 << 20
 	minLength    = 9  // kind and id
@@ -174,10 +179,10 @@ func endFrame(dst []byte, start int) bool {
 	return true
 }
 
-func appendHello(dst []byte) []byte {
+func appendHello(dst []byte, version int) []byte {
 	start := len(dst)
 	dst = append(appendHeader(dst, kindHello, 0), magic...)
-	dst = binary.LittleEndian.AppendUint16(dst, version)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(version))
 	endFrame(dst, start)
 	return dst
 }
@@ -205,6 +210,21 @@ func parseLeft(body []byte) (time.Duration, []byte, error) {
 		return 0, nil, fmt.Errorf("%w: no time limit", errProtocol)
 	}
 	return time.Duration(binary.LittleEndian.Uint32(body)) * time.Microsecond, body[4:], nil
+}
+
+// appendRequest writes the id of a request, cut if it is too long.
+func appendRequest(dst []byte, id string) []byte {
+	id = id[:min(len(id), slipway.MaxRequestID)]
+	return append(append(dst, byte(len(id))), id...)
+}
+
+// parseRequest reads the id of a request and gives the rest of the body.
+func parseRequest(body []byte) (string, []byte, error) {
+	if len(body) == 0 || int(body[0]) > len(body)-1 || body[0] > slipway.MaxRequestID {
+		return "", nil, fmt.Errorf("%w: no id of a request", errProtocol)
+	}
+	n := 1 + int(body[0])
+	return firstLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
 }
 
 func appendError(dst []byte, id uint64, e *slipway.Error) []byte {

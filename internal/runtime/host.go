@@ -224,7 +224,7 @@ func (h *host) predict(ctx context.Context, body []byte) (out *tensor.Batch, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			h.logPanic(p)
+			h.logPanic(ctx, p)
 			out, err = nil, modelFailed("the model failed", nil)
 		}
 	}()
@@ -236,7 +236,7 @@ func (h *host) predict(ctx context.Context, body []byte) (out *tensor.Batch, err
 
 // logPanic writes where the model panicked. The value may quote its input, so only those
 // of the language itself are written.
-func (h *host) logPanic(p any) {
+func (h *host) logPanic(ctx context.Context, p any) {
 	if !h.logRate.Allow() {
 		return
 	}
@@ -245,7 +245,7 @@ func (h *host) logPanic(p any) {
 	if err, ok := p.(error); ok && errors.As(err, &e) {
 		what = e.Error()
 	}
-	h.log.Error("the model panicked", "panic", what, "stack", string(debug.Stack()))
+	h.log.Error("the model panicked", "request", slipway.RequestOf(ctx), "panic", what, "stack", string(debug.Stack()))
 }
 
 // public makes of a predictor's error one that a caller may see, and logs the rest.
@@ -259,7 +259,7 @@ func (h *host) public(ctx context.Context, err error) *slipway.Error {
 		if e.Cause != nil {
 			cause = firstLine(e.Cause.Error(), maxErrorText)
 		}
-		h.log.Error(e.Message, "cause", cause)
+		h.log.Error(e.Message, "request", slipway.RequestOf(ctx), "cause", cause)
 	}
 	return e
 }

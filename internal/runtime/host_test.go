@@ -1,8 +1,10 @@
 package runtime_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -279,7 +281,7 @@ func TestDeafPeer(t *testing.T) {
 	go func() {
 		conn, err := ln.Accept()
 		if err == nil {
-			_, _ = conn.Write(runtime.AppendHello(1))
+			_, _ = conn.Write(runtime.AppendHello(2))
 			t.Cleanup(func() { conn.Close() })
 		}
 	}()
@@ -319,6 +321,7 @@ func TestHostileClients(t *testing.T) {
 		"another version": string(runtime.AppendHello(9)),
 		"unknown kind":    hello + string(runtime.AppendFrame(nil, 77, 1, nil)),
 		"no time limit":   hello + string(runtime.AppendFrame(nil, 2, 1, []byte{1})),
+		"a cut id":        string(runtime.AppendHello(2)) + string(runtime.AppendFrame(nil, 2, 1, []byte{0, 0, 0, 0, 9, 'x'})),
 		"too long":        hello + "\xff\xff\xff\xff\x02\x00\x00\x00\x00\x00\x00\x00\x00",
 	} {
 		conn, err := net.Dial("unix", path)
@@ -354,7 +357,7 @@ func TestDialRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	for _, answer := range [][]byte{runtime.AppendHello(2), []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), nil} {
+	for _, answer := range [][]byte{runtime.AppendHello(0), []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), nil} {
 		go func() {
 			if conn, err := ln.Accept(); err == nil {
 				_, _ = conn.Write(answer)
@@ -367,5 +370,97 @@ func TestDialRefuses(t *testing.T) {
 		}()
 		_, err := runtime.Dial(withTimeout(t, 100*time.Millisecond), path)
 		wantError(t, err, slipway.CodeNoReplica, slipway.Unavailable)
+	}
+}
+
+// TestVersions: a host still knows clients of version 1, and a client hosts of version 1.
+func TestVersions(t *testing.T) {
+	path := t.TempDir() + "/s"
+	ln, err := runtime.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	ids := make(chan string, 2)
+	go func() {
+		defer close(ended)
+		runtime.ServeHost(ctx, model(func(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+			ids <- slipway.RequestOf(ctx)
+			return in, nil
+		}), false, 1, ln, time.Second)
+	}()
+	defer func() { cancel(); <-ended }()
+
+	old, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	in := batch(1, 2, 1)
+	ask := runtime.AppendFrame(runtime.AppendHello(1), 2, 7, tensor.AppendBatch([]byte{0, 0, 0, 0}, in))
+	if _, err := old.Write(ask); err != nil {
+		t.Fatal(err)
+	}
+	kinds, got, _, err := runtime.Frames(old, 2)
+	if err != nil || len(kinds) != 2 || kinds[1] != 5 || got[1] != 7 {
+		t.Errorf("an old client got %v %v, %v", kinds, got, err)
+	}
+	c, err := runtime.Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), in); err != nil {
+		t.Error(err)
+	}
+	if a, b := <-ids, <-ids; a != "" || b != "r-1" {
+		t.Errorf("ids %q and %q", a, b)
+	}
+}
+
+// oldHost answers as hosts of version 1 did: who speaks another version is sent away.
+func oldHost(conn net.Conn) {
+	defer conn.Close()
+	hello := make([]byte, len(runtime.AppendHello(1)))
+	if _, err := io.ReadFull(conn, hello); err != nil {
+		return
+	}
+	if _, err := conn.Write(runtime.AppendHello(1)); err != nil || !bytes.Equal(hello, runtime.AppendHello(1)) {
+		return
+	}
+	kinds, ids, bodies, err := runtime.Frames(conn, 1)
+	if err == nil && len(kinds) == 1 {
+		_, _ = conn.Write(runtime.AppendFrame(nil, 5, ids[0], bodies[0][4:]))
+	}
+}
+
+func TestOldHost(t *testing.T) {
+	path := socketPath(t)
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { oldHost(conn) })
+		}
+	})
+	defer wg.Wait()
+	defer ln.Close()
+	c, err := runtime.Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := batch(1, 3, 1)
+	out, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), in)
+	if err != nil || out.Rows() != 3 {
+		t.Errorf("an old host answers %v, %v", out, err)
 	}
 }

@@ -21,6 +21,7 @@ type session struct {
 	h    *host
 	conn net.Conn
 	out  *outbox
+	peer int // version of the protocol that is spoken
 
 	mu      sync.Mutex
 	cancels map[uint64]context.CancelFunc // of the requests that workers have
@@ -78,10 +79,10 @@ func (s *session) greet(fr *frameReader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.conn.Write(appendHello(nil)); err != nil {
+	if _, err := s.conn.Write(appendHello(nil, version)); err != nil {
 		return err
 	}
-	if v != version {
+	if s.peer = v; v < oldest || v > version {
 		return fmt.Errorf("%w: the client speaks version %d, this replica %d", errProtocol, v, version)
 	}
 	if err := s.conn.SetDeadline(time.Time{}); err != nil {
@@ -108,7 +109,15 @@ func (s *session) take(ctx context.Context, f frame) error {
 		if err != nil {
 			return err
 		}
-		f.body = body
+		if f.body = body; s.peer > oldest {
+			var id string
+			if id, f.body, err = parseRequest(body); err != nil {
+				return err
+			}
+			if id != "" {
+				ctx = slipway.WithRequest(ctx, id)
+			}
+		}
 		s.request(ctx, f, left)
 		return nil
 	case kindCancel:

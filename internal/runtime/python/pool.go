@@ -308,7 +308,7 @@ func (w *worker) answer(group []*job, stuck time.Duration) error {
 		}
 		return fmt.Errorf("it died with %d requests", len(waiting))
 	case len(waiting) == 1:
-		waiting[0].done <- answer{err: err}
+		waiting[0].done <- answer{err: placed(e)}
 		return nil
 	}
 	// One bad request must not fail those that happened to wait beside it.
@@ -321,6 +321,15 @@ func (w *worker) answer(group []*job, stuck time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// placed moves the place in the model's source, which workers give as a field, to where
+// the log has it and callers do not.
+func placed(e *slipway.Error) error {
+	if e.Field != "" {
+		e.Cause, e.Field = errors.New(e.Field), ""
+	}
+	return e
 }
 
 // recover waits for a worker whose answer nobody wants any more. One that does not get

@@ -11,10 +11,10 @@ import socket
 import struct
 import sys
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_FRAME = 64 << 20
 HELLO, PREDICT, READY, CANCEL, RESULT, ERROR = 1, 2, 3, 4, 5, 6
-INTERNAL, UNPROCESSABLE = 0, 8
+INTERNAL = 0
 CODE_MODEL_FAILED = "SLIP-E0506"
 NUMPY = ["", "b1", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f4", "<f8"]
 BYTES = 12
@@ -49,9 +49,9 @@ class Stream:
     def send(self, kind, ident, body):
         self.sock.sendall(struct.pack("<IBQ", 9 + len(body), kind, ident) + body)
 
-    def fail(self, ident, message, kind=INTERNAL):
-        parts = [CODE_MODEL_FAILED, "", message, "see the replica's log"]
-        body = struct.pack("<B", kind)
+    def fail(self, ident, message, place=""):
+        parts = [CODE_MODEL_FAILED, place, message, "see the replica's log"]
+        body = struct.pack("<B", INTERNAL)
         for text in parts:
             raw = " ".join(text.split()).encode("utf-8", "replace")[:1024]
             body += struct.pack("<H", len(raw)) + raw
@@ -59,8 +59,8 @@ class Stream:
 
 
 def decode(np, body):
-    """Reads the batch of a predict as a list of (name, array); the first four bytes are a time limit."""
-    at = 4
+    """Reads the batch of a predict as a list of (name, array). Before it are a time limit and an id."""
+    at = 5 + body[4]
 
     def take(form):
         nonlocal at
@@ -305,7 +305,7 @@ def fault(error):
         code = tb.tb_frame.f_code
         places.append("%s:%d in %s" % (os.path.basename(code.co_filename), tb.tb_lineno, code.co_name))
         tb = tb.tb_next
-    print("%s at %s" % (type(error).__name__, " < ".join(reversed(places[-12:]))), file=sys.stderr, flush=True)
+    return " < ".join(reversed(places[-12:]))
 
 
 def loopback():
@@ -336,8 +336,7 @@ def serve(stream, np, adapter, predict):
         except Unfit as error:
             stream.fail(ident, str(error))
         except Exception as error:
-            fault(error)
-            stream.fail(ident, "the model raised " + type(error).__name__)
+            stream.fail(ident, "the model raised " + type(error).__name__, fault(error))
         else:
             if len(out) + 9 > MAX_FRAME:
                 stream.fail(ident, "the model's answer is larger than a frame")

@@ -1,0 +1,19 @@
+package slipway
+
+import "context"
+
+// MaxRequestID bounds the id of a request, in bytes.
+const MaxRequestID = 64
+
+type requestKey struct{}
+
+// WithRequest notes the id of the request that ctx belongs to.
+func WithRequest(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// RequestOf is the id that WithRequest noted, empty without one.
+func RequestOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
