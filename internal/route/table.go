@@ -78,6 +78,7 @@ const (
 	RuntimeTree    = "tree"    // tree ensembles, natively
 	RuntimeCommand = "command" // a custom server that speaks Open Inference
 	RuntimePython  = "python"  // any MLflow flavor, in Python workers
+	RuntimeRemote  = "remote"  // a server that runs elsewhere; the model directory says where
 )
 
 // Runtime says how a revision is run. Command is the argument vector of a custom server,

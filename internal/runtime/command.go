@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/internal/runtime/child"
+	"github.com/slipway-ml/slipway/internal/runtime/remote"
 )
 
 // probeEvery is the pace at which a starting custom server is asked whether it is ready.
@@ -54,10 +55,10 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 		errs.Flush()
 		failed <- &exitError{ExitChild, fmt.Errorf("the custom server ended: %s; its last lines are above", c.State())}
 	}()
-	server := newOpenInference(cfg.Model, at.dial)
+	server := remote.NewOpenInference(remote.Options{Base: "http://custom-server", What: "the custom server", Conns: commandWorkers, Dial: at.dial}, cfg.Model)
 	m := &loaded{predictor: server, failed: failed, groups: func() []int { return []int{c.PID} }, stop: func() {
 		c.Stop()
-		server.close()
+		server.Close()
 		_ = os.Remove(at.socket) // absent for a port
 	}}
 	if err := awaitReady(ctx, cfg.StartTimeout, server, failed); err != nil {
@@ -67,8 +68,8 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 	return m, nil
 }
 
-// awaitReady asks a starting server until it is ready, has ended, or the time is over.
-func awaitReady(ctx context.Context, limit time.Duration, server *openInference, failed <-chan error) error {
+// awaitReady asks a server until it is ready, has ended, or the time is over.
+func awaitReady(ctx context.Context, limit time.Duration, server predictor, failed <-chan error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(probeEvery)
@@ -88,7 +89,7 @@ func awaitReady(ctx context.Context, limit time.Duration, server *openInference,
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return &exitError{ExitChild, fmt.Errorf("the custom server was not ready within %v: %w", limit, last)}
+			return &exitError{ExitChild, fmt.Errorf("not ready within %v: %w", limit, last)}
 		}
 	}
 }

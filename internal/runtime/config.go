@@ -81,7 +81,7 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	switch r := c.Runtime; r.Kind {
-	case route.RuntimeTree:
+	case route.RuntimeTree, route.RuntimeRemote:
 	case route.RuntimePython:
 		if !filepath.IsAbs(r.Python) {
 			errs = append(errs, errors.New("python: give the absolute path of the interpreter"))

@@ -50,11 +50,10 @@ func AppendFrame(dst []byte, k byte, id uint64, body []byte) []byte {
 	return dst
 }
 
-// Wire forms of errors, and texts.
+// Wire forms of errors, and files.
 var (
 	AppendError = appendError
 	ParseError  = parseError
-	FirstLine   = firstLine
 	ParseConfig = parseConfig
 	ParseStatm  = parseStatm
 )

@@ -44,9 +44,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -224,14 +222,14 @@ func parseRequest(body []byte) (string, []byte, error) {
 		return "", nil, fmt.Errorf("%w: no id of a request", errProtocol)
 	}
 	n := 1 + int(body[0])
-	return firstLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
+	return slipway.OneLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
 }
 
 func appendError(dst []byte, id uint64, e *slipway.Error) []byte {
 	start := len(dst)
 	dst = append(appendHeader(dst, kindError, id), byte(e.Kind))
 	for _, s := range [...]string{e.Code, e.Field, e.Message, e.Next} {
-		s = firstLine(s, maxErrorText)
+		s = slipway.OneLine(s, maxErrorText)
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(s)))
 		dst = append(dst, s...)
 	}
@@ -256,24 +254,7 @@ func parseError(body []byte) (*slipway.Error, error) {
 		if body = body[2:]; n > len(body) {
 			return nil, fmt.Errorf("%w: a cut error", errProtocol)
 		}
-		*s, body = firstLine(string(body[:n]), maxErrorText), body[n:]
+		*s, body = slipway.OneLine(string(body[:n]), maxErrorText), body[n:]
 	}
 	return e, nil
-}
-
-// firstLine gives the first line of a text as valid UTF-8 of at most limit bytes, without
-// control characters.
-func firstLine(s string, limit int) string {
-	s, _, _ = strings.Cut(s, "\n")
-	clean := func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}
-	s = strings.Map(clean, strings.ToValidUTF8(s[:min(len(s), limit)], "\uFFFD"))
-	for len(s) > limit || !utf8.ValidString(s) {
-		s = s[:len(s)-1]
-	}
-	return s
 }

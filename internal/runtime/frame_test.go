@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strings"
 	"testing"
 	"testing/iotest"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -83,16 +81,6 @@ func TestErrorRoundTrip(t *testing.T) {
 			t.Fatalf("an error cut to %d bytes was read", cut)
 		}
 	}
-}
-
-func TestFirstLine(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s, limit := rapid.String().Draw(t, "text"), rapid.IntRange(0, 20).Draw(t, "limit")
-		got := runtime.FirstLine(s, limit)
-		if len(got) > limit || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\r\x00\x1b") {
-			t.Fatalf("%q", got)
-		}
-	})
 }
 
 func FuzzFrames(f *testing.F) {

@@ -257,7 +257,7 @@ func (h *host) public(ctx context.Context, err error) *slipway.Error {
 	if e.Code == slipway.CodeModelFailed && h.logRate.Allow() {
 		cause := ""
 		if e.Cause != nil {
-			cause = firstLine(e.Cause.Error(), maxErrorText)
+			cause = slipway.OneLine(e.Cause.Error(), maxErrorText)
 		}
 		h.log.Error(e.Message, "request", slipway.RequestOf(ctx), "cause", cause)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	commandWorkers = 64  // requests that a custom server gets at once
+	commandWorkers = 64  // requests that a server gets at once, be it ours or not
 	pythonRequests = 256 // that wait for a Python worker, or are answered by one
 )
 
@@ -63,7 +63,7 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	})
 	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
 	switch cfg.Runtime.Kind {
-	case route.RuntimeCommand:
+	case route.RuntimeCommand, route.RuntimeRemote:
 		h = newHost(m, false, commandWorkers, own)
 	case route.RuntimePython:
 		h = newHost(m, false, pythonRequests, own)
@@ -87,6 +87,8 @@ func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
 		return startCommand(ctx, cfg, log)
 	case route.RuntimePython:
 		return startPython(ctx, cfg, log)
+	case route.RuntimeRemote:
+		return startRemote(ctx, cfg)
 	}
 	p, err := loadTree(cfg)
 	if err != nil {
