@@ -39,7 +39,6 @@ type Model struct {
 	PredictFn     string     // the method that python_function calls; may be empty
 	XGBoost       *XGBoost   // nil without this flavor
 	Sklearn       *Sklearn   // nil without this flavor
-	External      *External  // nil without this flavor
 	Signature     *Signature // nil if the model was saved without one
 	Example       string     // file of the input example; may be empty
 	ServingInput  string     // file of the example as a request; may be empty
@@ -61,19 +60,6 @@ type Sklearn struct {
 	Serialization string   // cloudpickle, pickle or skops
 	Trusted       []string // of skops: the types beyond its own list that may be made
 	Version       string   // of the library
-}
-
-// Protocols of external servers.
-const (
-	OpenInference = "open-inference"
-	MLflowScoring = "mlflow"
-)
-
-// External is our own flavor external: the model answers at a server that runs elsewhere.
-type External struct {
-	URL      string // http or https, without a slash at its end
-	Protocol string // OpenInference or MLflowScoring
-	Model    string // its name there, of OpenInference
 }
 
 // file is the part of MLmodel that is read; other keys are ignored.
@@ -153,12 +139,6 @@ func Parse(b []byte) (*Model, error) {
 	}
 	if x, ok := f.Flavors["xgboost"]; ok {
 		m.XGBoost = &XGBoost{ModelClass: text(x, "model_class"), Data: text(x, "data"), Format: text(x, "model_format"), Version: text(x, "xgb_version")}
-	}
-	if x, ok := f.Flavors["external"]; ok {
-		var err error
-		if m.External, err = external(x); err != nil {
-			return nil, err
-		}
 	}
 	if s := f.Signature; s != nil {
 		var err error

@@ -78,19 +78,32 @@ const (
 	RuntimeTree    = "tree"    // tree ensembles, natively
 	RuntimeCommand = "command" // a custom server that speaks Open Inference
 	RuntimePython  = "python"  // any MLflow flavor, in Python workers
-	RuntimeRemote  = "remote"  // a server that runs elsewhere; the model directory says where
+	RuntimeRemote  = "remote"  // a server that runs elsewhere
 )
 
 // Runtime says how a revision is run. Command is the argument vector of a custom server,
-// in which {socket}, {port} and {model} are substituted. The others are of Python models.
+// in which {socket}, {port} and {model} are substituted.
 type Runtime struct {
 	Kind    string   `json:"kind"`
 	Command []string `json:"command,omitempty"`
-	Python  string   `json:"python,omitempty"`   // the interpreter of the model's environment
-	Workers int      `json:"workers,omitempty"`  // processes for each replica
-	MaxRows int      `json:"max_rows,omitempty"` // that requests are joined to; 1 joins none
-	Network bool     `json:"network,omitempty"`  // the model may open connections
+
+	// Of Python models.
+	Python  string `json:"python,omitempty"`   // the interpreter of the model's environment
+	Workers int    `json:"workers,omitempty"`  // processes for each replica
+	MaxRows int    `json:"max_rows,omitempty"` // that requests are joined to; 1 joins none
+	Network bool   `json:"network,omitempty"`  // the model may open connections
+
+	// Of servers that run elsewhere.
+	URL      string `json:"url,omitempty"`
+	Protocol string `json:"protocol,omitempty"` // ProtocolOpenInference or ProtocolMLflow
+	Name     string `json:"name,omitempty"`     // of the model there
 }
+
+// Protocols of servers that run elsewhere.
+const (
+	ProtocolOpenInference = "open-inference"
+	ProtocolMLflow        = "mlflow"
+)
 
 // Rollout names the evidence by which the candidate is judged, from its first request to
 // the end of keep_previous_warm. It is keyed by (Deployment, Attempt): a new attempt

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,11 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	switch r := c.Runtime; r.Kind {
-	case route.RuntimeTree, route.RuntimeRemote:
+	case route.RuntimeTree:
+	case route.RuntimeRemote:
+		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			errs = append(errs, errors.New("url: give the address of the server"))
+		}
 	case route.RuntimePython:
 		if !filepath.IsAbs(r.Python) {
 			errs = append(errs, errors.New("python: give the absolute path of the interpreter"))

@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
 )
 
 // dialWait bounds the making of a connection to an external server.
 const dialWait = 5 * time.Second
 
-// startRemote connects to the server that the model directory names, once it is ready.
+// startRemote connects to a server that runs elsewhere, once it is ready.
 func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 	root, err := os.OpenRoot(cfg.Dir)
 	if err != nil {
@@ -24,9 +26,6 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 	}
 	m, err := mlmodel.Read(root.FS())
 	root.Close()
-	if err == nil && m.External == nil {
-		err = errors.New("the model names no external server")
-	}
 	if err != nil {
 		return nil, &exitError{ExitModel, fmt.Errorf("the model cannot be loaded: %w", err)}
 	}
@@ -35,12 +34,12 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 		return nil, &exitError{ExitModel, fmt.Errorf("the model cannot be loaded: %w", err)}
 	}
 	dialer := &net.Dialer{Timeout: dialWait, Control: permit}
-	o := remote.Options{Base: m.External.URL, What: "the external server", Conns: commandWorkers, Dial: dialer.DialContext}
+	o := remote.Options{Base: strings.TrimSuffix(cfg.Runtime.URL, "/"), What: "the external server", Conns: commandWorkers, Dial: dialer.DialContext}
 	var server interface {
 		predictor
 		Close()
-	} = remote.NewOpenInference(o, m.External.Model)
-	if m.External.Protocol == mlmodel.MLflowScoring {
+	} = remote.NewOpenInference(o, cfg.Runtime.Name)
+	if cfg.Runtime.Protocol == route.ProtocolMLflow {
 		server = remote.NewScoring(o, schema)
 	}
 	if err := awaitReady(ctx, cfg.StartTimeout, server, nil); err != nil {
@@ -56,8 +55,9 @@ func permit(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); ip == nil || !mlmodel.AllowedPeer(ip) {
-		return errors.New("the address of the external server is link-local")
+	// At link-local addresses clouds serve the secrets of a machine.
+	if ip := net.ParseIP(host); ip == nil || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() {
+		return errors.New("no server may have that address")
 	}
 	return nil
 }
