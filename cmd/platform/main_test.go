@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite what the scripts compare with")
 // TestMain makes the test binary the platform when it is called so: by the scripts, and by
 // the processes that it starts itself.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"platform": main})
+	testscript.Main(m, map[string]func(){"platform": main, "tracer": traceMain})
 }
 
 func TestScripts(t *testing.T) {
