@@ -3,6 +3,7 @@ package mlmodel_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -129,7 +130,7 @@ func TestOpenTreeRefuses(t *testing.T) {
 	}
 	flavor := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {sklearn: {pickled_model: model.pkl}}")}}
 	gone := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {xgboost: {data: model.ubj}}")}}
-	iris := "v32_softprob.json"
+	iris, codes := "v32_softprob.json", "v32_cat_names.ubj"
 	tests := []struct {
 		name       string
 		dir        fs.FS
@@ -144,6 +145,9 @@ func TestOpenTreeRefuses(t *testing.T) {
 		{"tensor rank", classifierDir(t, iris, booster, tensor("[-1]")), slipway.CodeModelDir, "rows of 4 features"},
 		{"strings", classifierDir(t, iris, booster, `[{"name":"a","type":"double"},{"name":"b","type":"string"},{"name":"c","type":"long"},{"name":"d","type":"long"}]`),
 			slipway.CodeModelDir, "type string"},
+		{"category as text", classifierDir(t, codes, booster, columns(`{"name":"f0","type":"string"}`, 6)), slipway.CodeModelDir, "by its code"},
+		{"names of categories", classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
+			slipway.CodeModelDir, "names of categories"},
 		{"model file", fstest.MapFS{"MLmodel": gone["MLmodel"], "model.ubj": {Data: []byte("{")}}, slipway.CodeModelFormat, "neither"},
 	}
 	for _, tt := range tests {
@@ -154,8 +158,58 @@ func TestOpenTreeRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := mlmodel.OpenTree(classifierDir(t, iris, booster, tensor("[-1,4]"))); err != nil {
-		t.Errorf("a tensor of the right shape: %v", err)
+	for name, dir := range map[string]fs.FS{
+		"a tensor of the right shape":            classifierDir(t, iris, booster, tensor("[-1,4]")),
+		"a Booster takes codes in columns":       classifierDir(t, codes, booster, columns(`{"name":"f0","type":"long"}`, 6)),
+		"a wrapper with names takes a tensor":    classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", tensor("[-1,6]")),
+		"a wrapper without names takes columns":  classifierDir(t, "v32_cat_skl_regressor.ubj", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
+		"a wrapper of several targets, a tensor": classifierDir(t, "v32_skl_labels.ubj", "xgboost.sklearn.XGBClassifier", tensor("[-1,4]")),
+	} {
+		if _, _, err := mlmodel.OpenTree(dir); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// columns is a signature of the first column and doubles after it.
+func columns(first string, n int) string {
+	s := "[" + first
+	for i := 1; i < n; i++ {
+		s += fmt.Sprintf(`,{"name":"f%d","type":"double"}`, i)
+	}
+	return s + "]"
+}
+
+// TestOutputs: the shapes of what several targets, classes and labels give.
+func TestOutputs(t *testing.T) {
+	field := func(name, kind string, shape ...int64) mlmodel.Field {
+		return mlmodel.Field{Name: name, Type: kind, Shape: append([]int64{-1}, shape...), Required: true}
+	}
+	tests := []struct {
+		file, class string
+		want        []mlmodel.Field
+	}{
+		{"v32_skl_labels.ubj", "XGBClassifier", []mlmodel.Field{field("predict", "long", 3), field("probability", "float", 3)}},
+		{"v21_skl_two_columns.ubj", "XGBClassifier", []mlmodel.Field{field("predict", "long", 2), field("probability", "float", 2)}},
+		{"v32_skl_softmax.ubj", "XGBClassifier", []mlmodel.Field{field("predict", "long")}},
+		{"v32_skl_vector_multi.ubj", "XGBClassifier", []mlmodel.Field{field("predict", "long"), field("probability", "float", 3)}},
+		{"v32_cat_skl_binary.json", "XGBClassifier", []mlmodel.Field{field("predict", "long"), field("probability", "float")}},
+		{"v17_skl_targets_forest.ubj", "XGBRFRegressor", []mlmodel.Field{field("predict", "float", 3)}},
+		{"v21_skl_quantiles.ubj", "XGBRegressor", []mlmodel.Field{field("predict", "float", 2)}},
+		{"v32_skl_ranker.ubj", "XGBRanker", []mlmodel.Field{field("predict", "float")}},
+	}
+	for _, tt := range tests {
+		b, err := os.ReadFile(filepath.Join(models, tt.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := mlmodel.NewPredictor("xgboost.sklearn."+tt.class, tt.file, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, p.Outputs()); diff != "" {
+			t.Errorf("%s: %s", tt.file, diff)
+		}
 	}
 }
 
@@ -175,6 +229,19 @@ func TestWrapperRemarks(t *testing.T) {
 		}
 		if _, err := mlmodel.NewPredictor("xgboost.core.Booster", "m", []byte(odd)); err != nil {
 			t.Errorf("a Booster heeds no wrapper: %v", err)
+		}
+	}
+	for file, refused := range map[string]bool{"v17_dart_skl_multi.json": true, "v17_skl_binary_stop.json": false} {
+		b, err := os.ReadFile(filepath.Join(models, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := strings.Replace(string(b), `\"predictor\": null`, `\"predictor\": \"cpu_predictor\"`, 1)
+		if named == string(b) {
+			t.Fatalf("%s says nothing of a predictor", file)
+		}
+		if _, err := mlmodel.NewPredictor("xgboost.sklearn.XGBClassifier", "m", []byte(named)); (err != nil) != refused {
+			t.Errorf("%s with a named predictor: %v", file, err)
 		}
 	}
 }
@@ -209,7 +276,7 @@ func readJSON(t *testing.T, file string, v any) {
 // TestPredictorParity holds labels and probabilities against the library's.
 func TestPredictorParity(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(models, "*.expect.json"))
-	if err != nil || len(files) < 30 {
+	if err != nil || len(files) < 281 {
 		t.Fatalf("%d models, error %v", len(files), err)
 	}
 	for _, file := range files {
@@ -242,7 +309,9 @@ func TestPredictorParity(t *testing.T) {
 				near(t, r.Values, flatten(want.Predict))
 				return
 			}
-			near(t, r.Probability, flatten(want.Probability))
+			if want.Probability != nil {
+				near(t, r.Probability, flatten(want.Probability))
+			}
 			var got []float32
 			for _, l := range r.Labels {
 				got = append(got, float32(l))

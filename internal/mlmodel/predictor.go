@@ -21,13 +21,15 @@ const byCommand = "serve it by a command of your own (model.command in platform.
 // Predictor answers what MLflow's predict answers for a tree ensemble. It never changes,
 // and may be used by many goroutines.
 type Predictor struct {
-	trees  *tree.Model
-	labels bool // predict gives class labels, not values
+	trees   *tree.Model
+	wrapper bool // a class of the scikit-learn interface, not a Booster
+	labels  bool // predict gives class labels, not values
+	several bool // one label for each value of a row, not one for the row
 }
 
 // Result is the answer for a batch. Its slices are used again by the next Predict.
 type Result struct {
-	Labels      []int64   // of a classifier: predict, one a row
+	Labels      []int64   // of a classifier: predict, one a row, or one for each of its targets
 	Values      []float32 // of others: predict, Width a row
 	Probability []float32 // where the outputs name it: of class 1, or of each class
 	scratch     []float32
@@ -72,15 +74,13 @@ func NewPredictor(class, name string, b []byte) (*Predictor, error) {
 	default:
 		return nil, dirError(FileName+":flavors.xgboost.model_class", byCommand, "the class %.80q is not supported natively yet", class)
 	}
-	t, err := tree.Load(b, tree.Options{Name: name, BestIteration: wrapper})
+	t, err := tree.Load(b, tree.Options{Name: name, Wrapper: wrapper})
 	if err != nil {
 		return nil, err
 	}
-	p := &Predictor{trees: t, labels: labels}
-	if labels && t.Groups() == 2 && t.Width() == 2 {
-		// The library takes the two columns for two independent labels.
-		return nil, fileFeature(name, "a classifier of two classes with multi:softprob")
-	}
+	p := &Predictor{trees: t, wrapper: wrapper, labels: labels}
+	// The library takes two columns of multi:softprob for independent labels, too.
+	p.several = labels && t.Width() > 1 && (t.Width() == 2 || t.Objective() != "multi:softprob")
 	if remark, ok := t.Attribute("scikit_learn"); wrapper && ok {
 		if feature := wrapperFeature(remark); feature != "" {
 			return nil, fileFeature(name, feature)
@@ -93,6 +93,8 @@ func NewPredictor(class, name string, b []byte) (*Predictor, error) {
 var (
 	missingValue = regexp.MustCompile(`"missing":\s*-?[0-9]`)
 	labelEncoder = regexp.MustCompile(`"_le":\s*\{`)
+	dartBooster  = regexp.MustCompile(`"booster":\s*"dart"`)
+	predictor    = regexp.MustCompile(`"predictor":\s*"(cpu|gpu)_predictor"`)
 )
 
 // wrapperFeature names a parameter of a wrapper that changes what predict means.
@@ -102,6 +104,8 @@ func wrapperFeature(remark string) string {
 		return "a number that stands for missing values (missing=)"
 	case labelEncoder.MatchString(remark):
 		return "the label encoder of XGBoost 1.5 and before"
+	case dartBooster.MatchString(remark) && predictor.MatchString(remark):
+		return "dart with a predictor of one's choice (predictor=)"
 	default:
 		return ""
 	}
@@ -128,11 +132,19 @@ func (p *Predictor) checkInputs(inputs []Field) error {
 	if len(inputs) != n {
 		return dirError(field, saveAgain, "%d inputs, but the model has %d features", len(inputs), n)
 	}
+	if p.wrapper && p.trees.KeepsCategoryNames() {
+		return dirError(field, "train on the codes of the categories (feature_types) and save again, or save the Booster, which takes codes",
+			"columns come as numbers or texts, and the library's wrapper of a model with names of categories takes only a data frame of categories")
+	}
 	names := p.trees.FeatureNames()
 	for i, f := range inputs {
 		place := fmt.Sprintf("%s[%d]", field, i)
 		if !numeric(f.Type) {
-			return dirError(place, byCommand, "the type %s is no feature of a tree natively yet", f.Type)
+			next := byCommand
+			if p.trees.Categorical(i) {
+				next = "give the category by its code: save the model with a signature of numbers"
+			}
+			return dirError(place, next, "the type %s is no feature of a tree natively yet", f.Type)
 		}
 		if len(names) > 0 && names[i] != f.Name {
 			return dirError(place, "save the model with a signature inferred from its training data", "the model has another feature at this place")
@@ -161,6 +173,9 @@ func (p *Predictor) Outputs() []Field {
 		return []Field{values}
 	}
 	out := []Field{{Name: OutputPredict, Type: "long", Shape: []int64{-1}, Required: true}}
+	if p.several {
+		out[0].Shape = slices.Clone(values.Shape)
+	}
 	if p.trees.Probabilistic() {
 		values.Name = OutputProbability
 		out = append(out, values)
@@ -186,6 +201,9 @@ func (p *Predictor) Predict(rows []float32, nrows int, r *Result) error {
 		r.Probability = values
 	}
 	width := p.trees.Width()
+	if p.several {
+		nrows, width = nrows*width, 1
+	}
 	for i := range nrows {
 		r.Labels = append(r.Labels, p.label(values[i*width:(i+1)*width]))
 	}
@@ -205,7 +223,7 @@ func (p *Predictor) label(v []float32) int64 {
 			}
 		}
 		return int64(best)
-	case p.trees.Groups() > 1:
+	case p.trees.Objective() == "multi:softmax":
 		return int64(v[0])
 	case v[0] > 0.5:
 		return 1

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // node is 16 bytes. The children of a split lie side by side. A leaf leads to itself, so
@@ -11,12 +12,17 @@ import (
 // threshold, and missing goes left.
 type node struct {
 	threshold float32 // left where x < threshold; +Inf in a leaf
-	feature   uint32  // missingRight set where a missing value goes right
+	feature   uint32  // and flags
 	left      uint32  // index in Model.nodes; the right child follows it
 	value     float32 // of a leaf
 }
 
-const missingRight = 1 << 31
+// Flags in node.feature.
+const (
+	missingRight = 1 << 31
+	categorical  = 1 << 30 // left unless the value is in a set of categories
+	featureMask  = categorical - 1
+)
 
 // walk is where a tree begins, how many steps its longest path has, and which output it
 // adds to.
@@ -37,6 +43,10 @@ func (m *Model) compile(t *rawTree, group int32) error {
 	if n > maxNodes-len(m.nodes) {
 		return errBudget
 	}
+	vectors, err := m.addVectors(t, n)
+	if err != nil {
+		return err
+	}
 	root := uint32(len(m.nodes))
 	m.nodes = append(m.nodes, node{})
 	// Level by level: from holds the nodes of one level in the file, at whose place.
@@ -49,7 +59,7 @@ func (m *Model) compile(t *rawTree, group int32) error {
 	for ; len(level) > 0; level, next = next, level[:0] {
 		for _, p := range level {
 			if t.left[p.from] == leaf {
-				if err := m.putLeaf(t, p.from, p.at); err != nil {
+				if err := m.putLeaf(t, vectors, p.from, p.at); err != nil {
 					return err
 				}
 				continue
@@ -80,14 +90,6 @@ func (m *Model) compile(t *rawTree, group int32) error {
 
 // size is the number of nodes, on which all arrays must agree.
 func (t *rawTree) size() (int, error) {
-	if v, err := t.params.whole("size_leaf_vector", math.MaxInt32); err != nil {
-		return 0, err
-	} else if v > 1 {
-		return 0, unsupported("a model with vector leaves (multi_output_tree)")
-	}
-	if t.categorical {
-		return 0, unsupported("a categorical split")
-	}
 	n, err := t.params.whole("num_nodes", maxNodes)
 	if err != nil {
 		return 0, err
@@ -100,10 +102,14 @@ func (t *rawTree) size() (int, error) {
 			return 0, fmt.Errorf("num_nodes is %d but an array has %d", n, have)
 		}
 	}
-	return n, nil
+	return n, t.categories.check(t.typed, n)
 }
 
-func (m *Model) putLeaf(t *rawTree, from int32, at uint32) error {
+func (m *Model) putLeaf(t *rawTree, vectors leafVectors, from int32, at uint32) error {
+	m.nodes[at] = node{threshold: float32(math.Inf(1)), left: at}
+	if m.vectorLeaves {
+		return m.putVector(t, vectors, from, at)
+	}
 	if t.right[from] != leaf {
 		return fmt.Errorf("node %d has one child", from)
 	}
@@ -111,7 +117,7 @@ func (m *Model) putLeaf(t *rawTree, from int32, at uint32) error {
 	if v-v != 0 {
 		return fmt.Errorf("the leaf %d is not finite", from)
 	}
-	m.nodes[at] = node{threshold: float32(math.Inf(1)), left: at, value: v}
+	m.nodes[at].value = v
 	return nil
 }
 
@@ -124,9 +130,6 @@ func (m *Model) putSplit(t *rawTree, from int32, at uint32) error {
 	if f < 0 || int(f) >= m.features {
 		return fmt.Errorf("node %d: split on feature %d of %d", from, f, m.features)
 	}
-	if c := t.condition[from]; c != c {
-		return fmt.Errorf("node %d: the split condition is not a number", from)
-	}
 	feature := uint32(f)
 	switch t.defaultLeft[from] {
 	case 0:
@@ -135,7 +138,52 @@ func (m *Model) putSplit(t *rawTree, from int32, at uint32) error {
 	default:
 		return fmt.Errorf("node %d: default_left is neither 0 nor 1", from)
 	}
+	if k, ok := slices.BinarySearch(t.categories.nodes, from); ok {
+		feature |= categorical
+		m.setExtra(at, m.addCategories(&t.categories, k))
+	} else if c := t.condition[from]; c != c {
+		return fmt.Errorf("node %d: the split condition is not a number", from)
+	}
 	m.nodes[at] = node{threshold: t.condition[from], feature: feature, left: uint32(len(m.nodes))}
 	m.nodes = append(m.nodes, node{}, node{})
+	return nil
+}
+
+// setExtra notes what a node has no room for.
+func (m *Model) setExtra(at, value uint32) {
+	if need := int(at) + 1; need > len(m.extra) {
+		m.extra = append(m.extra, make([]uint32, need-len(m.extra))...)
+	}
+	m.extra[at] = value
+}
+
+// weigh multiplies the leaves of each tree of a dart model by its weight. A wrapper predicts
+// in place, and there the library takes the base score off again that it had added to the
+// leaf (Dart::InplacePredict in XGBoost's src/gbm/gbtree.cc).
+func (m *Model) weigh(weights []float32, wrapper bool) error {
+	if m.vectorLeaves {
+		return errors.New("dart with vector leaves")
+	}
+	if len(weights) != len(m.walks) {
+		return fmt.Errorf("weight_drop: %d weights for %d trees", len(weights), len(m.walks))
+	}
+	end := len(m.nodes)
+	for i, w := range slices.Backward(m.walks) {
+		base, weight := m.base[w.group], weights[i]
+		for at := int(w.root); at < end; at++ {
+			n := &m.nodes[at]
+			if n.left != uint32(at) {
+				continue
+			}
+			if wrapper {
+				n.value = n.value + base - base
+			}
+			n.value *= weight
+			if n.value-n.value != 0 {
+				return fmt.Errorf("weight_drop[%d]: a leaf becomes infinite", i)
+			}
+		}
+		end = int(w.root)
+	}
 	return nil
 }

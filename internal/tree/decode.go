@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,6 +31,10 @@ type document struct {
 	treeInfo     []int32
 	indptr       []int32
 	trees        []rawTree
+	modelRead    bool
+	weightDrop   []float32 // of dart: the weight of each tree
+	linear       []float32 // of gblinear: features by groups, then the biases
+	segments     []int32   // of the names of categories: where each feature's begin, and the end
 }
 
 // rawTree is one tree: parallel arrays with an entry for each node.
@@ -39,7 +44,17 @@ type rawTree struct {
 	feature     []int32
 	condition   []float32 // of a leaf: its value
 	defaultLeft []int32
-	categorical bool
+	baseWeights []float32 // kept for vector leaves only: a vector for each node
+	leafWeights []float32 // since XGBoost 3.2: a vector for each leaf, by its right child
+	typed       []int32   // nodes whose split_type is categorical
+	categories  rawCategories
+}
+
+// rawCategories are the categorical splits of a tree: parallel arrays with an entry for
+// each split, and the categories that go right.
+type rawCategories struct {
+	nodes, segments, sizes []int32
+	codes                  []int32
 }
 
 // params are XGBoost's parameters: names to numbers in strings.
@@ -82,7 +97,7 @@ type decoder struct {
 }
 
 func (d *decoder) decode() error {
-	d.numbersLeft = 6 * maxNodes
+	d.numbersLeft = 8 * maxNodes
 	return fields(d, map[string]func() error{
 		"version": func() (err error) { d.doc.version, err = d.numbersLeft.ints(d); return },
 		"learner": d.learner,
@@ -105,21 +120,35 @@ func (d *decoder) learner() error {
 	})
 }
 
-// gradientBooster reads the booster. Dart wraps a gbtree and gblinear has weights; both
-// are told by their name, so their own members are passed over.
+// gradientBooster reads the booster. Dart wraps a gbtree and adds the weights of its trees.
 func (d *decoder) gradientBooster() error {
 	return fields(d, map[string]func() error{
-		"name":  func() (err error) { d.doc.booster, err = d.text(); return },
-		"model": d.model,
+		"name":        func() (err error) { d.doc.booster, err = d.text(); return },
+		"model":       d.model,
+		"weight_drop": func() (err error) { d.doc.weightDrop, err = d.numbersLeft.floats(d); return },
+		"gbtree": func() error {
+			return fields(d, map[string]func() error{"model": d.model})
+		},
 	})
 }
 
+// model reads the trees of gbtree and dart, or the weights of gblinear.
 func (d *decoder) model() error {
 	doc := &d.doc
+	if doc.modelRead {
+		return errors.New("given twice")
+	}
+	doc.modelRead = true
 	return fields(d, map[string]func() error{
+		"weights":            func() (err error) { doc.linear, err = d.numbersLeft.floats(d); return },
 		"gbtree_model_param": d.params(&doc.forest),
-		"tree_info":          func() (err error) { doc.treeInfo, err = d.numbersLeft.ints(d); return },
-		"iteration_indptr":   func() (err error) { doc.indptr, err = d.numbersLeft.ints(d); return },
+		"cats": func() error {
+			return fields(d, map[string]func() error{
+				"feature_segments": func() (err error) { doc.segments, err = d.numbersLeft.ints(d); return },
+			})
+		},
+		"tree_info":        func() (err error) { doc.treeInfo, err = d.numbersLeft.ints(d); return },
+		"iteration_indptr": func() (err error) { doc.indptr, err = d.numbersLeft.ints(d); return },
 		"trees": func() error {
 			return list(d, func(int) error {
 				if len(doc.trees) == maxTrees {
@@ -137,20 +166,28 @@ func (d *decoder) tree() (t rawTree, err error) {
 	ints := func(dst *[]int32) func() error {
 		return func() (err error) { *dst, err = d.numbersLeft.ints(d); return }
 	}
-	var split, categories bool
+	floats := func(dst *[]float32) func() error {
+		return func() (err error) { *dst, err = d.numbersLeft.floats(d); return }
+	}
 	err = fields(d, map[string]func() error{
-		"tree_param":       d.params(&t.params),
-		"left_children":    ints(&t.left),
-		"right_children":   ints(&t.right),
-		"split_indices":    ints(&t.feature),
-		"default_left":     ints(&t.defaultLeft),
-		"split_conditions": func() (err error) { t.condition, err = d.numbersLeft.floats(d); return },
-		"split_type":       func() (err error) { split, err = nonzero(d); return },
-		"categories_nodes": func() error {
-			return d.numbers(64, func(float64) error { categories = true; return nil })
-		},
+		"tree_param":          d.params(&t.params),
+		"left_children":       ints(&t.left),
+		"right_children":      ints(&t.right),
+		"split_indices":       ints(&t.feature),
+		"default_left":        ints(&t.defaultLeft),
+		"split_conditions":    floats(&t.condition),
+		"base_weights":        floats(&t.baseWeights),
+		"leaf_weights":        floats(&t.leafWeights),
+		"split_type":          func() (err error) { t.typed, err = d.numbersLeft.positions(d); return },
+		"categories_nodes":    ints(&t.categories.nodes),
+		"categories_segments": ints(&t.categories.segments),
+		"categories_sizes":    ints(&t.categories.sizes),
+		"categories":          ints(&t.categories.codes),
 	})
-	t.categorical = split || categories
+	if size, _ := t.params.whole("size_leaf_vector", maxGroups); size <= 1 {
+		d.numbersLeft += budget(len(t.baseWeights))
+		t.baseWeights = nil
+	}
 	return t, err
 }
 

@@ -3,7 +3,9 @@ package tree_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -55,17 +57,21 @@ func TestLoadRefuses(t *testing.T) {
 		{"fraction", nil, func(d map[string]any) { first(d)["left_children"] = []float64{1.5, -1, -1} }, "no whole number"},
 		{"num_nodes", nil, func(d map[string]any) { at(first(d), "tree_param")["num_nodes"] = "99999999999" }, "num_nodes"},
 		{"num_deleted", nil, func(d map[string]any) { at(first(d), "tree_param")["num_deleted"] = "1" }, "1 deleted"},
-		{"vector leaves", nil, func(d map[string]any) { at(first(d), "tree_param")["size_leaf_vector"] = "3" }, "not supported natively yet"},
-		{"categorical", nil, func(d map[string]any) { first(d)["split_type"] = []int{1, 0, 0} }, "categorical split is not supported"},
-		{"category nodes", nil, func(d map[string]any) { first(d)["categories_nodes"] = []int{0} }, "categorical split is not supported"},
-		{"categorical feature", nil, func(d map[string]any) { at(d, "learner")["feature_types"] = []string{"float", "c", "float"} }, "categorical feature is not supported"},
+		{"condition", nil, func(d map[string]any) { first(d)["split_conditions"] = []any{json.RawMessage(`"N"`), 1, 1} }, "not a number"},
 		{"tree_info range", nil, func(d map[string]any) { model(d)["tree_info"] = []int{1} }, "group 1 of 1"},
 		{"tree_info size", nil, func(d map[string]any) { model(d)["tree_info"] = []int{0, 0} }, "num_trees"},
 		{"num_trees", nil, func(d map[string]any) { at(model(d), "gbtree_model_param")["num_trees"] = "2" }, "num_trees"},
-		{"dart", nil, func(d map[string]any) { at(d, "learner", "gradient_booster")["name"] = "dart" }, `"dart" is not supported`},
-		{"gblinear", nil, func(d map[string]any) { at(d, "learner", "gradient_booster")["name"] = "gblinear" }, `"gblinear" is not supported`},
+		{"booster", nil, func(d map[string]any) { at(d, "learner", "gradient_booster")["name"] = "gbforest" }, `"gbforest" is not supported`},
+		{"two models", nil, func(d map[string]any) {
+			at(d, "learner", "gradient_booster")["gbtree"] = map[string]any{"model": model(d)}
+		}, "model: given twice"},
 		{"objective", nil, func(d map[string]any) { at(d, "learner", "objective")["name"] = "reg:unheard" }, `"reg:unheard" is not supported`},
-		{"targets", nil, func(d map[string]any) { at(d, "learner", "learner_model_param")["num_target"] = "2" }, "several targets"},
+		{"targets and classes", nil, func(d map[string]any) {
+			at(d, "learner", "learner_model_param")["num_target"] = "2"
+			at(d, "learner", "learner_model_param")["num_class"] = "3"
+		}, "several classes and several targets is not supported"},
+		{"many targets", nil, func(d map[string]any) { at(d, "learner", "learner_model_param")["num_target"] = "4097" }, "num_target"},
+		{"types", nil, func(d map[string]any) { at(d, "learner")["feature_types"] = []string{"c"} }, "1 types"},
 		{"classes", nil, func(d map[string]any) { at(d, "learner", "learner_model_param")["num_class"] = "3" }, "num_class is 3"},
 		{"many classes", nil, func(d map[string]any) { at(d, "learner", "learner_model_param")["num_class"] = "2000000000" }, "num_class"},
 		{"no features", nil, func(d map[string]any) { at(d, "learner", "learner_model_param")["num_feature"] = "0" }, "num_feature"},
@@ -75,6 +81,11 @@ func TestLoadRefuses(t *testing.T) {
 		{"base_score domain", nil, func(d map[string]any) {
 			at(d, "learner", "objective")["name"] = "binary:logistic"
 			at(d, "learner", "learner_model_param")["base_score"] = "1"
+			d["version"] = []int{3, 0, 0}
+		}, "not between 0 and 1"},
+		{"base_score beyond 1", nil, func(d map[string]any) {
+			at(d, "learner", "objective")["name"] = "binary:logistic"
+			at(d, "learner", "learner_model_param")["base_score"] = "1.01"
 		}, "not between 0 and 1"},
 		{"base_score domain of log", nil, func(d map[string]any) {
 			at(d, "learner", "objective")["name"] = "count:poisson"
@@ -90,7 +101,7 @@ func TestLoadRefuses(t *testing.T) {
 			if tt.trees == nil {
 				tt.trees = [][]rawNode{stump()}
 			}
-			_, err := tree.Load(modelJSON(t, 3, tt.trees, tt.edit), tree.Options{Name: "m.json", BestIteration: true})
+			_, err := tree.Load(modelJSON(t, 3, tt.trees, tt.edit), tree.Options{Name: "m.json", Wrapper: true})
 			if !errors.Is(err, &slipway.Error{Code: slipway.CodeModelFormat}) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -121,7 +132,9 @@ func TestLoadRefusesBytes(t *testing.T) {
 		{"deep objects", strings.Repeat("{i\x01a", 100000), "nested deeper"},
 		{"deep JSON", `{"a":` + strings.Repeat("[", 100000), "nested deeper"},
 		{"deep JSON objects", strings.Repeat(`{"a":`, 100000), "nested deeper"},
-		{"JSON with NaN", `{"version":[NaN]}`, "no JSON at byte"},
+		{"NaN for an index", `{"version":[NaN]}`, "no whole number"},
+		{"infinity", `{"version":[Infinity]}`, "no JSON at byte"},
+		{"text for a number", `{"version":["NaN"]}`, "instead of a number"},
 		{"JSON twice", `{"version":[3],"version":[3]}`, "given twice"},
 		{"JSON kinds", `{"version":"3"}`, `instead of "["`},
 		{"short JSON", `{"version":[3`, "ends early"},
@@ -187,23 +200,29 @@ func fuzz(f *testing.F, format tree.Format, seeds ...string) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := tree.Load(b, tree.Options{Format: format, BestIteration: true})
+		m, err := tree.Load(b, tree.Options{Format: format, Wrapper: true})
 		if err != nil {
 			if slipway.AsError(err).Code == slipway.CodeInternal {
 				t.Errorf("unclassified: %v", err)
 			}
 			return
 		}
-		if _, err := m.Predict(make([]float32, 3*m.NumFeature()), 3, make([]float32, 3*m.Groups())); err != nil {
+		rows := make([]float32, 3*m.NumFeature())
+		for i := range rows {
+			rows[i] = [...]float32{0, float32(i), -1, 1 << 24, float32(math.NaN())}[i%5]
+		}
+		if _, err := m.Predict(rows, 3, make([]float32, 3*m.Groups())); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
 func FuzzUBJSON(f *testing.F) {
-	fuzz(f, tree.UBJSON, "v32_logitraw.ubj", "v21_sq_lossguide.ubj", "v17_rank_pairwise.ubj")
+	fuzz(f, tree.UBJSON, "v32_logitraw.ubj", "v21_sq_lossguide.ubj", "v17_rank_pairwise.ubj",
+		"v32_cat_names.ubj", "v21_vector_lossguide.ubj", "v32_vector_forest.ubj", "v32_dart_poisson.ubj", "v32_linear_targets.ubj")
 }
 
 func FuzzJSON(f *testing.F) {
-	fuzz(f, tree.JSON, "v32_rank_ndcg.json", "v17_logistic_1.json")
+	fuzz(f, tree.JSON, "v32_rank_ndcg.json", "v17_logistic_1.json",
+		"v17_cat_missing.json", "v32_vector_stump.json", "v21_quantiles_dart.json", "v17_linear_sq.json")
 }

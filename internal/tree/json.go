@@ -6,20 +6,44 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 )
 
-// jsonText reads JSON (RFC 8259). The NaN and Infinity that XGBoost writes for values
-// which are not finite are no JSON, and are refused.
+// jsonText reads JSON (RFC 8259), and the NaN that XGBoost writes where a value has no
+// meaning, such as the condition of a categorical split. Its Infinity is refused.
 type jsonText struct {
 	dec   *json.Decoder
 	depth int
 }
 
 func newJSON(b []byte) *jsonText {
-	dec := json.NewDecoder(bytes.NewReader(b))
+	dec := json.NewDecoder(bytes.NewReader(quoteNaN(b)))
 	dec.UseNumber()
 	return &jsonText{dec: dec}
+}
+
+// quotedNaN is a NaN in a text of encoding/json, which has no other place for it.
+const quotedNaN = "N"
+
+// quoteNaN replaces every NaN outside of strings by a string of the same length.
+func quoteNaN(b []byte) []byte {
+	nan := []byte("NaN")
+	if !bytes.Contains(b, nan) {
+		return b
+	}
+	out, inside := bytes.Clone(b), false
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == '"':
+			inside = !inside
+		case inside && b[i] == '\\':
+			i++
+		case !inside && bytes.HasPrefix(b[i:], nan):
+			copy(out[i:], `"`+quotedNaN+`"`)
+		}
+	}
+	return out
 }
 
 func (j *jsonText) token() (json.Token, error) {
@@ -100,9 +124,12 @@ func (j *jsonText) numbers(bits int, visit func(float64) error) error {
 				return errors.New("a number is out of range")
 			}
 			return visit(v)
-		default:
-			return errors.New("found something else instead of a number")
+		case string:
+			if t == quotedNaN {
+				return visit(math.NaN())
+			}
 		}
+		return errors.New("found something else instead of a number")
 	})
 }
 

@@ -76,6 +76,15 @@ func (l link) margin(score float32) (float32, error) {
 	}
 }
 
+// insideUnit moves a probability off 0 and 1, as XGBoost does since 3.1.
+func insideUnit(p float32) float32 {
+	const eps = float32(1e-6)
+	if p >= 0 && p <= 1 {
+		return min(max(p, eps), 1-eps)
+	}
+	return p
+}
+
 // sigmoid32 follows the library: the exponent is cut at 88.7, above which single precision
 // overflows.
 func sigmoid32(x float32) float32 {

@@ -59,8 +59,16 @@ func one(b bool) uint32 {
 // sum fills out with the margins of n rows. Four rows walk a tree at once: their loads do
 // not wait for one another.
 func (m *Model) sum(rows []float32, n int, out []float32) {
+	if m.linear != nil {
+		m.sumLinear(rows, n, out)
+		return
+	}
 	for i := range out {
 		out[i] = m.base[i%m.groups]
+	}
+	if len(m.extra) > 0 {
+		m.sumAny(rows, n, out)
+		return
 	}
 	four := n &^ 3
 	if four > 0 {
@@ -107,5 +115,42 @@ func (m *Model) sumRow(row, out []float32) {
 			a = nodes[a].child(row, 0)
 		}
 		out[w.group] += nodes[a].value
+	}
+}
+
+// sumAny adds the trees of a model with categorical splits or vector leaves.
+func (m *Model) sumAny(rows []float32, n int, out []float32) {
+	f, g := m.features, m.groups
+	for _, w := range m.walks {
+		for r := range n {
+			at := m.leafOf(w.root, rows[r*f:(r+1)*f])
+			if !m.vectorLeaves {
+				out[r*g+int(w.group)] += m.nodes[at].value
+				continue
+			}
+			margins, vector := out[r*g:(r+1)*g], m.vectors[m.extra[at]:]
+			for k := range margins {
+				margins[k] += vector[k]
+			}
+		}
+	}
+}
+
+// leafOf is the leaf that a row reaches.
+func (m *Model) leafOf(at uint32, row []float32) uint32 {
+	for {
+		n := &m.nodes[at]
+		if n.left == at {
+			return at
+		}
+		x := row[n.feature&featureMask]
+		switch {
+		case x != x:
+			at = n.left + n.feature>>31
+		case n.feature&categorical != 0:
+			at = n.left + m.chosen(at, x)
+		default:
+			at = n.left + one(x >= n.threshold)
+		}
 	}
 }

@@ -102,11 +102,18 @@ func (b *budget) ints(s source) (out []int32, err error) {
 	return out, err
 }
 
-// nonzero says whether an array of numbers has one that is not 0.
-func nonzero(s source) (found bool, err error) {
+// positions reads an array of numbers and keeps the indices of those that are not 0.
+func (b *budget) positions(s source) (out []int32, err error) {
+	i := int32(0)
 	err = s.numbers(64, func(v float64) error {
-		found = found || v != 0
+		if v != 0 {
+			if *b--; *b < 0 {
+				return errBudget
+			}
+			out = append(out, i)
+		}
+		i++
 		return nil
 	})
-	return found, err
+	return out, err
 }

@@ -32,9 +32,10 @@ const (
 type Options struct {
 	Name   string // of the file, for error texts
 	Format Format
-	// BestIteration leaves out the trees that were grown after the best iteration of early
-	// stopping, as the scikit-learn wrappers do. A plain Booster uses all trees.
-	BestIteration bool
+	// Wrapper answers as the scikit-learn wrappers do: without the trees that were grown
+	// after the best iteration of early stopping, and with the rounding that dart has where
+	// it predicts in place. A plain Booster uses all trees.
+	Wrapper bool
 }
 
 // Model is a loaded ensemble. It never changes, and may be used by many goroutines.
@@ -42,12 +43,20 @@ type Model struct {
 	name       string
 	objective  objective
 	names      []string
+	types      []string // of the features: "c" is a category
 	attributes map[string]string
 	features   int
 	groups     int
 	base       []float32 // margins, one a group
 	walks      []walk
 	nodes      []node
+
+	extra        []uint32  // by node: of a categorical split where its set, of a vector leaf where its vector begins
+	sets         []int32   // categories, each set behind its size
+	vectors      []float32 // of leaves, one value a group
+	vectorLeaves bool
+	linear       []float32 // of gblinear, which has no trees
+	namesKept    bool      // the file has the names of categories
 }
 
 // Load reads a model file. It answers Invalid, with CodeLegacyModel for XGBoost's old
@@ -77,7 +86,7 @@ func Load(b []byte, o Options) (*Model, error) {
 	if err := end(); err != nil {
 		return nil, modelError(o, err)
 	}
-	m, err := build(&d.doc, o.BestIteration)
+	m, err := build(&d.doc, o.Wrapper)
 	if err != nil {
 		return nil, modelError(o, err)
 	}
@@ -134,28 +143,50 @@ func modelError(o Options, err error) error {
 }
 
 // build makes a model of what a file says, or says why not.
-func build(d *document, best bool) (*Model, error) {
-	m := &Model{name: d.objective, names: d.names, attributes: d.attributes}
+func build(d *document, wrapper bool) (*Model, error) {
+	m := &Model{name: d.objective, names: d.names, types: d.types, attributes: d.attributes}
 	if err := m.readLearner(d); err != nil {
 		return nil, err
 	}
-	if n, err := d.forest.whole("num_trees", maxTrees); err != nil {
+	if d.booster == "gblinear" {
+		return m, m.readLinear(d)
+	}
+	if err := m.readTrees(d); err != nil {
 		return nil, err
-	} else if n != len(d.trees) || n != len(d.treeInfo) {
-		return nil, fmt.Errorf("num_trees is %d but there are %d trees and %d groups of trees", n, len(d.trees), len(d.treeInfo))
 	}
-	for i := range d.trees {
-		if g := d.treeInfo[i]; g < 0 || int(g) >= m.groups {
-			return nil, fmt.Errorf("tree_info[%d]: group %d of %d", i, g, m.groups)
-		}
-		if err := m.compile(&d.trees[i], d.treeInfo[i]); err != nil {
-			return nil, fmt.Errorf("trees[%d]: %w", i, err)
+	if d.booster == "dart" {
+		if err := m.weigh(d.weightDrop, wrapper); err != nil {
+			return nil, err
 		}
 	}
-	if best {
+	if wrapper {
 		return m, m.keepBest(d)
 	}
 	return m, nil
+}
+
+func (m *Model) readTrees(d *document) error {
+	if n, err := d.forest.whole("num_trees", maxTrees); err != nil {
+		return err
+	} else if n != len(d.trees) || n != len(d.treeInfo) {
+		return fmt.Errorf("num_trees is %d but there are %d trees and %d groups of trees", n, len(d.trees), len(d.treeInfo))
+	}
+	if n := len(d.segments); n > 0 {
+		m.namesKept = d.segments[n-1] > 0
+	}
+	if len(d.trees) > 0 {
+		size, err := d.trees[0].params.whole("size_leaf_vector", maxGroups)
+		m.vectorLeaves = err == nil && size > 1
+	}
+	for i := range d.trees {
+		if g := d.treeInfo[i]; g < 0 || int(g) >= m.groups {
+			return fmt.Errorf("tree_info[%d]: group %d of %d", i, g, m.groups)
+		}
+		if err := m.compile(&d.trees[i], d.treeInfo[i]); err != nil {
+			return fmt.Errorf("trees[%d]: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // readLearner takes everything but the trees.
@@ -163,11 +194,8 @@ func (m *Model) readLearner(d *document) error {
 	if len(d.version) == 0 || d.version[0] < 1 || d.version[0] > 3 {
 		return errors.New("version: not written by XGBoost 1, 2 or 3")
 	}
-	if d.booster != "gbtree" {
+	if !slices.Contains([]string{"gbtree", "dart", "gblinear"}, d.booster) {
 		return unsupported(fmt.Sprintf("the booster %.40q", d.booster))
-	}
-	if slices.Contains(d.types, "c") {
-		return unsupported("a categorical feature")
 	}
 	var known bool
 	if m.objective, known = objectiveOf(d.objective); !known {
@@ -177,13 +205,15 @@ func (m *Model) readLearner(d *document) error {
 	if m.features, err = d.learner.whole("num_feature", maxFeatures); err != nil {
 		return err
 	}
-	if m.features == 0 || len(m.names) != 0 && len(m.names) != m.features {
-		return fmt.Errorf("num_feature is %d but there are %d names", m.features, len(m.names))
+	for _, list := range [][]string{m.names, m.types} {
+		if m.features == 0 || len(list) != 0 && len(list) != m.features {
+			return fmt.Errorf("num_feature is %d but there are %d names and %d types", m.features, len(m.names), len(m.types))
+		}
 	}
 	if err := m.readGroups(d); err != nil {
 		return err
 	}
-	return m.readBase(d.learner)
+	return m.readBase(d)
 }
 
 func (m *Model) readGroups(d *document) error {
@@ -191,35 +221,33 @@ func (m *Model) readGroups(d *document) error {
 	if err != nil {
 		return err
 	}
-	if targets > 1 {
-		return unsupported("a model of several targets or quantiles")
-	}
-	leaves, err := d.forest.whole("size_leaf_vector", maxGroups)
-	if err != nil {
-		return err
-	}
-	if leaves > 1 {
-		return unsupported("a model with vector leaves (multi_output_tree)")
-	}
 	classes, err := d.learner.whole("num_class", maxGroups)
 	if err != nil {
 		return err
 	}
-	m.groups = max(classes, 1)
+	if classes > 1 && targets > 1 {
+		return unsupported("a model of several classes and several targets")
+	}
+	m.groups = max(classes, targets, 1)
 	multi := m.objective.out == softmax || m.objective.out == softprobs
-	if multi != (m.groups > 1) {
+	if multi != (classes > 1) {
 		return fmt.Errorf("num_class is %d for %s", classes, m.name)
 	}
 	return nil
 }
 
-func (m *Model) readBase(p params) error {
-	scores, err := p.vector("base_score")
+func (m *Model) readBase(d *document) error {
+	scores, err := d.learner.vector("base_score")
 	if err != nil {
 		return err
 	}
 	if len(scores) != 1 && len(scores) != m.groups {
 		return fmt.Errorf("base_score: %d numbers for %d groups", len(scores), m.groups)
+	}
+	if m.objective.base == logit && slices.Compare(d.version, []int32{3, 1}) >= 0 {
+		for i := range scores {
+			scores[i] = insideUnit(scores[i])
+		}
 	}
 	m.base = make([]float32, m.groups)
 	for i := range m.base {
@@ -231,8 +259,8 @@ func (m *Model) readBase(p params) error {
 }
 
 // keepBest cuts the trees after the best iteration, if early stopping noted one. An
-// iteration has num_parallel_tree trees for each group; files since XGBoost 2.0 say where
-// each begins.
+// iteration has num_parallel_tree trees for each group; files since XGBoost 2.0, and so all
+// with vector leaves, say where each begins.
 func (m *Model) keepBest(d *document) error {
 	s, ok := d.attributes["best_iteration"]
 	if !ok {
@@ -275,7 +303,7 @@ func (m *Model) Attribute(name string) (string, bool) {
 	return v, ok
 }
 
-// Groups is the number of margins of a row: the classes of a multi-class model, else 1.
+// Groups is the number of margins of a row: classes, targets or quantiles.
 func (m *Model) Groups() int { return m.groups }
 
 // Width is the number of predictions of a row: Groups, but 1 for multi:softmax.
@@ -291,5 +319,14 @@ func (m *Model) Probabilistic() bool {
 	return m.objective.out == sigmoid || m.objective.out == softprobs
 }
 
-// NumTrees is the number of trees that are summed.
+// NumTrees is the number of trees that are summed; a gblinear model has none.
 func (m *Model) NumTrees() int { return len(m.walks) }
+
+// Categorical says whether a feature is a category, given by its code.
+func (m *Model) Categorical(feature int) bool {
+	return feature < len(m.types) && m.types[feature] == "c"
+}
+
+// KeepsCategoryNames says that the file has the names of categories, by which XGBoost since
+// 3.1 translates the categories of a data frame to codes.
+func (m *Model) KeepsCategoryNames() bool { return m.namesKept }

@@ -85,8 +85,9 @@ func TestPredictIsTheDefinition(t *testing.T) {
 
 // TestBestIteration: a wrapper stops at the best iteration, a Booster does not.
 func TestBestIteration(t *testing.T) {
-	for _, file := range []string{"v17_skl_multi_stop.ubj", "v21_skl_binary_stop.json", "v32_skl_regressor_stop.ubj"} {
-		all, best := load(t, file, tree.Options{}), load(t, file, tree.Options{BestIteration: true})
+	for _, file := range []string{"v17_skl_multi_stop.ubj", "v21_skl_binary_stop.json", "v32_skl_regressor_stop.ubj",
+		"v17_skl_targets_stop.ubj", "v32_dart_skl_stop.ubj", "v32_skl_vector.ubj"} {
+		all, best := load(t, file, tree.Options{}), load(t, file, tree.Options{Wrapper: true})
 		if best.NumTrees() == 0 || best.NumTrees() >= all.NumTrees() {
 			t.Errorf("%s: %d trees with the best iteration, %d without", file, best.NumTrees(), all.NumTrees())
 		}
@@ -122,9 +123,11 @@ func TestPredictRefuses(t *testing.T) {
 
 // TestPredictAllocatesNothing holds what the comment of Margins promises.
 func TestPredictAllocatesNothing(t *testing.T) {
-	m := load(t, "v32_digits_d8.ubj", tree.Options{})
-	rows, out := make([]float32, 70*m.NumFeature()), make([]float32, 70*m.Groups())
-	if n := testing.AllocsPerRun(10, func() { _, _ = m.Predict(rows, 70, out) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, file := range []string{"v32_digits_d8.ubj", "v32_cat_softprob.ubj", "v32_vector_sq.json", "v32_linear_softprob.ubj"} {
+		m := load(t, file, tree.Options{})
+		rows, out := make([]float32, 70*m.NumFeature()), make([]float32, 70*m.Groups())
+		if n := testing.AllocsPerRun(10, func() { _, _ = m.Predict(rows, 70, out) }); n != 0 {
+			t.Errorf("%s: %v allocations", file, n)
+		}
 	}
 }
