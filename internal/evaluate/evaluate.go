@@ -29,8 +29,9 @@ type Model struct {
 }
 
 // ask predicts and holds the answer to as many finite rows as were asked. The result tells
-// why there is no usable answer; the error is that of a context that has ended.
-func (m *Model) ask(ctx context.Context, in *tensor.Batch) (*tensor.Batch, *verdict.Result, error) {
+// why there is no usable answer, and for which row in the words of place; the error is that
+// of a context that has ended.
+func (m *Model) ask(ctx context.Context, in *tensor.Batch, place func(row int) string) (*tensor.Batch, *verdict.Result, error) {
 	out, err := m.Predict(ctx, in)
 	if ctx.Err() != nil {
 		return nil, nil, ctx.Err()
@@ -38,15 +39,24 @@ func (m *Model) ask(ctx context.Context, in *tensor.Batch) (*tensor.Batch, *verd
 	if err != nil {
 		return nil, refusal(err), nil
 	}
+	const one = "let predict answer a value for each row"
 	if out == nil || len(out.Tensors) == 0 {
-		return nil, failed("the model gives no outputs", "let predict answer a value for each row"), nil
+		return nil, failed("the model gives no outputs", one), nil
 	}
 	for i := range out.Tensors {
 		t := &out.Tensors[i]
-		if len(t.Shape) == 0 || t.Shape[0] != in.Rows() || t.Len() != size(t.Shape) {
-			return nil, failed(fmt.Sprintf("output %.80q does not have one row for each of the %d rows asked", t.Name, in.Rows()),
-				"let predict answer a value for each row"), nil
+		if len(t.Shape) == 0 || t.Len() != size(t.Shape) {
+			return nil, failed(fmt.Sprintf("output %.80q does not have as many values as its shape says", t.Name), one), nil
 		}
+		switch got, want := t.Shape[0], in.Rows(); {
+		case got < want:
+			return nil, failed(fmt.Sprintf("output %.80q has %d rows for the %d asked: none for %s", t.Name, got, want, place(got)), one), nil
+		case got > want:
+			return nil, failed(fmt.Sprintf("output %.80q has %d rows for the %d asked, the last of which is %s", t.Name, got, want, place(want-1)), one), nil
+		}
+	}
+	if row, output := firstNotFinite(out); row >= 0 {
+		return nil, failed(fmt.Sprintf("output %.80q is not finite for %s", output, place(row)), "find out why the model gives NaN or infinity for this row"), nil
 	}
 	return out, nil, nil
 }

@@ -21,3 +21,6 @@ func Figure(metric string, target []string, out *tensor.Batch) (float64, string)
 
 // RocAUC is the area under the ROC curve of two classes.
 func RocAUC(score []float64, positive []bool) float64 { return rocAUC(score, positive) }
+
+// Exceeds compares a difference of two metrics with what is allowed.
+func Exceeds(difference, allowed float64) bool { return exceeds(difference, allowed) }

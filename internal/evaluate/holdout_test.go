@@ -284,20 +284,24 @@ func TestHoldoutEndedContext(t *testing.T) {
 
 // FuzzHoldout: no file makes it panic, and each gives results or an error of its own.
 func FuzzHoldout(f *testing.F) {
-	for _, s := range []string{"", fine, "\xef\xbb\xbfx,y\n,1\nnan,0\n1e400,1\n", "y,x\n\"a\nb\",1\n\"c\"\"d\",2\n", "x,y\n1\n", "x,y\r\n0x1p-2,true\r\n1_0,false\r\n", "x,y\n1,\"\n", "x;y\n1;2\n"} {
+	for _, s := range []string{"", fine, "\xef\xbb\xbfx,y\n,1\nnan,0\n1e400,1\n", "y,x\n\"a\nb\",1\n\"c\"\"d\",2\n", "x,y\n1\n", "x,y\r\n0x1p-2,true\r\n1_0,false\r\n", "x,y\n1,\"\n", "x;y\n1;2\n", "x,y,z\n0.1,0,a\n0.1,1,a\n0.9,0,b\n0.9,1,b\n"} {
 		f.Add([]byte(s))
 	}
 	metrics := bounds(atLeast("roc_auc", 0.5), atLeast("f1", 0.5), spec.Metric{Name: "log_loss", Bound: 1})
 	live := scoring()
 	live.Schema.Inputs[0].Type, live.Schema.Inputs[0].Required = tensor.Int8, false
 	f.Fuzz(func(t *testing.T, file []byte) {
-		results, err := evaluate.Holdout(t.Context(), strings.NewReader(string(file)), metrics, scoring(), &live)
-		var e *slipway.Error
-		switch {
-		case err != nil && (!errors.As(err, &e) || e.Code != slipway.CodeHoldout || e.Field == ""):
-			t.Fatal(err)
-		case err == nil && len(verdicts(t, results)) == 0:
-			t.Fatal("no results")
+		sliced := metrics
+		sliced.Slices = []spec.Slice{{By: "x", Metric: "f1", HigherIsBetter: true, MaxGap: 0.1, MinRows: 1}, {By: "z", Metric: "roc_auc", MinRows: 2}}
+		for _, v := range []spec.Validation{metrics, sliced} {
+			results, err := evaluate.Holdout(t.Context(), strings.NewReader(string(file)), v, scoring(), &live)
+			var e *slipway.Error
+			switch {
+			case err != nil && (!errors.As(err, &e) || e.Code != slipway.CodeHoldout || e.Field == ""):
+				t.Fatal(err)
+			case err == nil && len(verdicts(t, results)) == 0:
+				t.Fatal("no results")
+			}
 		}
 	})
 }

@@ -20,6 +20,10 @@ const (
 // needs is what the bounded metrics compare.
 type needs struct{ classes, labels, probability, numbers bool }
 
+func (n needs) and(o needs) needs {
+	return needs{n.classes || o.classes, n.labels || o.labels, n.probability || o.probability, n.numbers || o.numbers}
+}
+
 // needsOf tells what a metric compares: classes of the target with predicted labels or
 // probabilities, or numbers.
 func needsOf(metric string) needs {
@@ -83,6 +87,13 @@ type truth struct {
 	classes classes
 	class   []int     // of each row, if classes are needed
 	numbers []float64 // of each row, if numbers are needed
+	whole   *whole    // of some rows: what is known of all
+}
+
+// whole is what only all rows of a file tell: the classes, and whether there are two.
+type whole struct {
+	present []int
+	two     bool
 }
 
 // add takes one cell of the target, or says what is wrong with it.
@@ -211,15 +222,19 @@ func figure(metric string, t *truth, a *answers) (v float64, wrong, next string)
 		return accuracy(t.class, a.class), "", ""
 	}
 	present := t.present()
-	if len(present) < 2 {
+	known := present
+	if t.whole != nil {
+		known = t.whole.present
+	}
+	if len(present) < 2 && (metric != "log_loss" || len(known) < 2) {
 		return 0, "the target has one class only", both
 	}
 	if n.labels {
-		return ofLabels(metric, t, a, present), "", ""
+		return ofLabels(metric, t, a, known), "", ""
 	}
-	column := t.columns(present, a.width)
+	column := t.columns(known, a.width)
 	if column == nil {
-		return 0, fmt.Sprintf("the target has %d classes, output probability has a width of %d", len(present), a.width),
+		return 0, fmt.Sprintf("the target has %d classes, output probability has a width of %d", len(known), a.width),
 			"answer a probability for each class, in the order of the classes"
 	}
 	if metric == "log_loss" {
@@ -272,7 +287,7 @@ func accuracy(want, got []int) float64 {
 // ofLabels computes f1, precision and recall: of the greater class if there are two, else
 // the mean over all classes that are in the target or predicted (average="macro"). Where
 // a denominator is zero the value is zero. Definitions are those of sklearn.metrics.
-func ofLabels(metric string, t *truth, a *answers, present []int) float64 {
+func ofLabels(metric string, t *truth, a *answers, known []int) float64 {
 	k := len(t.classes.names)
 	right, wanted, given := make([]int, k), make([]int, k), make([]int, k)
 	for i, c := range t.class {
@@ -304,10 +319,29 @@ func ofLabels(metric string, t *truth, a *answers, present []int) float64 {
 			n++
 		}
 	}
-	if n == 2 && a.width <= 2 {
-		return value(present[1])
+	two := n == 2 && a.width <= 2
+	if t.whole != nil {
+		two = t.whole.two
+	}
+	if two {
+		return value(known[1])
 	}
 	return sum / float64(n)
+}
+
+// ofTwo tells whether a problem has two classes: in the target and predicted together.
+func (t *truth) ofTwo(a *answers) bool {
+	seen := make([]bool, len(t.classes.names))
+	n := 0
+	for _, class := range [][]int{t.class, a.class} {
+		for _, c := range class {
+			if !seen[c] {
+				seen[c] = true
+				n++
+			}
+		}
+	}
+	return n == 2 && a.width <= 2
 }
 
 // logLoss is the mean of -ln p of each row's class, p held inside [ε, 1-ε] with ε = 2⁻⁵²

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -45,37 +46,46 @@ func Example(ctx context.Context, dir fs.FS, saved *mlmodel.Model, m Model) ([]v
 }
 
 func example(ctx context.Context, dir fs.FS, saved *mlmodel.Model, m Model) (*verdict.Result, error) {
-	const again = "save the model again with input_example=X.head(3)"
-	name := saved.ServingInput
-	if name == "" {
-		name = saved.Example
+	in, name, stop := rowsOf(dir, saved, &m.Schema)
+	if stop != nil {
+		return stop, nil
 	}
-	if name == "" {
-		return &verdict.Result{Verdict: verdict.Warn, Message: "the model was saved without an input example", Next: again}, nil
-	}
-	b, ok := readExample(dir, name)
-	if !ok {
-		return failed(fmt.Sprintf("%s cannot be read, or is larger than %d MiB", name, maxExample>>20), again), nil
-	}
-	in, err := tensor.ParseInvocations(request(b), &m.Schema)
-	if err != nil {
-		e := slipway.AsError(err)
-		return failed(fmt.Sprintf("%s does not fit the signature: %s %s", name, e.Field, e.Message), again), nil
-	}
-	if in.Rows() == 0 {
-		return failed(name+" has no rows", again), nil
-	}
-	out, stop, err := m.ask(ctx, in)
+	out, stop, err := m.ask(ctx, in, func(row int) string { return fmt.Sprintf("row %d of %s", row+1, name) })
 	if stop != nil || err != nil {
 		return stop, err
-	}
-	if row, output := firstNotFinite(out); row >= 0 {
-		return failed(fmt.Sprintf("output %.80q is not finite for row %d of %s", output, row+1, name), "find out why the model gives NaN or infinity for this row"), nil
 	}
 	if wrong := misfit(out, m.Schema.Outputs); wrong != "" {
 		return failed(fmt.Sprintf("the answer to %s does not fit the signature: %s", name, wrong), "correct the model or its signature"), nil
 	}
 	return &verdict.Result{Verdict: verdict.Pass, Message: fmt.Sprintf("%d rows of %s answered", in.Rows(), name)}, nil
+}
+
+// ExampleRows gives the rows of the input example that was saved with a model, nil if there
+// is none that fits its schema.
+func ExampleRows(dir fs.FS, saved *mlmodel.Model, schema *tensor.Schema) *tensor.Batch {
+	in, _, _ := rowsOf(dir, saved, schema)
+	return in
+}
+
+// rowsOf reads the input example and names its file, or tells why there is none.
+func rowsOf(dir fs.FS, saved *mlmodel.Model, schema *tensor.Schema) (in *tensor.Batch, name string, stop *verdict.Result) {
+	const again = "save the model again with input_example=X.head(3)"
+	if name = cmp.Or(saved.ServingInput, saved.Example); name == "" {
+		return nil, "", &verdict.Result{Verdict: verdict.Warn, Message: "the model was saved without an input example", Next: again}
+	}
+	b, ok := readExample(dir, name)
+	if !ok {
+		return nil, name, failed(fmt.Sprintf("%s cannot be read, or is larger than %d MiB", name, maxExample>>20), again)
+	}
+	in, err := tensor.ParseInvocations(request(b), schema)
+	if err != nil {
+		e := slipway.AsError(err)
+		return nil, name, failed(fmt.Sprintf("%s does not fit the signature: %s %s", name, e.Field, e.Message), again)
+	}
+	if in.Rows() == 0 {
+		return nil, name, failed(name+" has no rows", again)
+	}
+	return in, name, nil
 }
 
 // misfit says which declared output an answer does not have with its width. More outputs

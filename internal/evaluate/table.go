@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/spec"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -58,6 +59,7 @@ type table struct {
 	csv    *csv.Reader
 	header []string
 	target int
+	groups []*groups // of the columns that are sliced by
 	rows   int
 }
 
@@ -74,7 +76,8 @@ const (
 )
 
 // openTable reads the header. Its errors are those of a file that cannot be used.
-func openTable(file string, r io.Reader, target string) (*table, error) {
+func openTable(v spec.Validation, r io.Reader) (*table, error) {
+	file, target := v.Dataset.File, v.Dataset.Target
 	m := &meter{r: r}
 	t := &table{file: file, meter: m, csv: csv.NewReader(m), target: -1}
 	header, err := t.csv.Read()
@@ -106,7 +109,7 @@ func openTable(file string, r io.Reader, target string) (*table, error) {
 		}
 		return nil, unusable(line(file, 1), next, "has no target column %.80q", target)
 	}
-	return t, nil
+	return t, t.sliceBy(v.Slices)
 }
 
 // next reads some rows; io.EOF follows the last.
@@ -160,17 +163,17 @@ type binding struct {
 }
 
 // bind matches inputs with columns by name. A model that takes one tensor of one dimension
-// gets all columns but the target, in the order of the file.
+// gets all columns but the target and those that are sliced by, in the order of the file.
 func (t *table) bind(schema *tensor.Schema) (*binding, error) {
 	b := &binding{fields: schema.Inputs, columns: make([][]int, len(schema.Inputs))}
 	if len(b.fields) == 1 && len(b.fields[0].Shape) == 1 {
 		for i := range t.header {
-			if i != t.target {
+			if i != t.target && t.grouping(i) == nil {
 				b.columns[0] = append(b.columns[0], i)
 			}
 		}
 		if want := b.fields[0].Shape[0]; len(b.columns[0]) == 0 || want >= 0 && want != len(b.columns[0]) {
-			return nil, unusable(line(t.file, 1), "give a column for each element of the model's input, and the target", "has %d columns beside the target where the model takes %d", len(b.columns[0]), want)
+			return nil, unusable(line(t.file, 1), "give a column for each element of the model's input, and the target", "has %d columns for it where the model takes %d", len(b.columns[0]), want)
 		}
 		return b, nil
 	}
@@ -197,6 +200,9 @@ func (t *table) bind(schema *tensor.Schema) (*binding, error) {
 // ignored lists the columns that are neither the target nor fed to the model.
 func (t *table) ignored(b *binding) (names []string) {
 	used := map[int]bool{t.target: true}
+	for _, g := range t.groups {
+		used[g.column] = true
+	}
 	for _, columns := range b.columns {
 		for _, i := range columns {
 			used[i] = true

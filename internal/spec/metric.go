@@ -3,14 +3,28 @@ package spec
 import (
 	"fmt"
 	"math"
+
+	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
 // Metric is the bound that one metric must keep on the hold-out file: at least Bound when
-// HigherIsBetter, else at most.
+// HigherIsBetter, else at most. MaxRegression is by how much it may be worse than that of
+// the live version on the same rows; nil asks nothing.
 type Metric struct {
 	Name           string
 	HigherIsBetter bool
 	Bound          float64
+	MaxRegression  *float64
+}
+
+// Slice bounds how far a metric may lie apart between the groups of rows that have the same
+// value in a column. Groups of fewer than MinRows rows are not judged.
+type Slice struct {
+	By             string // name of the column
+	Metric         string
+	HigherIsBetter bool
+	MaxGap         float64 // between the best and the worst group
+	MinRows        int
 }
 
 // Meets is true when a value keeps the bound; NaN keeps none.
@@ -47,16 +61,21 @@ func MetricNames() []string {
 	return names
 }
 
+// rangeOf finds the range of a metric; ok is false for a name that is none.
+func rangeOf(name string) (r metricRange, ok bool) {
+	for _, r := range metricRanges() {
+		if r.name == name {
+			return r, true
+		}
+	}
+	return metricRange{}, false
+}
+
 // metric reads one item of validation.metrics and reports a bound that cannot be meant.
 func (d *document) metric(path string) Metric {
 	name := text(d, path+".name")
-	var rule metricRange
-	for _, r := range metricRanges() {
-		if r.name == name {
-			rule = r
-		}
-	}
-	if rule.name == "" {
+	rule, ok := rangeOf(name)
+	if !ok {
 		return Metric{}
 	}
 	key, other := "max", "min"
@@ -64,21 +83,39 @@ func (d *document) metric(path string) Metric {
 		key, other = "min", "max"
 	}
 	m := Metric{Name: name, HigherIsBetter: rule.higher}
-	if at, ok := d.at[path+"."+other]; ok {
-		d.report(at, path+"."+other, mistake{message: "does not fit " + name, next: "use " + key + ": " + better(rule.higher)})
-	} else if !d.has(path + "." + key) {
-		d.report(d.at[path], path, mistake{message: "has no bound", next: fmt.Sprintf("add %s to %s", key, name)})
+	if at := path + "." + other; d.Has(at) {
+		d.Report(at, at, strict.Mistake{Message: "does not fit " + name, Next: "use " + key + ": " + better(rule.higher)})
+	} else if !d.Has(path + "." + key) {
+		d.Report(path, path, strict.Mistake{Message: "has no bound", Next: fmt.Sprintf("add %s to %s", key, name)})
 	}
-	bound, ok := d.values[path+"."+key].(float64)
-	if !ok {
-		return m
+	m.Bound = d.number(path + "." + key)
+	if at := path + "." + key; d.well(at) && (m.Bound <= rule.low || m.Bound > rule.high) {
+		d.Report(at, at, strict.Mistake{Message: "says nothing: " + name + " lies " + interval(rule), Next: "choose a bound in between"})
 	}
-	d.origin[path+"."+key] = "file"
-	if bound <= rule.low || bound > rule.high {
-		d.report(d.at[path+"."+key], path+"."+key, mistake{message: "says nothing: " + name + " lies " + interval(rule), next: "choose a bound in between"})
+	if at := path + ".max_regression_vs_production"; d.well(at) {
+		v := d.number(at)
+		m.MaxRegression = &v
+		d.checkDifference(at, v, rule)
 	}
-	m.Bound = bound
 	return m
+}
+
+// slice reads one item of validation.slices.
+func (d *document) slice(path string, def defaults) Slice {
+	rule, _ := rangeOf(text(d, path+".metric"))
+	s := Slice{By: text(d, path+".by"), Metric: rule.name, HigherIsBetter: rule.higher,
+		MaxGap: d.number(path + ".max_gap"), MinRows: get(d, path+".min_rows", def.sliceRows)}
+	if at := path + ".max_gap"; d.well(at) && rule.name != "" {
+		d.checkDifference(at, s.MaxGap, rule)
+	}
+	return s
+}
+
+// checkDifference reports a difference that no two values of a metric exceed.
+func (d *document) checkDifference(path string, v float64, rule metricRange) {
+	if v >= rule.high-rule.low {
+		d.Report(path, path, strict.Mistake{Message: "says nothing: " + rule.name + " lies " + interval(rule), Next: "choose a smaller difference, such as 0.01"})
+	}
 }
 
 func better(higher bool) string {

@@ -2,9 +2,11 @@ package spec
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
 // Tier says how much depends on an endpoint: 1 (customer- or money-critical) to 4
@@ -19,6 +21,7 @@ func (t Tier) P0() float64 { return 0.01 }
 //	tier                     1      2      3      4
 //	golden records           yes    yes    one    –
 //	dataset and metrics      yes    yes    of two –
+//	data.classification      yes    yes    –      –
 //	first step at most       5 %    10 %   25 %   100 %
 //	steps at least           3      2      1      1
 //	hold below 100 % at least 10m   5m     0      0
@@ -26,27 +29,31 @@ func (t Tier) P0() float64 { return 0.01 }
 //	on_no_data               pause  pause  any    any
 //	keep_previous_warm at least 1h  30m    0      0
 //	replicas at least        2      2      1      1
+//
+// The floor of replicas holds for the file and for the environment production; another
+// environment may run fewer. What the whole file says an environment cannot change.
 type Policy struct {
-	NeedsBoth       bool // golden records, and a dataset with a metric
-	NeedsOne        bool // golden records, or a dataset with a metric
-	MaxFirstWeight  float64
-	MinSteps        int
-	MinHold         time.Duration // of each step below 100
-	MustRollBack    bool          // on_failure must be rollback
-	MustPause       bool          // on_no_data must be pause
-	MinKeepWarm     time.Duration
-	MinReplicas     int
-	AllowedFailures float64 // P0
+	NeedsBoth           bool // golden records, and a dataset with a metric
+	NeedsOne            bool // golden records, or a dataset with a metric
+	NeedsClassification bool // data.classification
+	MaxFirstWeight      float64
+	MinSteps            int
+	MinHold             time.Duration // of each step below 100
+	MustRollBack        bool          // on_failure must be rollback
+	MustPause           bool          // on_no_data must be pause
+	MinKeepWarm         time.Duration
+	MinReplicas         int
+	AllowedFailures     float64 // P0
 }
 
 // Policy gives the floor of the tier. A number that is no tier has the floor of tier 4.
 func (t Tier) Policy() Policy {
 	switch t {
 	case 1:
-		return Policy{NeedsBoth: true, MaxFirstWeight: 5, MinSteps: 3, MinHold: 10 * time.Minute,
+		return Policy{NeedsBoth: true, NeedsClassification: true, MaxFirstWeight: 5, MinSteps: 3, MinHold: 10 * time.Minute,
 			MustRollBack: true, MustPause: true, MinKeepWarm: time.Hour, MinReplicas: 2, AllowedFailures: t.P0()}
 	case 2:
-		return Policy{NeedsBoth: true, MaxFirstWeight: 10, MinSteps: 2, MinHold: 5 * time.Minute,
+		return Policy{NeedsBoth: true, NeedsClassification: true, MaxFirstWeight: 10, MinSteps: 2, MinHold: 5 * time.Minute,
 			MustPause: true, MinKeepWarm: 30 * time.Minute, MinReplicas: 2, AllowedFailures: t.P0()}
 	case 3:
 		return Policy{NeedsOne: true, MaxFirstWeight: 25, MinSteps: 1, MinReplicas: 1, AllowedFailures: t.P0()}
@@ -66,18 +73,19 @@ type defaults struct {
 	memoryBytes int64
 	tolerance   float64
 	minRows     int
+	sliceRows   int // of each group of a slice
 }
 
 // defaults gives the tier's values; they satisfy its policy.
 func (t Tier) defaults() defaults {
 	d := defaults{deadline: 5 * time.Second, replicas: t.Policy().MinReplicas,
-		milliCPU: 500, memoryBytes: 256 << 20, tolerance: 1e-6}
+		milliCPU: 500, memoryBytes: 256 << 20, tolerance: 1e-6, sliceRows: 100}
 	switch t {
 	case 1:
-		d.minRequests, d.keepWarm, d.minRows = 500, time.Hour, 500
+		d.minRequests, d.keepWarm, d.minRows, d.sliceRows = 500, time.Hour, 500, 300
 		d.steps = []Step{{5, 10 * time.Minute, 500}, {25, 20 * time.Minute, 500}, {Weight: 100}}
 	case 2:
-		d.minRequests, d.keepWarm, d.minRows = 200, 30*time.Minute, 200
+		d.minRequests, d.keepWarm, d.minRows, d.sliceRows = 200, 30*time.Minute, 200, 200
 		d.steps = []Step{{10, 5 * time.Minute, 200}, {50, 10 * time.Minute, 200}, {Weight: 100}}
 	case 3:
 		d.minRequests, d.keepWarm, d.minRows = 100, 10*time.Minute, 100
@@ -91,7 +99,7 @@ func (t Tier) defaults() defaults {
 
 // checkPolicy reports where the file is looser than its tier allows.
 func (d *document) checkPolicy(s *Spec) {
-	if _, ok := d.values["tier"]; !ok {
+	if !d.well("tier") {
 		return
 	}
 	p := s.Tier.Policy()
@@ -100,13 +108,17 @@ func (d *document) checkPolicy(s *Spec) {
 	r := &s.Rollout
 	d.require(!p.MustRollBack || r.OnFailure == OnFailureRollback, s, "rollout.on_failure", "must be rollback", "set it to rollback")
 	d.require(!p.MustPause || r.OnNoData == OnNoDataPause, s, "rollout.on_no_data", "must be pause", "set it to pause: a check that saw nothing has not passed")
-	least := printDuration(p.MinKeepWarm)
+	least := strict.PrintDuration(p.MinKeepWarm)
 	d.require(r.KeepPreviousWarm >= p.MinKeepWarm, s, "rollout.keep_previous_warm", "must be at least "+least, "set it to "+least+" or longer")
-	d.require(s.Replicas >= p.MinReplicas, s, "scaling.replicas", "must be at least "+itoa(p.MinReplicas), "set it to "+itoa(p.MinReplicas)+" or more")
+	d.require(s.Replicas >= p.MinReplicas, s, "scaling.replicas", "must be at least "+strconv.Itoa(p.MinReplicas), "set it to "+strconv.Itoa(p.MinReplicas)+" or more")
+	if o := s.Environments[slipway.Production]; o.Replicas > 0 {
+		d.require(o.Replicas >= p.MinReplicas, s, overlayPath(slipway.Production)+".scaling.replicas", "must be at least "+strconv.Itoa(p.MinReplicas)+" in production", "set it to "+strconv.Itoa(p.MinReplicas)+" or more")
+	}
+	d.require(!p.NeedsClassification || d.Has("data.classification"), s, "data.classification", "is required", "add data.classification: public, internal, confidential or restricted")
 }
 
 func (d *document) policyValidation(p Policy, s *Spec) {
-	golden, dataset, metrics := d.has("validation.golden"), d.has("validation.dataset"), d.has("validation.metrics")
+	golden, dataset, metrics := d.Has("validation.golden"), d.Has("validation.dataset"), d.Has("validation.metrics")
 	const (
 		addGolden  = "add validation.golden: ./golden.jsonl with recorded inputs and outputs"
 		addDataset = "add validation.dataset with file and target"
@@ -122,16 +134,16 @@ func (d *document) policyValidation(p Policy, s *Spec) {
 }
 
 func (d *document) policySteps(p Policy, s *Spec) {
-	if d.length("rollout.steps") == 0 {
+	if d.Len("rollout.steps") == 0 {
 		return
 	}
 	steps := s.Rollout.Steps
-	d.require(len(steps) >= p.MinSteps, s, "rollout.steps", "must have at least "+itoa(p.MinSteps)+" steps", "add smaller weights before 100")
+	d.require(len(steps) >= p.MinSteps, s, "rollout.steps", "must have at least "+strconv.Itoa(p.MinSteps)+" steps", "add smaller weights before 100")
 	d.require(steps[0].Weight <= p.MaxFirstWeight, s, "rollout.steps[0].weight",
 		fmt.Sprintf("must be at most %g as the first weight", p.MaxFirstWeight), fmt.Sprintf("begin with %g or less", p.MaxFirstWeight))
-	least := printDuration(p.MinHold)
+	least := strict.PrintDuration(p.MinHold)
 	for i, st := range steps {
-		d.require(st.Weight >= 100 || st.Hold >= p.MinHold, s, index("rollout.steps", i)+".hold",
+		d.require(st.Weight >= 100 || st.Hold >= p.MinHold, s, strict.Index("rollout.steps", i)+".hold",
 			"must be at least "+least+" below 100 %", "hold for "+least+" or longer")
 	}
 }
@@ -141,9 +153,9 @@ func (d *document) require(ok bool, s *Spec, path, message, next string) {
 	if ok {
 		return
 	}
-	at, given := d.at[path]
-	if !given {
-		at = d.at["tier"]
+	at := path
+	if !d.Has(path) {
+		at = "tier"
 	}
-	d.report(at, path, mistake{message: message + " in tier " + itoa(int(s.Tier)), next: next, code: slipway.CodeSpecPolicy})
+	d.Report(at, path, strict.Mistake{Message: message + " in tier " + strconv.Itoa(int(s.Tier)), Next: next, Code: slipway.CodeSpecPolicy})
 }

@@ -15,26 +15,54 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"pgregory.net/rapid"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/spec"
 )
 
-// checkRoundTrip: the stored record reads back as the same Spec and prints the same bytes.
+// checkRoundTrip: the stored record reads back as the same Spec and prints the same bytes,
+// before and after an environment is chosen.
 func checkRoundTrip(t testing.TB, s *spec.Spec) {
 	t.Helper()
-	b := s.Canonical()
-	back, err := spec.Load("canonical", b)
+	staging, err := s.In("staging")
 	if err != nil {
-		t.Fatalf("%v\n%s", err, b)
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(s, back, cmpopts.IgnoreFields(spec.Spec{}, "Origin")); diff != "" {
-		t.Errorf("(-written +read):\n%s", diff)
+	for _, s := range []*spec.Spec{s, staging} {
+		b := s.Canonical()
+		back, err := spec.ReadRecord(b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		if diff := cmp.Diff(s, back, cmpopts.IgnoreFields(spec.Spec{}, "Origin")); diff != "" {
+			t.Errorf("(-written +read):\n%s", diff)
+		}
+		if again := back.Canonical(); !bytes.Equal(b, again) {
+			t.Errorf("\n%s\n%s", b, again)
+		}
+		for path, origin := range back.Origin {
+			if origin != "record" {
+				t.Errorf("%s comes from %q", path, origin)
+			}
+		}
+		checkValues(t, back)
 	}
-	if again := back.Canonical(); !bytes.Equal(b, again) {
-		t.Errorf("\n%s\n%s", b, again)
+	if staging.Environment != "staging" || staging.Environments != nil || staging.Endpoint() != s.Name+".staging" {
+		t.Errorf("%q, %d environments, endpoint %s", staging.Environment, len(staging.Environments), staging.Endpoint())
 	}
-	for path, origin := range back.Origin {
-		if origin != "file" {
-			t.Errorf("%s comes from %q", path, origin)
+}
+
+// checkValues: no two values of a record have one path, and every one has an origin but
+// what every file has.
+func checkValues(t testing.TB, s *spec.Spec) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, v := range s.Values() {
+		if seen[v.Path] {
+			t.Errorf("%s has two values", v.Path)
+		}
+		seen[v.Path] = true
+		if fixed := v.Path == "apiVersion" || v.Path == "kind"; fixed != (v.Origin == "") {
+			t.Errorf("%s comes from %q", v.Path, v.Origin)
 		}
 	}
 }
@@ -68,7 +96,7 @@ func drawSpec(t *rapid.T) *spec.Spec {
 	text := rapid.StringMatching(`[\x{21}-\x{7e}äß€漢😀\t\n '"\\:#{}&*!|>%@-]{1,40}`).Filter(func(s string) bool { return strings.TrimSpace(s) != "" })
 	line := text.Filter(func(s string) bool { return !strings.Contains(s, "://") })
 	s := &spec.Spec{Tier: spec.Tier(rapid.IntRange(1, 4).Draw(t, "tier")), Name: name.Draw(t, "name"),
-		Owner: spec.Owner{Team: name.Draw(t, "team")}}
+		Owner: spec.Owner{Team: name.Draw(t, "team")}, Origin: map[string]string{}}
 	if rapid.Bool().Draw(t, "has text") {
 		s.Description, s.Owner.Contact = text.Draw(t, "description"), text.Draw(t, "contact")
 	}
@@ -82,18 +110,69 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		n := name.Draw(t, "model")
 		s.Model = spec.Model{Name: n, Source: spec.Source{Model: n, Alias: name.Draw(t, "alias")}}
 	}
-	if rapid.Bool().Draw(t, "command") {
+	policy := s.Tier.Policy()
+	s.Resources = spec.Resources{MilliCPU: rapid.IntRange(1, 256_000).Draw(t, "cpu"), MemoryBytes: rapid.Int64Range(16<<20, 16<<40).Draw(t, "memory")}
+	switch rapid.IntRange(0, 2).Draw(t, "runs") {
+	case 0:
+		s.Model.Python = rapid.SampledFrom([]string{"", "3.8", "3.11", "3.12.13"}).Draw(t, "python")
+		s.Model.Workers = rapid.IntRange(1, 64).Draw(t, "workers")
+		s.Model.Batching = spec.Batching{MaxRows: rapid.IntRange(1, 65_536).Draw(t, "max rows"), MaxDelay: time.Duration(rapid.IntRange(0, 1000).Draw(t, "max delay")) * time.Millisecond}
+	case 1:
+		s.Model.External = &spec.External{URL: rapid.StringMatching(`https?://[a-z][a-z0-9.-]{0,20}[a-z](:[1-9][0-9]{0,3})?(/[a-z/]*)?`).Draw(t, "url"), Protocol: spec.ProtocolMLflow}
+		if rapid.Bool().Draw(t, "open inference") {
+			s.Model.External.Protocol, s.Model.External.Model = spec.ProtocolOpenInference, rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,20}`).Draw(t, "remote")
+		}
+	default:
 		s.Model.Command = append(rapid.SliceOfN(line, 0, 4).Draw(t, "args"), "{socket}")
 		if strings.Contains(strings.Join(s.Model.Command, " "), "{port}") {
 			s.Model.Command = []string{"{socket}"}
 		}
 	}
-	policy := s.Tier.Policy()
+	s.Data = drawData(t, line, policy)
 	s.Validation = drawValidation(t, line, policy)
-	s.Resources = spec.Resources{MilliCPU: rapid.IntRange(1, 256_000).Draw(t, "cpu"), MemoryBytes: rapid.Int64Range(16<<20, 16<<40).Draw(t, "memory")}
+	s.Network.Callers = drawCallers(t, name)
+	s.Environments = drawEnvironments(t, name)
 	s.Replicas = rapid.IntRange(policy.MinReplicas, 32).Draw(t, "replicas")
 	s.Rollout = drawRollout(t, policy)
 	return s
+}
+
+func drawData(t *rapid.T, column *rapid.Generator[string], policy spec.Policy) (d spec.Data) {
+	if policy.NeedsClassification || rapid.Bool().Draw(t, "classified") {
+		d.Classification = rapid.SampledFrom([]string{"public", "internal", "confidential", "restricted"}).Draw(t, "classification")
+	}
+	if rapid.Bool().Draw(t, "pii") {
+		d.PII = rapid.SliceOfNDistinct(column, 1, 4, rapid.ID).Draw(t, "pii columns")
+	}
+	uris := rapid.SliceOfNDistinct(rapid.StringMatching(`(s3|gs|https|models|jdbc:postgresql)://[a-z0-9.-]{1,20}(/[a-z0-9=_.-]{1,9}){0,3}`), 0, 3, rapid.ID).Draw(t, "uris")
+	for _, u := range uris {
+		d.Training = append(d.Training, spec.Training{URI: u, Digest: slipway.DigestOf([]byte(u)), Basis: rapid.SampledFrom([]string{"", "contract"}).Draw(t, "basis")})
+	}
+	return d
+}
+
+func drawCallers(t *rapid.T, name *rapid.Generator[string]) []string {
+	if rapid.Bool().Draw(t, "no callers") {
+		return nil
+	}
+	return rapid.SliceOfNDistinct(name, 1, 3, rapid.ID).Draw(t, "callers")
+}
+
+func drawEnvironments(t *rapid.T, name *rapid.Generator[string]) (all map[string]spec.Overlay) {
+	names := rapid.SliceOfNDistinct(rapid.OneOf(name, rapid.Just("staging"), rapid.Just("production")), 0, 3, rapid.ID).Draw(t, "environments")
+	for _, n := range names {
+		if all == nil {
+			all = map[string]spec.Overlay{}
+		}
+		o := spec.Overlay{Network: spec.Network{Callers: drawCallers(t, name)}}
+		if rapid.Bool().Draw(t, "sized") {
+			o.Resources.MilliCPU, o.Replicas = rapid.IntRange(1, 256_000).Draw(t, "cpu"), rapid.IntRange(2, 32).Draw(t, "replicas")
+		} else {
+			o.Resources.MemoryBytes = rapid.Int64Range(16<<20, 16<<40).Draw(t, "memory")
+		}
+		all[n] = o
+	}
+	return all
 }
 
 func drawValidation(t *rapid.T, file *rapid.Generator[string], policy spec.Policy) (v spec.Validation) {
@@ -105,8 +184,21 @@ func drawValidation(t *rapid.T, file *rapid.Generator[string], policy spec.Polic
 		names := rapid.SliceOfNDistinct(rapid.SampledFrom(spec.MetricNames()), 1, 4, rapid.ID).Draw(t, "metrics")
 		for _, n := range names {
 			lower := slices.Contains([]string{"log_loss", "rmse", "mae"}, n)
-			v.Metrics = append(v.Metrics, spec.Metric{Name: n, HigherIsBetter: !lower, Bound: rapid.Float64Range(1e-300, 1).Draw(t, "bound")})
+			m := spec.Metric{Name: n, HigherIsBetter: !lower, Bound: rapid.Float64Range(1e-300, 1).Draw(t, "bound")}
+			if rapid.Bool().Draw(t, "regression") {
+				v := rapid.Float64Range(0, 0.999).Draw(t, "max regression")
+				m.MaxRegression = &v
+			}
+			v.Metrics = append(v.Metrics, m)
+			if rapid.Bool().Draw(t, "slice") {
+				v.Slices = append(v.Slices, spec.Slice{By: "by " + v.Dataset.Target, Metric: n, HigherIsBetter: !lower,
+					MaxGap: rapid.Float64Range(0, 0.999).Draw(t, "gap"), MinRows: rapid.IntRange(1, 2_000_000).Draw(t, "slice rows")})
+			}
 		}
+	}
+	v.Compatible = rapid.SampledFrom([]string{spec.CompatibleBackward, spec.CompatibleNone}).Draw(t, "compatible")
+	if rapid.Bool().Draw(t, "latency") {
+		v.Latency = &spec.Latency{P95: time.Duration(rapid.IntRange(1, 60_000).Draw(t, "p95")) * time.Millisecond, Requests: rapid.IntRange(20, 10_000).Draw(t, "requests")}
 	}
 	return v
 }
@@ -185,7 +277,7 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	marked := []string{"key-misplaced", "key-misspelled", "key-unknown", "key-wrong-case", "api-version", "empty-values",
-		"list-for-object", "memory", "memory-range", "metric-unknown", "missing", "name", "number-quoted", "object-for-value",
+		"list-for-object", "memory", "memory-range", "data", "environments-file", "external", "metric-unknown", "missing", "name", "number-quoted", "object-for-value",
 		"scalar", "source", "source-bare", "source-version", "text-as-number", "tier-1", "tier-3-unchecked", "too-many", "ten-mistakes"}
 	for _, name := range marked {
 		if err := schema.Validate(asJSON(t, read(t, filepath.Join("testdata/bad", name+".yaml")))); err == nil {

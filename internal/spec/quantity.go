@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
 // quantityRE is the number and suffix of a Kubernetes resource quantity; the suffixes
@@ -19,16 +21,16 @@ const (
 )
 
 // cpu is cores as a Kubernetes quantity, to a thousandth: "500m", "2", 0.5.
-func cpu() *kind {
+func cpu() *strict.Kind {
 	const next = "use cores such as 2 or 0.5, or thousandths such as 500m"
-	return &kind{form: eitherForm,
-		schema: map[string]any{"anyOf": []any{
+	return &strict.Kind{Form: strict.EitherForm,
+		Schema: map[string]any{"anyOf": []any{
 			map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?|\.[0-9]+)m?$`},
 			map[string]any{"type": "number", "minimum": 0.001, "maximum": maxCPU / 1000}}},
-		parse: func(s string) (any, mistake) {
+		Parse: func(s string) (any, strict.Mistake) {
 			m := quantityRE.FindStringSubmatch(s)
 			if m == nil || m[2] != "" && m[2] != "m" {
-				return nil, mistake{message: "is no number of cores", next: next}
+				return nil, strict.Mistake{Message: "is no number of cores", Next: next}
 			}
 			v, err := strconv.ParseFloat(m[1], 64)
 			if m[2] == "" {
@@ -38,42 +40,42 @@ func cpu() *kind {
 			milli := math.Round(v)
 			switch {
 			case err != nil || v > maxCPU || milli < 1:
-				return nil, mistake{message: "is out of range", next: fmt.Sprintf("use 1m to %d cores", maxCPU/1000)}
+				return nil, strict.Mistake{Message: "is out of range", Next: fmt.Sprintf("use 1m to %d cores", maxCPU/1000)}
 			case math.Abs(v-milli) > 1e-3:
-				return nil, mistake{message: "is finer than a thousandth of a core", next: fmt.Sprintf("use %dm", int(math.Ceil(v)))}
+				return nil, strict.Mistake{Message: "is finer than a thousandth of a core", Next: fmt.Sprintf("use %dm", int(math.Ceil(v)))}
 			}
-			return int(milli), mistake{}
+			return int(milli), strict.Mistake{}
 		}}
 }
 
 // memory is bytes as a Kubernetes quantity: "256Mi", "1G", 268435456. A fraction of a
 // byte is rounded up, as Kubernetes does.
-func memory() *kind {
+func memory() *strict.Kind {
 	const next = "use a number with Mi or Gi, such as 256Mi"
-	return &kind{form: eitherForm,
-		schema: map[string]any{"anyOf": []any{
+	return &strict.Kind{Form: strict.EitherForm,
+		Schema: map[string]any{"anyOf": []any{
 			map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?|\.[0-9]+)([kMGT]|[KMGT]i|[eE][-+]?[0-9]{1,2})?$`},
 			map[string]any{"type": "number", "minimum": minMemory, "maximum": maxMemory}}},
-		parse: func(s string) (any, mistake) {
+		Parse: func(s string) (any, strict.Mistake) {
 			m := quantityRE.FindStringSubmatch(s)
 			if m == nil {
-				return nil, mistake{message: "is no amount of memory", next: next}
+				return nil, strict.Mistake{Message: "is no amount of memory", Next: next}
 			}
 			factor, ok := memoryFactor(m[2])
 			switch {
 			case m[2] == "m":
-				return nil, mistake{message: "has the suffix m, which is a thousandth of a byte", next: "did you mean " + m[1] + "Mi?"}
+				return nil, strict.Mistake{Message: "has the suffix m, which is a thousandth of a byte", Next: "did you mean " + m[1] + "Mi?"}
 			case !ok && strings.HasSuffix(strings.ToLower(m[2]), "b"):
-				return nil, mistake{message: "is no amount of memory", next: "write the suffix without B: 256Mi, 2Gi"}
+				return nil, strict.Mistake{Message: "is no amount of memory", Next: "write the suffix without B: 256Mi, 2Gi"}
 			case !ok:
-				return nil, mistake{message: "is no amount of memory", next: next}
+				return nil, strict.Mistake{Message: "is no amount of memory", Next: next}
 			}
 			v, err := strconv.ParseFloat(m[1], 64)
 			bytes := math.Ceil(v * factor)
 			if err != nil || bytes < minMemory || bytes > maxMemory {
-				return nil, mistake{message: "is out of range", next: fmt.Sprintf("use %s to %s", printBytes(minMemory), printBytes(maxMemory))}
+				return nil, strict.Mistake{Message: "is out of range", Next: fmt.Sprintf("use %s to %s", printBytes(minMemory), printBytes(maxMemory))}
 			}
-			return int64(bytes), mistake{}
+			return int64(bytes), strict.Mistake{}
 		}}
 }
 
@@ -117,7 +119,7 @@ func printBytes(n int64) string {
 // printCPU writes thousandths of a core as a quantity.
 func printCPU(milli int) string {
 	if milli%1000 == 0 {
-		return itoa(milli / 1000)
+		return strconv.Itoa(milli / 1000)
 	}
-	return itoa(milli) + "m"
+	return strconv.Itoa(milli) + "m"
 }

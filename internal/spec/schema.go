@@ -3,12 +3,14 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/slipway-ml/slipway"
 )
 
 // Schema is the JSON Schema (2020-12) of platform.yaml, generated from the field table
 // and the policies: what an editor can check while typing. Load checks more.
 func Schema() []byte {
-	root := table().schema()
+	root := table().Schema()
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "platform.yaml"
 	var tiers []any
@@ -32,42 +34,11 @@ func Schema() []byte {
 
 type object = map[string]any
 
-func (f *field) schema() object {
-	out := object{}
-	switch {
-	case f.kind != nil:
-		for k, v := range f.kind.schema {
-			out[k] = v
-		}
-	case f.item != nil:
-		out["type"], out["minItems"], out["maxItems"], out["items"] = "array", 1, f.items, f.item.schema()
-	default:
-		properties := object{}
-		var required []string
-		for i := range f.fields {
-			properties[f.fields[i].key] = f.fields[i].schema()
-			if f.fields[i].required {
-				required = append(required, f.fields[i].key)
-			}
-		}
-		out["type"], out["additionalProperties"], out["properties"] = "object", false, properties
-		if required != nil {
-			out["required"] = required
-		}
-	}
-	if f.short != "" {
-		out = object{"anyOf": []any{f.child(f.short).schema(), out}}
-	}
-	if f.doc != "" {
-		out["description"] = f.doc
-	}
-	return out
-}
-
 // schema is what a policy adds to the properties.
 func (p Policy) schema() object {
 	rollout, properties := object{}, object{}
 	out := object{}
+	var required []string
 	if p.MustRollBack {
 		rollout["on_failure"] = object{"const": OnFailureRollback}
 	}
@@ -88,16 +59,25 @@ func (p Policy) schema() object {
 		properties["rollout"] = object{"properties": rollout}
 	}
 	if p.MinReplicas > 1 {
-		properties["scaling"] = object{"properties": object{"replicas": object{"minimum": p.MinReplicas}}}
+		scaling := object{"properties": object{"replicas": object{"minimum": p.MinReplicas}}}
+		properties["scaling"] = scaling
+		properties["environments"] = object{"properties": object{slipway.Production: object{"properties": object{"scaling": scaling}}}}
 	}
 	switch {
 	case p.NeedsBoth:
 		properties["validation"] = object{"required": []string{"golden", "dataset", "metrics"}}
-		out["required"] = []string{"validation"}
+		required = []string{"validation"}
 	case p.NeedsOne:
 		properties["validation"] = object{"anyOf": []any{
 			object{"required": []string{"golden"}}, object{"required": []string{"dataset", "metrics"}}}}
-		out["required"] = []string{"validation"}
+		required = []string{"validation"}
+	}
+	if p.NeedsClassification {
+		properties["data"] = object{"required": []string{"classification"}}
+		required = append(required, "data")
+	}
+	if required != nil {
+		out["required"] = required
 	}
 	if len(properties) > 0 {
 		out["properties"] = properties

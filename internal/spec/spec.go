@@ -4,9 +4,11 @@
 package spec
 
 import (
-	"slices"
-	"strings"
+	"strconv"
 	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
 // Values that a file may give and that other packages compare with.
@@ -18,23 +20,45 @@ const (
 	OnFailurePause    = "pause"
 	OnNoDataPause     = "pause"
 	OnNoDataContinue  = "continue"
+
+	ProtocolOpenInference = "open-inference"
+	ProtocolMLflow        = "mlflow"
+
+	CompatibleBackward = "backward"
+	CompatibleNone     = "none"
 )
 
-// Spec is a valid platform.yaml with every default filled in. Only Load makes one; its
-// fields are exported for reading, and whoever changes one has no Spec any more.
+// Problem is one mistake in a file, Errors all of them.
+type (
+	Problem = strict.Problem
+	Errors  = strict.Errors
+)
+
+const maxWorkers = 64
+
+// Spec is a valid platform.yaml with every default filled in. Only Load, ReadRecord and In
+// make one; its fields are exported for reading, and whoever changes one has no Spec any
+// more.
 type Spec struct {
-	Name        string // the endpoint
+	Name        string // of the endpoint, the same in every environment
+	Environment string // in which these values hold; empty before In
 	Description string // empty when not given
 	Tier        Tier
 	Owner       Owner
 	Model       Model
+	Data        Data
 	Validation  Validation
 	Resources   Resources
 	Replicas    int // fixed
+	Network     Network
 	Rollout     Rollout
 
+	// Environments is what is otherwise in some environments; empty after In.
+	Environments map[string]Overlay
+
 	// Origin says for each path ("rollout.steps[0].hold") where its value comes from:
-	// "file", "model.source" or "default of tier 3". A value that is absent has no origin.
+	// "file", "record", "environment staging", "default of tier 3", or the path of the value
+	// that it follows, such as "model.source". A value that is absent has no origin.
 	Origin map[string]string
 }
 
@@ -44,12 +68,33 @@ type Owner struct {
 	Contact string // free text, empty when not given
 }
 
-// Model names the model and says where its version comes from. Command is the argument
-// vector of a custom server, nil for a model that the platform runs itself.
+// Model names the model and says where its version comes from, and who runs it: a custom
+// server by Command, a server elsewhere by External, and the platform itself without both.
+// Python, Workers and Batching are of models that the platform runs in Python; they are
+// zero beside Command and External.
 type Model struct {
-	Name    string
-	Source  Source
-	Command []string
+	Name     string
+	Source   Source
+	Command  []string // argument vector; nil when not given
+	Python   string   // "3.11"; empty when not given: the one the model was saved with
+	Workers  int      // Python processes of one replica
+	Batching Batching
+	External *External // nil when not given
+}
+
+// Batching bounds how requests to a Python model are joined.
+type Batching struct {
+	MaxRows  int           // of a batch; 1 joins none
+	MaxDelay time.Duration // longest wait for more rows
+}
+
+// External is a server that runs elsewhere and is adopted as it is: the platform routes to
+// it, counts and judges, and neither starts nor stops it. The version at Model.Source then
+// holds no more than MLmodel with the signature, which is what callers are held to.
+type External struct {
+	URL      string // http or https, without credentials, query and fragment
+	Protocol string // ProtocolOpenInference or ProtocolMLflow
+	Model    string // its name there; empty with ProtocolMLflow
 }
 
 // Source is where a version comes from: exactly one of Dir, (Model, Version) and
@@ -69,16 +114,40 @@ func (s Source) String() string {
 	case s.Alias != "":
 		return s.Model + "@" + s.Alias
 	default:
-		return s.Model + ":" + itoa(s.Version)
+		return s.Model + ":" + strconv.Itoa(s.Version)
 	}
 }
 
-// Validation is what a version must pass before it gets traffic. Golden and Dataset are
-// nil when the file has none.
+// Data is what the model was made of, as its owner states it.
+type Data struct {
+	Classification string   // public, internal, confidential or restricted; empty when not given
+	PII            []string // columns that identify persons
+	Training       []Training
+}
+
+// Training is one data set that the model was trained on.
+type Training struct {
+	URI    string // without credentials
+	Digest slipway.Digest
+	Basis  string // why it may be used; empty when not given
+}
+
+// Validation is what a version must pass before it gets traffic. Golden, Dataset and
+// Latency are nil when the file has none.
 type Validation struct {
-	Golden  *Golden
-	Dataset *Dataset
-	Metrics []Metric
+	Golden     *Golden
+	Dataset    *Dataset
+	Metrics    []Metric
+	Slices     []Slice
+	Compatible string // with the live version's schema: CompatibleBackward or CompatibleNone
+	Latency    *Latency
+}
+
+// Latency is how long 95 % of some requests may take, one after the other and without
+// traffic.
+type Latency struct {
+	P95      time.Duration
+	Requests int
 }
 
 // Golden is a file of recorded inputs and outputs, and the deviation that is allowed:
@@ -101,6 +170,11 @@ type Resources struct {
 	MemoryBytes int64 // bytes
 }
 
+// Network says who calls the endpoint, as its owner states it.
+type Network struct {
+	Callers []string // names; nil when not given
+}
+
 // Rollout is how a new revision gets its traffic.
 type Rollout struct {
 	Steps            []Step        // weights ascend strictly and end at 100
@@ -115,138 +189,4 @@ type Step struct {
 	Weight      float64       // percent, above 0, at most 100
 	Hold        time.Duration // at least this long
 	MinRequests int           // and until the candidate has answered as many
-}
-
-// Load parses, completes and validates a platform.yaml; name is the file's name in
-// messages. The error is an *Errors that holds every mistake found.
-func Load(name string, src []byte) (*Spec, error) {
-	d, err := readDocument(name, src)
-	if err != nil {
-		return nil, err
-	}
-	s := d.build()
-	d.check(s)
-	d.checkPolicy(s)
-	if err := d.err(); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// build fills a Spec from the values that were well-formed and the defaults of the tier.
-func (d *document) build() *Spec {
-	tier := get(d, "tier", Tier(0))
-	d.defaults = "default of tier " + itoa(int(tier))
-	def := tier.defaults()
-	s := &Spec{
-		Name:        text(d, "name"),
-		Description: text(d, "description"),
-		Tier:        tier,
-		Owner:       Owner{Team: text(d, "owner.team"), Contact: text(d, "owner.contact")},
-		Resources: Resources{
-			MilliCPU:    get(d, "resources.cpu", def.milliCPU),
-			MemoryBytes: get(d, "resources.memory", def.memoryBytes),
-		},
-		Replicas: get(d, "scaling.replicas", def.replicas),
-		Rollout: Rollout{
-			Steps:            d.steps(tier, def),
-			OnFailure:        get(d, "rollout.on_failure", OnFailureRollback),
-			OnNoData:         get(d, "rollout.on_no_data", OnNoDataPause),
-			KeepPreviousWarm: get(d, "rollout.keep_previous_warm", def.keepWarm),
-			Deadline:         get(d, "rollout.deadline", def.deadline),
-		},
-		Origin: d.origin,
-	}
-	s.Model = d.model(s.Name)
-	s.Validation = d.validation(def)
-	return s
-}
-
-func (d *document) model(endpoint string) Model {
-	m := Model{Source: get(d, "model.source", Source{})}
-	fallback := endpoint
-	if m.Source.Model != "" {
-		fallback = m.Source.Model
-	}
-	m.Name = get(d, "model.name", fallback)
-	if m.Source.Model != "" && !d.has("model.name") {
-		d.origin["model.name"] = "model.source"
-	}
-	for i := range d.length("model.command") {
-		m.Command = append(m.Command, text(d, index("model.command", i)))
-	}
-	return m
-}
-
-func (d *document) validation(def defaults) Validation {
-	var v Validation
-	if d.has("validation.golden") {
-		v.Golden = &Golden{
-			File:      text(d, "validation.golden.file"),
-			Tolerance: get(d, "validation.golden.tolerance", def.tolerance),
-		}
-	}
-	if d.has("validation.dataset") {
-		v.Dataset = &Dataset{
-			File:    text(d, "validation.dataset.file"),
-			Target:  text(d, "validation.dataset.target"),
-			MinRows: get(d, "validation.dataset.min_rows", def.minRows),
-		}
-	}
-	for i := range d.length("validation.metrics") {
-		v.Metrics = append(v.Metrics, d.metric(index("validation.metrics", i)))
-	}
-	return v
-}
-
-func (d *document) steps(tier Tier, def defaults) []Step {
-	if !d.has("rollout.steps") {
-		d.origin["rollout.steps"] = d.defaults
-		return slices.Clone(def.steps)
-	}
-	hold := tier.Policy().MinHold
-	var steps []Step
-	for i := range d.length("rollout.steps") {
-		path := index("rollout.steps", i)
-		st := Step{Weight: get(d, path+".weight", 0.0)}
-		if st.Weight < 100 {
-			st.Hold = get(d, path+".hold", hold)
-		} else {
-			st.Hold = get(d, path+".hold", time.Duration(0))
-		}
-		if st.Hold > 0 && st.Weight < 100 {
-			st.MinRequests = get(d, path+".min_requests", def.minRequests)
-		} else {
-			st.MinRequests = get(d, path+".min_requests", 0)
-		}
-		steps = append(steps, st)
-	}
-	return steps
-}
-
-// get gives the file's value of a path, or the default, and records which.
-func get[T any](d *document, path string, def T) T {
-	if v, ok := d.values[path].(T); ok {
-		d.origin[path] = "file"
-		return v
-	}
-	d.origin[path] = d.defaults
-	return def
-}
-
-// text gives a string that has no default; absent is empty and has no origin.
-func text(d *document, path string) string {
-	s, ok := d.values[path].(string)
-	if ok {
-		d.origin[path] = "file"
-	}
-	return s
-}
-
-// index prints the path of a list's item.
-func index(path string, i int) string { return path + "[" + itoa(i) + "]" }
-
-// parent cuts the last key off a path: "rollout.steps[0].hold" gives "rollout.steps[0]".
-func parent(path string) string {
-	return path[:max(0, strings.LastIndexAny(path, ".["))]
 }

@@ -1,4 +1,4 @@
-package spec
+package strict
 
 import (
 	"fmt"
@@ -9,32 +9,32 @@ import (
 // unknownKey says what to write instead of a key that an object does not have: the
 // nearest key, which it also gives, or the place where the key belongs, or the keys there
 // are.
-func unknownKey(f *field, key string) (meant string, m mistake) {
-	m.message = fmt.Sprintf("has the unknown key %.60q", key)
+func unknownKey(root, f *Field, key string) (meant string, m Mistake) {
+	m.Message = fmt.Sprintf("has the unknown key %.60q", key)
 	var keys []string
-	for i := range f.fields {
-		keys = append(keys, f.fields[i].key)
+	for i := range f.Fields {
+		keys = append(keys, f.Fields[i].Key)
 	}
-	if meant = nearest(key, keys); meant != "" {
-		m.next = "did you mean " + meant + "?"
-	} else if at := whereIs(table(), "", key); at != "" {
-		m.next = "write it as " + at
+	if meant = Nearest(key, keys); meant != "" {
+		m.Next = "did you mean " + meant + "?"
+	} else if at := whereIs(root, "", key); at != "" {
+		m.Next = "write it as " + at
 	} else {
-		m.next = "remove it; the keys here are " + f.keys()
+		m.Next = "remove it; the keys here are " + f.keys()
 	}
 	return meant, m
 }
 
 // whereIs finds the first path that ends in a key, or gives "".
-func whereIs(f *field, path, key string) string {
-	for i := range f.fields {
-		c := &f.fields[i]
-		full := join(path, c.key)
-		if c.key == key {
+func whereIs(f *Field, path, key string) string {
+	for i := range f.Fields {
+		c := &f.Fields[i]
+		full := Join(path, c.Key)
+		if c.Key == key {
 			return full
 		}
-		if c.item != nil {
-			c, full = c.item, full+"[]"
+		if c.Item != nil {
+			c, full = c.Item, full+"[]"
 		}
 		if at := whereIs(c, full, key); at != "" {
 			return at
@@ -43,9 +43,9 @@ func whereIs(f *field, path, key string) string {
 	return ""
 }
 
-// nearest is the candidate with the smallest edit distance, if that is at most a third of
+// Nearest is the candidate with the smallest edit distance, if that is at most a third of
 // its length and at least one; "" otherwise.
-func nearest(s string, candidates []string) string {
+func Nearest(s string, candidates []string) string {
 	if len(s) > 64 {
 		return ""
 	}

@@ -1,8 +1,9 @@
-package spec
+package strict
 
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ const (
 	maxExcerpt  = 96 // runes of a source line
 )
 
-// Problem is one mistake in a file.
+// Problem is one Mistake in a file.
 type Problem struct {
 	Code    string `json:"code"`              // slipway.CodeSpec or slipway.CodeSpecPolicy
 	Line    int    `json:"line"`              // from 1
@@ -27,7 +28,7 @@ type Problem struct {
 	Next    string `json:"next,omitempty"`    // what to do
 }
 
-// Errors is every mistake found in one file, by place. Omitted counts those beyond the
+// Errors is every Mistake found in one file, by place. Omitted counts those beyond the
 // first fifty.
 type Errors struct {
 	File     string    `json:"file"`
@@ -59,8 +60,8 @@ func (p Problem) sentence() string {
 	return cmp.Or(p.Path, "the file") + " " + p.Message
 }
 
-// As converts to the platform's error type: the first mistake, and how many follow. The
-// code is CodeSpecPolicy only when every mistake is against the policy of the tier.
+// As converts to the platform's error type: the first Mistake, and how many follow. The
+// code is CodeSpecPolicy only when every Mistake is against the policy of the tier.
 func (e *Errors) As(target any) bool {
 	t, ok := target.(**slipway.Error)
 	if !ok {
@@ -84,15 +85,25 @@ func (e *Errors) As(target any) bool {
 // place is a position in the file, both from 1.
 type place struct{ line, column int }
 
-// report notes a mistake at a place.
-func (d *document) report(at place, path string, m mistake) {
-	code := cmp.Or(m.code, slipway.CodeSpec)
-	d.problems = append(d.problems, Problem{Code: code, Line: at.line, Column: at.column,
-		Path: path, Message: m.message, Excerpt: d.excerpt(at), Next: m.next})
+// Mistake is what is wrong with a value and what to do; Code is slipway.CodeSpec when
+// empty. A Mistake without a message is none.
+type Mistake struct{ Message, Next, Code string }
+
+// Report notes a mistake with a path at the place of another: of the key itself, or of the
+// nearest above it.
+func (d *Document) Report(at, path string, m Mistake) {
+	d.report(d.placeFor(at, place{1, 1}), path, m)
 }
 
-// err gives all mistakes in the order of the file, or nil.
-func (d *document) err() error {
+// report notes a mistake at a place.
+func (d *Document) report(at place, path string, m Mistake) {
+	code := cmp.Or(m.Code, slipway.CodeSpec)
+	d.problems = append(d.problems, Problem{Code: code, Line: at.line, Column: at.column,
+		Path: path, Message: m.Message, Excerpt: d.excerpt(at), Next: m.Next})
+}
+
+// Err gives all mistakes in the order of the file as *Errors, or nil.
+func (d *Document) Err() error {
 	if len(d.problems) == 0 {
 		return nil
 	}
@@ -103,13 +114,35 @@ func (d *document) err() error {
 	return &Errors{File: d.name, Problems: d.problems[:n], Omitted: len(d.problems) - n}
 }
 
+// addressRE matches addresses, which may have credentials before an @ or in a query.
+var addressRE = regexp.MustCompile(`://[^\s"'<>]*`)
+
+// masked replaces what may be a credential in an address by as many stars.
+func masked(address string) string {
+	runes := []rune(address)
+	start, query := len("://"), false
+	for i, r := range runes {
+		switch {
+		case query:
+			runes[i] = '*'
+		case r == '@':
+			for j := start; j < i; j++ {
+				runes[j] = '*'
+			}
+		case r == '?':
+			query = true
+		}
+	}
+	return string(runes)
+}
+
 // excerpt prints the line of a place and a caret under the column. A long line is cut
 // around the column; what is not printable is replaced, since it goes to a terminal.
-func (d *document) excerpt(at place) string {
+func (d *Document) excerpt(at place) string {
 	if at.line < 1 || at.line > len(d.lines) {
 		return ""
 	}
-	line := []rune(d.lines[at.line-1])
+	line := []rune(addressRE.ReplaceAllStringFunc(d.lines[at.line-1], masked))
 	column := min(max(at.column, 1), len(line)+1)
 	from := 0
 	if column > maxExcerpt*3/4 {
@@ -134,5 +167,3 @@ func plural(n int) string {
 	}
 	return "s"
 }
-
-func itoa(i int) string { return strconv.Itoa(i) }
