@@ -3,19 +3,26 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/templates"
 )
 
 var killPoints = flag.Int("killpoints", 12, "how many times TestKillPoints kills the server")
@@ -125,8 +132,8 @@ func TestKillPoints(t *testing.T) {
 
 // killing is what was acknowledged so far.
 type killing struct {
-	server  // as callers know it, who keep their client
-	process *server
+	server      // as callers know it, who keep their client
+	process     *server
 	versions    []api.Version
 	deployments []api.Deployment
 }
@@ -196,14 +203,21 @@ func (k *killing) check(ctx context.Context) {
 			k.t.Errorf("deployment %s is %+v, %v", want.ID, got, err)
 		}
 	}
+	// A candidate whose replica is not ready for a moment has no weight for that moment.
 	last := k.deployments[len(k.deployments)-1]
-	e, err := k.c.Endpoint(ctx, "fraud")
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	serving := e.Candidate
-	if serving == nil {
-		serving = e.Stable
+	var serving *api.Revision
+	for range 500 {
+		e, err := k.c.Endpoint(ctx, "fraud")
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if serving = e.Candidate; serving == nil {
+			serving = e.Stable
+		}
+		if serving != nil && serving.Version == last.Version && serving.Weight == 100 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	if serving == nil || serving.Version != last.Version || serving.Weight != 100 {
 		k.t.Errorf("version %d serves %+v", last.Version, serving)
@@ -246,4 +260,137 @@ func (k *killing) checkEvents() {
 	if want := len(k.deployments) + len(k.versions); len(created) != want {
 		k.t.Errorf("%d creations are recorded of %d", len(created), want)
 	}
+}
+
+var randomKills = flag.Int("kills", 6, "how many processes TestRandomKills kills")
+
+// TestRandomKills kills the server, the gateway and replicas in turn, at random moments of
+// deployments, under load. Callers repeat what got no answer at all, as clients do. Nothing
+// that was acknowledged is lost, and only what a killed replica had in hand fails.
+func TestRandomKills(t *testing.T) {
+	s := newServer(t)
+	k := &killing{server: *s, process: s}
+	k.deploy(t.Context(), 0)
+	l := startLoad(t, k.c)
+	reached := 0
+	for i := range *randomKills {
+		what := []string{"server", "gateway", "replica"}[i%3]
+		before := l.failed.Load()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+			if pid := k.pidOf(what); pid > 1 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				reached++
+			}
+			if what == "server" {
+				_ = k.process.cmd.Wait()
+				k.process.up(strings.TrimPrefix(k.url, "http://"))
+			}
+		}()
+		k.deploy(t.Context(), i+1)
+		<-done
+		k.check(t.Context())
+		if n := l.failed.Load() - before; n > 0 && what != "replica" || n > int64(l.callers) {
+			t.Errorf("kill %d, of the %s, failed %d requests: %s", i, what, n, *l.first.Load())
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	sent := l.end()
+	k.checkEvents()
+	t.Logf("%d kills, %d requests, %d failed inside killed replicas, %d sent again", reached, sent, l.failed.Load(), l.again.Load())
+	if reached < *randomKills*3/4 {
+		t.Errorf("only %d of %d kills found their process", reached, *randomKills)
+	}
+}
+
+// pidOf finds a process of the platform.
+func (k *killing) pidOf(what string) int {
+	switch what {
+	case "server":
+		return k.process.cmd.Process.Pid
+	case "gateway":
+		// The gateway is the one process that runs as `platform gateway --home HOME`.
+		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range all {
+			b, err := os.ReadFile(file)
+			if err == nil && strings.Contains(string(b), "\x00gateway\x00--home\x00"+k.home+"\x00") {
+				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+				return pid
+			}
+		}
+	default:
+		e, err := k.c.Endpoint(context.Background(), "fraud")
+		if err != nil {
+			return 0
+		}
+		for _, r := range []*api.Revision{e.Stable, e.Candidate} {
+			if r != nil && len(r.Replicas) > 0 {
+				return r.Replicas[0].PID
+			}
+		}
+	}
+	return 0
+}
+
+// callers ask the endpoint all the time.
+type callers struct {
+	callers             int
+	failed, again, sent atomic.Int64
+	first               atomic.Pointer[string]
+	stop                context.CancelFunc
+	wg                  sync.WaitGroup
+}
+
+func startLoad(t *testing.T, c *client.Client) *callers {
+	t.Helper()
+	golden, err := templates.FS.ReadFile("fraud/golden.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(golden), "\n")
+	var record struct{ Inputs json.RawMessage }
+	if err := json.Unmarshal([]byte(line), &record); err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Appendf(nil, `{"dataframe_records":[%s]}`, record.Inputs)
+	ctx, stop := context.WithCancel(t.Context())
+	l := &callers{callers: 4, stop: stop}
+	for range l.callers {
+		l.wg.Go(func() {
+			for ctx.Err() == nil {
+				l.ask(ctx, c, body)
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	return l
+}
+
+// ask asks once, and again if the connection was lost.
+func (l *callers) ask(ctx context.Context, c *client.Client, body []byte) {
+	l.sent.Add(1)
+	for try := 0; ; try++ {
+		_, err := c.Invocations(context.WithoutCancel(ctx), "fraud", body)
+		if err == nil {
+			return
+		}
+		if e := slipway.AsError(err); e.Code == slipway.CodeNoServer && try < 100 {
+			l.again.Add(1)
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		text := err.Error()
+		l.first.CompareAndSwap(nil, &text)
+		l.failed.Add(1)
+		return
+	}
+}
+
+func (l *callers) end() int64 {
+	l.stop()
+	l.wg.Wait()
+	return l.sent.Load()
 }

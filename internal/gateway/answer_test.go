@@ -265,6 +265,7 @@ func TestCandidateNotReady(t *testing.T) {
 		e.Key, e.Rollout.Deployment = "lone", "dep_2"
 		h.apply(table(2, serving(.9), e))
 		f.setReady("fraud-2", false)
+		f.set("fraud-2", failing(slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "", "none is ready")))
 		synctest.Wait()
 		for range 100 {
 			if w := h.send(http.MethodPost, "/v2/models/lone/infer", callerToken, inferBody); w.Code != 503 {

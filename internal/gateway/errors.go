@@ -49,10 +49,6 @@ func because(reason string) string {
 	return ": " + reason
 }
 
-func noReplica(revision string) *slipway.Error {
-	return slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "try again", "no replica of %s is ready", revision)
-}
-
 func late(revision string, cause error) *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeDeadline, Kind: slipway.Unavailable,
 		Message: revision + " did not answer before the deadline", Next: "try again, or allow more time", Cause: cause}

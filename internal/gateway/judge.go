@@ -171,11 +171,9 @@ func (g *Gateway) draw(e *endpoint) (draw, *slipway.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	rho := l.weight
-	if rho > 0 && e.candidate.ready.Load() == 0 {
-		rho = 0
-		if e.stable == nil {
-			return d, noReplica(e.candidate.ID)
-		}
+	unready := rho > 0 && e.candidate.ready.Load() == 0
+	if unready && e.stable != nil {
+		rho, unready = 0, false
 	}
 	if rho > 0 && g.c.Rand() < rho {
 		d.rev, d.fallback, d.arm = e.candidate, e.stable, eprocess.Candidate
@@ -184,7 +182,7 @@ func (g *Gateway) draw(e *endpoint) (draw, *slipway.Error) {
 	if d.rev == nil {
 		return d, withdrawn(l.reason)
 	}
-	if !l.vetoed && !g.frozen.Load() {
+	if !l.vetoed && !g.frozen.Load() && !unready { // what waits for a replica says nothing of the model
 		d.live, d.tau = l, l.tau
 		d.ticket = l.judge.Admit(g.bucket(d.at)+l.base, rho, d.arm)
 	}

@@ -75,9 +75,11 @@ type Supervisor struct {
 	wg     sync.WaitGroup
 	once   sync.Once // of end
 
-	lanes atomic.Pointer[map[string][]*lane] // by revision; replaced, never changed
+	lanes   atomic.Pointer[map[string][]*lane] // by revision; replaced, never changed
+	waiting atomic.Int64                       // requests that wait for a replica
 
 	mu       sync.Mutex
+	news     chan struct{} // closed when lanes are replaced
 	released bool
 	wanted   map[string]*route.Revision
 	replicas map[string]*replica // by id
@@ -90,7 +92,7 @@ type Supervisor struct {
 func New(ctx context.Context, o Options) (*Supervisor, error) {
 	o.Timing = o.Timing.withDefaults()
 	s := &Supervisor{o: o, files: layout{filepath.Clean(o.Dir), filepath.Clean(o.RunDir)}, changed: make(chan struct{}, 1),
-		wanted: map[string]*route.Revision{}, replicas: map[string]*replica{}}
+		news: make(chan struct{}), wanted: map[string]*route.Revision{}, replicas: map[string]*replica{}}
 	if n := len(s.files.socket("")); n > maxSocketPath || !filepath.IsAbs(o.Dir) || !filepath.IsAbs(o.RunDir) {
 		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "choose shorter, absolute directories",
 			"socket paths under %s would have %d of at most %d bytes", o.RunDir, n, maxSocketPath)
@@ -261,12 +263,16 @@ func (s *Supervisor) Status(revision string) route.RevisionStatus {
 	return st
 }
 
-// Predict sends a batch to the ready replica with the fewest requests in flight. It answers
-// Unavailable with CodeNoReplica when none is ready; the errors of the connection come as
+// Predict sends a batch to the ready replica with the fewest requests in flight. Without
+// one it waits for a replica that is about to be started, and answers Unavailable with
+// CodeNoReplica when ctx ends before or there is none; the errors of the connection come as
 // they are. It does not retry.
 func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error) {
 	for {
 		l := pick((*s.lanes.Load())[revision], s.o.Rand)
+		if l == nil && s.await(ctx, revision) {
+			continue
+		}
 		if l == nil {
 			return nil, slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "see the revision's replicas for the reason",
 				"no replica of %s is ready", revision)
@@ -274,6 +280,33 @@ func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Ba
 		if l.enter() { // else it was shut since, and is in the list no more
 			return l.predict(ctx, in)
 		}
+	}
+}
+
+// maxWaiting bounds the requests that wait for a replica, and so their memory.
+const maxWaiting = 1024
+
+// await waits until the replicas that are ready have changed. It answers false when none of
+// the revision will be ready soon, or ctx has ended.
+func (s *Supervisor) await(ctx context.Context, revision string) bool {
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		return false
+	}
+	s.mu.Lock()
+	news, there := s.news, len((*s.lanes.Load())[revision]) > 0
+	soon := slices.ContainsFunc(s.of(revision), func(r *replica) bool {
+		return r.State == route.ReplicaStarting || r.State == route.ReplicaBackoff
+	})
+	s.mu.Unlock()
+	if there || !soon {
+		return there
+	}
+	select {
+	case <-news:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -297,6 +330,8 @@ func (s *Supervisor) publish() {
 		}
 	}
 	s.lanes.Store(&lanes)
+	close(s.news)
+	s.news = make(chan struct{})
 }
 
 // Release ends the supervision, so that another supervisor can take over, and leaves the

@@ -106,7 +106,8 @@ func (c *Controller) Changed() <-chan struct{} {
 	return c.changed
 }
 
-func (c *Controller) announce() {
+// Announce wakes those that wait for Changed.
+func (c *Controller) Announce() {
 	c.watchMu.Lock()
 	defer c.watchMu.Unlock()
 	close(c.changed)
@@ -193,6 +194,6 @@ func (c *Controller) commit(ctx context.Context, ch Change, events ...slipway.Ev
 	if err := c.store.Commit(ctx, ch, events...); err != nil {
 		return err
 	}
-	c.announce()
+	c.Announce()
 	return nil
 }

@@ -43,8 +43,7 @@ type canonicalModel struct {
 }
 
 type canonicalBatching struct {
-	MaxRows  int    `json:"max_rows"`
-	MaxDelay string `json:"max_delay"`
+	MaxRows int `json:"max_rows"`
 }
 
 type canonicalExternal struct {
@@ -191,7 +190,7 @@ func (m Model) canonical() canonicalModel {
 	c := canonicalModel{Name: m.Name, Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers,
 		External: (*canonicalExternal)(m.External)}
 	if m.Workers > 0 {
-		c.Batching = &canonicalBatching{m.Batching.MaxRows, strict.PrintDuration(m.Batching.MaxDelay)}
+		c.Batching = &canonicalBatching{m.Batching.MaxRows}
 	}
 	return c
 }

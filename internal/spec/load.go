@@ -105,8 +105,7 @@ func (d *document) model(s *Spec) Model {
 			d.origin["model.workers"] = "resources.cpu"
 		}
 		m.Batching = Batching{
-			MaxRows:  get(d, "model.batching.max_rows", 256),
-			MaxDelay: get(d, "model.batching.max_delay", 2*time.Millisecond),
+			MaxRows: get(d, "model.batching.max_rows", 256),
 		}
 	}
 	return m

@@ -82,10 +82,10 @@ type Model struct {
 	External *External // nil when not given
 }
 
-// Batching bounds how requests to a Python model are joined.
+// Batching bounds how requests to a Python model are joined: those that wait while its
+// workers are busy. None waits to be joined.
 type Batching struct {
-	MaxRows  int           // of a batch; 1 joins none
-	MaxDelay time.Duration // longest wait for more rows
+	MaxRows int // of a batch; 1 joins none
 }
 
 // External is a server that runs elsewhere and is adopted as it is: the platform routes to

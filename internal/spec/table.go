@@ -55,7 +55,6 @@ func modelFields() field {
 		{Key: "workers", Doc: "Python processes of one replica, by default one for each core", Kind: strict.Integer(1, maxWorkers)},
 		{Key: "batching", Doc: "how requests to a Python model are joined", Fields: []field{
 			{Key: "max_rows", Doc: "most rows of a batch; 1 joins none", Kind: strict.Integer(1, 65_536)},
-			{Key: "max_delay", Doc: "longest wait for more rows", Kind: strict.Duration(0, time.Second)},
 		}},
 		{Key: "external", Doc: "a server that runs elsewhere; source then holds the signature only", Fields: []field{
 			{Key: "url", Required: true, Doc: "http(s)://host[:port][/path], below which the protocol's paths lie", Kind: web()},
