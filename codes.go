@@ -25,6 +25,8 @@ const (
 	CodeUploadDigest  = "SLIP-E0204" // bytes do not match their digest
 	CodeUploadMissing = "SLIP-E0205" // a version names blobs that were not uploaded
 	CodeVersionExists = "SLIP-E0206"
+	CodeEnvironment   = "SLIP-E0207" // what a Python model requires cannot be installed
+	CodeBuilder       = "SLIP-E0208" // this machine cannot build Python environments
 
 	CodeGate        = "SLIP-E0301" // a check said fail
 	CodeGateUnknown = "SLIP-E0302" // a check could not say

@@ -206,7 +206,7 @@ func TestKilledServerCompletesDeployments(t *testing.T) {
 		for _, st := range last.Stages {
 			names[st.Stage]++
 		}
-		if len(names) != 4 || len(last.Stages) != 4 {
+		if len(names) != 5 || len(last.Stages) != 5 {
 			t.Errorf("stages %v", names)
 		}
 		if _, err := s.c.Metadata(ctx, "fraud"); err != nil {

@@ -108,8 +108,8 @@ func (a *App) open(ctx context.Context) (err error) {
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
-	a.runner = newRunner(a)
-	return nil
+	a.runner, err = newRunner(a)
+	return err
 }
 
 // Start makes the installation serve: the gateway is found or started, the API listens,

@@ -105,7 +105,11 @@ func (d deploymentsAPI) Get(ctx context.Context, id string) (api.Deployment, err
 	if err != nil {
 		return api.Deployment{}, err
 	}
-	return deploymentView(dep), nil
+	out := deploymentView(dep)
+	if n := len(out.Stages); n > 0 && out.Stages[n-1].Finished.IsZero() {
+		out.Stages[n-1].Log = d.a.runner.shown(id)
+	}
+	return out, nil
 }
 
 // List gives the newest first.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/pipeline"
+	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/spec"
 	"github.com/slipway-ml/slipway/internal/verdict"
@@ -21,24 +22,31 @@ type runner struct {
 	a        *App
 	stages   []pipeline.Stage[*job]
 	trials   *trials
+	envs     *pyenv.Builder
 	starting chan string
 	slots    chan struct{}
 
 	mu      sync.Mutex
 	running map[string]context.CancelFunc
+	logs    map[string]*pipeline.Log // of stages that take long, by deployment
 	closing sync.Once
 }
 
 const (
 	parallel      = 4 // pipelines at once
 	pipelineLimit = 30 * time.Minute
+	buildLimit    = 20 * time.Minute // of an environment
 )
 
-func newRunner(a *App) *runner {
-	r := &runner{a: a, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}}
-	r.stages = []pipeline.Stage[*job]{{Name: "resolve", Run: r.resolve}, {Name: "package", Run: r.pack}, {Name: "validate", Run: r.validate},
-		{Name: "release", Run: r.release}}
-	return r
+func newRunner(a *App) (*runner, error) {
+	envs, err := pyenv.New(pyenv.Options{Dir: filepath.Join(a.o.Config.Home, "environments"), UV: pyenv.FindUV(a.o.Exe), Env: os.Environ(), Limit: buildLimit})
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{a: a, envs: envs, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}, logs: map[string]*pipeline.Log{}}
+	r.stages = []pipeline.Stage[*job]{{Name: "resolve", Run: r.resolve}, {Name: "environment", Run: r.environment},
+		{Name: "package", Run: r.pack}, {Name: "validate", Run: r.validate}, {Name: "release", Run: r.release}}
+	return r, nil
 }
 
 // begin lets the pipeline of a deployment begin. If too many wait, the next start of the
@@ -132,6 +140,25 @@ func (r *runner) leave(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running, id)
+	delete(r.logs, id)
+}
+
+// show lets people read what a stage has logged so far.
+func (r *runner) show(id string, log *pipeline.Log) {
+	r.mu.Lock()
+	r.logs[id] = log
+	r.mu.Unlock()
+	r.a.controller.Announce()
+}
+
+// shown is what the stage that runs has logged so far, nil if it does not say.
+func (r *runner) shown(id string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if log := r.logs[id]; log != nil {
+		return log.Lines()
+	}
+	return nil
 }
 
 // interrupt stops a pipeline whose deployment was told to end.

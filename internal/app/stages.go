@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/evaluate"
-	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pipeline"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -80,45 +80,39 @@ func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict
 	return passed("image", "%s", image.Short()), nil
 }
 
-// saved is a model as its directory describes it.
-type saved struct {
-	model   *mlmodel.Model
-	trees   *mlmodel.Predictor // nil for a custom server
-	schema  tensor.Schema
-	runtime route.Runtime
-	results []verdict.Result // of its signature
-}
-
-// read opens the unpacked image.
-func (r *runner) read(j *job) (saved, error) {
+// read opens the unpacked image, and finds its environment.
+func (r *runner) read(ctx context.Context, j *job, log *pipeline.Log) (saved, error) {
 	root, err := os.OpenRoot(r.dir(j.image))
 	if err != nil {
 		return saved{}, homeError(err)
 	}
 	defer root.Close()
-	s := saved{runtime: route.Runtime{Kind: route.RuntimeTree}}
-	if len(j.spec.Model.Command) > 0 {
-		s.runtime = route.Runtime{Kind: route.RuntimeCommand, Command: j.spec.Model.Command}
-		s.model, err = mlmodel.Read(root.FS())
-	} else {
-		s.model, s.trees, err = mlmodel.OpenTree(root.FS())
+	s, err := describe(root.FS(), j.spec)
+	if err != nil || s.runtime.Kind != route.RuntimePython {
+		return s, err
 	}
-	if err != nil {
-		return saved{}, err
-	}
-	s.schema, s.results = evaluate.Signature(s.model, s.trees)
-	return s, nil
+	env, err := r.python(ctx, j, root.FS(), log)
+	s.runtime.Python = env.Python
+	return s, err
 }
+
+// pythonMemory is what a replica of a Python model may take if nothing else is said: the
+// interpreter and its libraries alone are larger than what is right for a native model.
+const pythonMemory = 1 << 30
 
 // revision is what would run; the endpoint gives it its number and name.
 func (r *runner) revision(j *job, s saved) route.Revision {
+	memory := j.spec.Resources.MemoryBytes
+	if s.runtime.Kind == route.RuntimePython && strings.HasPrefix(j.spec.Origin["resources.memory"], "default") {
+		memory = max(memory, pythonMemory)
+	}
 	return route.Revision{Model: j.d.Model, Version: j.d.Version, VersionDigest: j.d.Digest, ImageDigest: j.image, Dir: r.dir(j.image),
-		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: j.spec.Resources.MemoryBytes, MilliCPU: j.spec.Resources.MilliCPU}
+		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: memory, MilliCPU: j.spec.Resources.MilliCPU}
 }
 
 // validate runs the packaged digest, apart from all traffic, and judges it.
 func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
-	s, err := r.read(j)
+	s, err := r.read(ctx, j, log)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +189,11 @@ func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate
 }
 
 // release hands the revision to the endpoint.
-func (r *runner) release(ctx context.Context, j *job, _ *pipeline.Log) ([]verdict.Result, error) {
+func (r *runner) release(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
 	if r.a.controller.Commanded(j.d.ID) {
 		return nil, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform deploy", "the deployment was told to stop")
 	}
-	s, err := r.read(j)
+	s, err := r.read(ctx, j, log)
 	if err != nil {
 		return nil, err
 	}
