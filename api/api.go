@@ -132,6 +132,7 @@ type Deployment struct {
 	Judgement json.RawMessage `json:"judgement,omitempty" doc:"What the rollout decided and why"`
 	FirstBad  time.Time       `json:"first_bad,omitzero" doc:"When the candidate first failed"`
 	LastSent  time.Time       `json:"last_sent,omitzero" doc:"When the last request was routed to it"`
+	Unchanged bool            `json:"unchanged,omitempty" doc:"In the answer to a creation: this one serves already exactly what was asked for, so nothing was started"`
 }
 
 // Replica is one process of a revision.

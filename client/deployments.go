@@ -19,6 +19,11 @@ func (c *Client) CreateDeployment(ctx context.Context, key string, r api.CreateD
 		header: http.Header{"Idempotency-Key": {key}}, idempotent: true}, r)
 }
 
+// Plan says what a deployment would change. Nothing is changed by it.
+func (c *Client) Plan(ctx context.Context, r api.CreatePlan) (api.Plan, error) {
+	return call[api.Plan](ctx, c, request{method: http.MethodPost, path: path("v1", "plans"), idempotent: true}, r)
+}
+
 // Deployment gives one deployment with its stages and its judgement.
 func (c *Client) Deployment(ctx context.Context, id string) (api.Deployment, error) {
 	return get[api.Deployment](ctx, c, nil, "v1", "deployments", id)

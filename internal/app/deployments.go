@@ -1,14 +1,12 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/spec"
 )
@@ -28,38 +26,38 @@ const startLimit = 2 * time.Minute
 // Create checks what can be checked at once, records the deployment and lets its pipeline
 // begin.
 func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error) {
-	s, err := spec.Load("platform.yaml", []byte(r.PlatformYAML))
+	w, err := d.a.resolve(ctx, r.PlatformYAML, r.Environment, r.Version, nil)
 	if err != nil {
 		return api.Deployment{}, err
 	}
-	env, err := slipway.ParseName(cmp.Or(r.Environment, slipway.Production))
-	if err != nil {
-		return api.Deployment{}, err
-	}
-	ref := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}
-	name := cmp.Or(s.Model.Source.Model, s.Model.Name)
-	if s.Model.Source.Dir != "" {
-		if r.Version < 1 {
-			return api.Deployment{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "register the directory first and give its number as version", "model.source is a directory, which the server cannot see")
-		}
-		ref.Number = r.Version
-	}
-	v, err := d.a.models.Version(ctx, name, ref)
-	if err != nil {
-		return api.Deployment{}, err
-	}
+	s, v := w.spec, w.version
 	files, err := d.files(ctx, s, r.Files)
 	if err != nil {
 		return api.Deployment{}, err
 	}
-	dep, err := d.a.controller.Create(ctx, rollout.Request{Kind: rollout.KindDeploy, Endpoint: slipway.EndpointKey(s.Name, env), Source: r.PlatformYAML,
-		Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier), Deadline: s.Rollout.Deadline,
-		Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
+	if !r.Force {
+		if was, err := d.unchanged(ctx, w, files); err != nil || was != nil {
+			return unchangedView(was), err
+		}
+	}
+	dep, err := d.a.controller.Create(ctx, rollout.Request{Kind: rollout.KindDeploy, Endpoint: s.Endpoint(), Source: r.PlatformYAML,
+		Spec: s.Canonical(), Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier),
+		Deadline: s.Rollout.Deadline, Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
 	if err != nil {
 		return api.Deployment{}, err
 	}
 	d.a.runner.begin(dep.ID)
 	return deploymentView(dep), nil
+}
+
+// unchangedView is the deployment that serves already what was asked for.
+func unchangedView(d *rollout.Deployment) api.Deployment {
+	if d == nil {
+		return api.Deployment{}
+	}
+	out := deploymentView(*d)
+	out.Unchanged = true
+	return out
 }
 
 // files checks that the validation files that the platform.yaml names were uploaded.

@@ -12,7 +12,6 @@ import (
 	"github.com/slipway-ml/slipway/internal/pipeline"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/rollout"
-	"github.com/slipway-ml/slipway/internal/spec"
 	"github.com/slipway-ml/slipway/internal/verdict"
 )
 
@@ -180,7 +179,7 @@ func (r *runner) execute(ctx context.Context, id string) error {
 		return err
 	}
 	j := &job{d: d}
-	if j.spec, err = spec.Load("platform.yaml", []byte(d.Source)); err != nil {
+	if j.spec, err = specOf(d); err != nil {
 		return err
 	}
 	done := map[string]verdict.Verdict{}

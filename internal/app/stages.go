@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"strings"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/evaluate"
@@ -96,18 +97,10 @@ func (r *runner) read(ctx context.Context, j *job, log *pipeline.Log) (saved, er
 	return s, err
 }
 
-// pythonMemory is what a replica of a Python model may take if nothing else is said: the
-// interpreter and its libraries alone are larger than what is right for a native model.
-const pythonMemory = 1 << 30
-
 // revision is what would run; the endpoint gives it its number and name.
 func (r *runner) revision(j *job, s saved) route.Revision {
-	memory := j.spec.Resources.MemoryBytes
-	if s.runtime.Kind == route.RuntimePython && strings.HasPrefix(j.spec.Origin["resources.memory"], "default") {
-		memory = max(memory, pythonMemory)
-	}
 	return route.Revision{Model: j.d.Model, Version: j.d.Version, VersionDigest: j.d.Digest, ImageDigest: j.image, Dir: r.dir(j.image),
-		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: memory, MilliCPU: j.spec.Resources.MilliCPU}
+		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: j.spec.Resources.MemoryBytes, MilliCPU: j.spec.Resources.MilliCPU}
 }
 
 // validate runs the packaged digest, apart from all traffic, and judges it.
@@ -117,7 +110,11 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 		return nil, err
 	}
 	results := s.results
-	if verdict.Fold(results) == verdict.Fail {
+	compatible, err := r.compatible(ctx, j, s)
+	if err != nil {
+		return results, err
+	}
+	if results = append(results, compatible...); verdict.Fold(results) == verdict.Fail {
 		return results, nil
 	}
 	rev := r.revision(j, s)
@@ -144,6 +141,16 @@ func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.
 	if err != nil {
 		return results, err
 	}
+	if want := j.spec.Validation.Latency; want != nil {
+		rows, err := r.sample(ctx, j, s, root.FS())
+		if err != nil {
+			return results, err
+		}
+		more, err := evaluate.Latency(ctx, rows, *want, candidate, time.Now)
+		if results = append(results, more...); err != nil {
+			return results, err
+		}
+	}
 	if g := j.spec.Validation.Golden; g != nil {
 		in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleGolden])
 		if err != nil {
@@ -169,8 +176,33 @@ func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.
 	return append(results, more...), err
 }
 
+// compatible holds the schema to that of what serves, unless platform.yaml allows a break.
+func (r *runner) compatible(ctx context.Context, j *job, s saved) ([]verdict.Result, error) {
+	if j.spec.Validation.Compatible != spec.CompatibleBackward {
+		return nil, nil
+	}
+	e, err := r.a.rollouts.Endpoint(ctx, j.d.Endpoint)
+	if err != nil || e.Serving() == nil {
+		return nil, err
+	}
+	return evaluate.Compatible(e.Serving().Schema, s.schema), nil
+}
+
+// sample is some rows to ask for: of the hold-out file, else of the model's example.
+func (r *runner) sample(ctx context.Context, j *job, s saved, dir fs.FS) (*tensor.Batch, error) {
+	if j.spec.Validation.Dataset == nil {
+		return evaluate.ExampleRows(dir, s.model, &s.schema), nil
+	}
+	in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleDataset])
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return evaluate.HoldoutRows(in, j.spec.Validation, &s.schema)
+}
+
 // live starts the version that serves now beside the candidate, to compare them. Without
-// one there is nothing to compare; one that does not start is left out, with a note.
+// one there is nothing to compare; one that does not start answers every question with why.
 func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate.Model, func()) {
 	none := func() {}
 	e, err := r.a.rollouts.Endpoint(ctx, j.d.Endpoint)
@@ -183,7 +215,7 @@ func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate
 	predict, err := r.trials.start(ctx, &rev)
 	if err != nil {
 		log.Printf("the live version was not started for a comparison: %s", slipway.AsError(err).Message)
-		return nil, stop
+		predict = func(context.Context, *tensor.Batch) (*tensor.Batch, error) { return nil, err }
 	}
 	return &evaluate.Model{Schema: rev.Schema, Predict: predict}, stop
 }
@@ -206,7 +238,7 @@ func (r *runner) release(ctx context.Context, j *job, log *pipeline.Log) ([]verd
 // checkLive sends the goldens of a first deployment through the gateway, to the revision
 // that has no traffic yet.
 func (a *App) checkLive(ctx context.Context, d rollout.Deployment) (bool, string, error) {
-	s, err := spec.Load("platform.yaml", []byte(d.Source))
+	s, err := specOf(d)
 	if err != nil {
 		return false, "", err
 	}

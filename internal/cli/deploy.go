@@ -69,6 +69,13 @@ func (s *session) deploy(ctx context.Context, o deployment) error {
 	if err != nil {
 		return err
 	}
+	if d.Unchanged {
+		if !s.p.Document(d) {
+			s.p.Say("no changes: %s serves %s:%d with this platform.yaml already, by %s", d.Endpoint, d.Model, d.Version, d.ID)
+		}
+		s.p.Next("platform status %s", d.Endpoint)
+		return nil
+	}
 	if o.watch {
 		return s.follow(ctx, c, d)
 	}
@@ -81,16 +88,11 @@ func (s *session) deploy(ctx context.Context, o deployment) error {
 
 // register uploads the model's directory and makes it a version.
 func (s *session) register(ctx context.Context, c *client.Client, p *project) (api.Version, error) {
-	dir := p.path(p.spec.Model.Source.Dir)
-	m, err := modeldir.Scan(ctx, dir, s.progress("reading the model"))
+	files, total, open, err := s.modelFiles(ctx, p)
 	if err != nil {
 		return api.Version{}, err
 	}
-	r := api.RegisterVersion{Source: p.spec.Model.Source.String()}
-	for _, f := range m.Files {
-		r.Files = append(r.Files, api.File{Path: f.Path, Digest: string(f.Digest), Size: f.Size, Executable: f.Executable})
-	}
-	open := func(f api.File) (io.ReadCloser, error) { return os.OpenInRoot(dir, filepath.FromSlash(f.Path)) }
+	r := api.RegisterVersion{Source: p.spec.Model.Source.String(), Files: files}
 	v, err := c.UploadVersion(ctx, p.spec.Model.Name, r, open, s.progress("uploading the model"))
 	if err != nil {
 		return api.Version{}, err
@@ -99,8 +101,23 @@ func (s *session) register(ctx context.Context, c *client.Client, p *project) (a
 	if !v.New {
 		known = "registered before"
 	}
-	s.p.Note("%s:%d  %s", v.Model, v.Number, screen.Dim(slipway.Digest(v.Digest).Short()+", "+screen.Size(m.Total)+", "+known))
+	s.p.Note("%s:%d  %s", v.Model, v.Number, screen.Dim(slipway.Digest(v.Digest).Short()+", "+screen.Size(total)+", "+known))
 	return v, nil
+}
+
+// modelFiles reads the model's directory: its files, their bytes together, and how to open
+// one.
+func (s *session) modelFiles(ctx context.Context, p *project) ([]api.File, int64, client.Open, error) {
+	dir := p.path(p.spec.Model.Source.Dir)
+	m, err := modeldir.Scan(ctx, dir, s.progress("reading the model"))
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	var files []api.File
+	for _, f := range m.Files {
+		files = append(files, api.File{Path: f.Path, Digest: string(f.Digest), Size: f.Size, Executable: f.Executable})
+	}
+	return files, m.Total, func(f api.File) (io.ReadCloser, error) { return os.OpenInRoot(dir, filepath.FromSlash(f.Path)) }, nil
 }
 
 // uploadValidation uploads the files that checks need and gives their digests by role.

@@ -27,19 +27,28 @@ func New(store Store, blobs Blobs, now func() time.Time) *Service {
 // answers Invalid, with the field, for files that cannot be one directory or have another
 // size, and CodeUploadMissing when bytes lack.
 func (s *Service) Register(ctx context.Context, p slipway.Principal, model string, files []File, source string) (v Version, added bool, err error) {
-	if _, err := slipway.ParseName(model); err != nil {
-		return Version{}, false, err
-	}
-	sorted, err := normalize(files)
-	if err != nil {
-		return Version{}, false, err
-	}
-	if err := s.checkUploaded(ctx, files); err != nil {
+	if v, err = s.Draft(ctx, model, files); err != nil {
 		return Version{}, false, err
 	}
 	now := s.now()
-	v = Version{Model: model, Digest: DigestOf(sorted), Files: sorted, Source: source, Created: now, By: p.ID}
+	v.Source, v.Created, v.By = source, now, p.ID
 	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+}
+
+// Draft is the version that Register would make of the files, without its number. Nothing
+// is kept.
+func (s *Service) Draft(ctx context.Context, model string, files []File) (Version, error) {
+	if _, err := slipway.ParseName(model); err != nil {
+		return Version{}, err
+	}
+	sorted, err := normalize(files)
+	if err != nil {
+		return Version{}, err
+	}
+	if err := s.checkUploaded(ctx, files); err != nil {
+		return Version{}, err
+	}
+	return Version{Model: model, Digest: DigestOf(sorted), Files: sorted}, nil
 }
 
 // checkUploaded compares the files with what has arrived.

@@ -41,6 +41,7 @@ type Deployment struct {
 	Endpoint string                    `json:"endpoint"`
 	Status   Status                    `json:"status"`
 	Source   string                    `json:"source"`          // platform.yaml as given
+	Spec     json.RawMessage           `json:"spec,omitempty"`  // and as it was resolved: the record
 	Files    map[string]slipway.Digest `json:"files,omitempty"` // validation files, by role
 	Model    string                    `json:"model"`
 	Version  int                       `json:"version"`

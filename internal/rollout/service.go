@@ -15,6 +15,7 @@ type Request struct {
 	Kind     string // KindDeploy or KindRollback
 	Endpoint string
 	Source   string // platform.yaml as given
+	Spec     []byte // as it was resolved
 	Files    map[string]slipway.Digest
 	Model    string
 	Version  int
@@ -66,7 +67,7 @@ func (c *Controller) Create(ctx context.Context, r Request) (Deployment, error) 
 	if serving := e.Serving(); r.Kind == KindRollback && serving != nil {
 		ch.Refuse = &Refusal{Endpoint: e.Key, Digest: serving.VersionDigest, Deployment: e.Current, Reason: r.Reason, Time: now}
 	}
-	d := &Deployment{ID: slipway.NewID("dep", now), Kind: r.Kind, Endpoint: r.Endpoint, Status: Running, Source: r.Source,
+	d := &Deployment{ID: slipway.NewID("dep", now), Kind: r.Kind, Endpoint: r.Endpoint, Status: Running, Source: r.Source, Spec: r.Spec,
 		Files: r.Files, Model: r.Model, Version: r.Version, Digest: r.Digest, Force: r.Force, Reason: r.Reason, By: r.By, Key: r.Key,
 		Created: now, Plan: r.Plan}
 	e.Active, e.Owner, e.Tier, e.Deadline = d.ID, r.Owner, r.Tier, r.Deadline
@@ -234,7 +235,7 @@ func (c *Controller) Rollback(ctx context.Context, key, by, reason string) (Depl
 	if err != nil {
 		return Deployment{}, err
 	}
-	d, err := c.Create(ctx, Request{Kind: KindRollback, Endpoint: key, Source: prev.Source, Files: prev.Files, Model: prev.Model, Version: prev.Version,
+	d, err := c.Create(ctx, Request{Kind: KindRollback, Endpoint: key, Source: prev.Source, Spec: prev.Spec, Files: prev.Files, Model: prev.Model, Version: prev.Version,
 		Digest: prev.Digest, Owner: e.Owner, Tier: e.Tier, Deadline: e.Deadline, By: by, Reason: reason,
 		Plan: Plan{Steps: []Step{{Weight: 100}}, StartLimit: prev.Plan.StartLimit, KeepWarm: prev.Plan.KeepWarm}})
 	if err != nil {

@@ -95,3 +95,19 @@ func (d *document) overlays() map[string]Overlay {
 	}
 	return all
 }
+
+// pythonMemory is what a replica of a Python model gets unless the file says otherwise: the
+// interpreter and its libraries alone are larger than what is right for a native model.
+const pythonMemory = 1 << 30
+
+// InPython gives the values that hold for a model that runs in Python.
+func (s *Spec) InPython() *Spec {
+	const memory = "resources.memory"
+	if !strings.HasPrefix(s.Origin[memory], "default") || s.Resources.MemoryBytes >= pythonMemory {
+		return s
+	}
+	out := *s
+	out.Origin = maps.Clone(s.Origin)
+	out.Resources.MemoryBytes, out.Origin[memory] = pythonMemory, "default of Python models"
+	return &out
+}

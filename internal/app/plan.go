@@ -1,0 +1,164 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/evaluate"
+	"github.com/slipway-ml/slipway/internal/plan"
+	"github.com/slipway-ml/slipway/internal/registry"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/spec"
+	"github.com/slipway-ml/slipway/internal/verdict"
+)
+
+// wanted is a deployment that somebody asks for, resolved.
+type wanted struct {
+	spec    *spec.Spec // for its environment, and for what runs the model
+	version registry.Version
+	saved   saved
+}
+
+// resolve reads a platform.yaml for an environment and finds its version: the registered
+// one that it or number names, or the draft of uploaded files.
+func (a *App) resolve(ctx context.Context, source, environment string, number int, files []registry.File) (wanted, error) {
+	s, err := spec.Load("platform.yaml", []byte(source))
+	if err != nil {
+		return wanted{}, err
+	}
+	env, err := slipway.ParseName(cmp.Or(environment, slipway.Production))
+	if err != nil {
+		return wanted{}, err
+	}
+	if s, err = s.In(env); err != nil {
+		return wanted{}, err
+	}
+	w := wanted{spec: s}
+	if w.version, err = a.find(ctx, s, number, files); err != nil {
+		return wanted{}, err
+	}
+	w.saved, err = describe(versionFiles{ctx, a.blobs, w.version}, s)
+	if err == nil && w.saved.runtime.Kind == route.RuntimePython {
+		w.spec = s.InPython()
+	}
+	return w, err
+}
+
+func (a *App) find(ctx context.Context, s *spec.Spec, number int, files []registry.File) (registry.Version, error) {
+	ref, name := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}, cmp.Or(s.Model.Source.Model, s.Model.Name)
+	if s.Model.Source.Dir != "" {
+		if len(files) > 0 {
+			return a.models.Draft(ctx, name, files)
+		}
+		if number < 1 {
+			return registry.Version{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "register the directory first and give its number as version",
+				"model.source is a directory, which the server cannot see")
+		}
+		ref.Number = number
+	}
+	return a.models.Version(ctx, name, ref)
+}
+
+// plan compares what is wanted with what serves. It answers also the deployment that put
+// there what serves, nil if nothing does.
+func (a *App) plan(ctx context.Context, w wanted) (plan.Plan, *rollout.Deployment, error) {
+	next := plan.Next{Version: plan.Version{Model: w.version.Model, Number: w.version.Number, Digest: w.version.Digest},
+		Schema: w.saved.schema, Spec: w.spec}
+	e, err := a.rollouts.Endpoint(ctx, w.spec.Endpoint())
+	switch {
+	case errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) || err == nil && e.Serving() == nil:
+		return plan.Make(nil, next), nil, nil
+	case err != nil:
+		return plan.Plan{}, nil, err
+	}
+	d, err := a.rollouts.Deployment(ctx, e.Current)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	was, err := specOf(d)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	rev := e.Serving()
+	live := plan.Live{Revision: rev.ID, Version: plan.Version{Model: rev.Model, Number: rev.Version, Digest: rev.VersionDigest},
+		Schema: rev.Schema, Scores: scores(d), Spec: was}
+	if rev.VersionDigest == next.Version.Digest {
+		next.Scores = live.Scores
+	}
+	return plan.Make(&live, next), &d, nil
+}
+
+// specOf is what a deployment was resolved to. Records before there were any are made of
+// the file.
+func specOf(d rollout.Deployment) (*spec.Spec, error) {
+	if len(d.Spec) > 0 {
+		return spec.ReadRecord(d.Spec)
+	}
+	s, err := spec.Load("platform.yaml", []byte(d.Source))
+	if err != nil {
+		return nil, err
+	}
+	_, env, err := slipway.ParseEndpoint(d.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return s.In(env)
+}
+
+// scores are the metrics of a deployment's validation.
+func scores(d rollout.Deployment) map[string]float64 {
+	var results []verdict.Result
+	for _, st := range d.Stages {
+		results = append(results, st.Results...)
+	}
+	return evaluate.Scores(results)
+}
+
+// Plan says what a deployment would change.
+func (d deploymentsAPI) Plan(ctx context.Context, r api.CreatePlan) (api.Plan, error) {
+	files := make([]registry.File, len(r.Files))
+	for i, f := range r.Files {
+		files[i] = registry.File{Path: f.Path, Digest: slipway.Digest(f.Digest), Size: f.Size, Executable: f.Executable}
+	}
+	w, err := d.a.resolve(ctx, r.PlatformYAML, r.Environment, r.Version, files)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	p, _, err := d.a.plan(ctx, w)
+	return planView(p), err
+}
+
+// unchanged finds the deployment that serves exactly what is wanted, validated with the
+// same files, or nil.
+func (d deploymentsAPI) unchanged(ctx context.Context, w wanted, files map[string]slipway.Digest) (*rollout.Deployment, error) {
+	e, err := d.a.rollouts.Endpoint(ctx, w.spec.Endpoint())
+	if err != nil || e.Active != "" || e.State == route.Withdrawn {
+		return nil, nil //nolint:nilerr // the first deployment, or one that is under way
+	}
+	p, was, err := d.a.plan(ctx, w)
+	if err != nil || was == nil || !p.Empty() || !maps.Equal(was.Files, files) {
+		return nil, err
+	}
+	return was, nil
+}
+
+func planView(p plan.Plan) api.Plan {
+	out := api.Plan{Endpoint: p.Endpoint, Live: p.Live, Version: p.Version, Changed: p.Changed, Text: p.Text(),
+		Sections: []api.PlanSection{}, Metrics: []api.PlanMetric{}}
+	for _, s := range p.Sections {
+		section := api.PlanSection{Name: s.Name, Changes: []api.PlanChange{}}
+		for _, c := range s.Changes {
+			section.Changes = append(section.Changes, api.PlanChange(c))
+		}
+		out.Sections = append(out.Sections, section)
+	}
+	for _, m := range p.Metrics {
+		out.Metrics = append(out.Metrics, api.PlanMetric(m))
+	}
+	return out
+}
