@@ -13,6 +13,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 REQUIREMENTS := python/requirements-test.txt
 VENV := .venv/installed-$(shell sha256sum $(REQUIREMENTS) | cut -c1-16)
 PY   := $(CURDIR)/.venv/bin/python
+MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/core/mlserver.txt | cut -c1-16)
 
 # The packages whose tests match a pattern.
 packages = $(shell git grep --untracked -lE '$(1)' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -41,11 +42,11 @@ lint: $(LINT) ## run the linters of .golangci.yml
 	$(LINT) run ./...
 
 .PHONY: unit
-unit: ## run the Go tests
+unit: $(VENV) ## run the Go tests
 	go test ./...
 
 .PHONY: race
-race: ## run the Go tests with the race detector
+race: $(VENV) ## run the Go tests with the race detector
 	go test -race ./...
 
 .PHONY: foreign
@@ -67,17 +68,27 @@ verify: $(VENV) ## make goldens and generated files again; fail on a difference
 soak: ## run the long simulations (about 10 minutes)
 	go test -count=1 -v -timeout 3h -tags soak -run '^TestSoak' $(call packages,^//go:build soak)
 
+.PHONY: crash
+crash: ## kill the server at 300 of its changes, and 100 processes under load (about 10 minutes)
+	CGO_ENABLED=0 go test -count=1 -v -timeout 1h -run 'TestKillPoints|TestRandomKills' ./cmd/platform -killpoints 300 -kills 100
+
 .PHONY: bench-core
-bench-core: build ## measure serving, rollback and recovery on this machine
-	go run ./bench/core
+bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
+	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv coverage.out
+	rm -rf bin .tools .venv .venv-mlserver coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .tools/golangci-lint $@
+
+$(MLSERVER): bench/core/mlserver.txt
+	rm -rf .venv-mlserver
+	$(PYTHON) -m venv .venv-mlserver
+	.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(VENV): $(REQUIREMENTS)
 	rm -rf .venv

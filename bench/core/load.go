@@ -68,39 +68,27 @@ func exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
 // throughput is the requests a second of 16 connections, each asking as soon as it has its
 // answer.
 func throughput(ctx context.Context, addr string, req []byte, length time.Duration) (float64, error) {
-	var done atomic.Int64
-	var wg sync.WaitGroup
-	failed := make(chan error, connections)
-	ctx, cancel := context.WithTimeout(ctx, length)
-	defer cancel()
-	began := time.Now()
-	for range connections {
-		wg.Go(func() {
-			c, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
-			if err != nil {
-				failed <- err
-				return
-			}
-			defer c.Close()
-			r := bufio.NewReader(c)
-			for ctx.Err() == nil {
-				status, err := exchange(c, r, req)
-				if err != nil || status != 200 {
-					failed <- fmt.Errorf("status %d: %w", status, errors.Join(err, io.ErrUnexpectedEOF))
-					return
-				}
-				done.Add(1)
-			}
-		})
+	rate, _, err := measure(ctx, addr, req, connections, length)
+	return rate, err
+}
+
+// askUntil asks on one connection until ctx ends, and gives how long each answer took.
+func askUntil(ctx context.Context, addr string, req []byte) (took []time.Duration, err error) {
+	c, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, err
 	}
-	wg.Wait()
-	took := time.Since(began)
-	select {
-	case err := <-failed:
-		return 0, err
-	default:
-		return float64(done.Load()) / took.Seconds(), nil
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for ctx.Err() == nil {
+		began := time.Now()
+		status, err := exchange(c, r, req)
+		if err != nil || status != 200 {
+			return took, fmt.Errorf("status %d: %w", status, errors.Join(err, io.ErrUnexpectedEOF))
+		}
+		took = append(took, time.Since(began))
 	}
+	return took, nil
 }
 
 // load is a paced load; bad is what was lost or answered otherwise than 200.

@@ -30,6 +30,7 @@ type figure struct {
 
 type bench struct {
 	exe, repo string
+	mlserver  string
 	out       io.Writer
 	rollouts  int
 	repeats   int
@@ -68,7 +69,8 @@ func main() {
 	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests")
 	flag.IntVar(&b.rollouts, "rollouts", 200, "rollouts under load")
 	flag.IntVar(&b.repeats, "repeats", 20, "rollbacks of which the median is taken")
-	only := flag.String("only", "", "parts to run, comma-separated: start serve rollback same recover")
+	only := flag.String("only", "", "parts to run, comma-separated: start serve rollback same recover sklearn")
+	flag.StringVar(&b.mlserver, "mlserver", ".venv-mlserver/bin/mlserver", "the peer of Python models")
 	role := flag.String("role", "", "for the processes that the bench starts: backend, proxy, bad")
 	addr := flag.String("addr", "", "of the proxy's backend; the socket of a bad server")
 	flag.Parse()
@@ -90,7 +92,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"start", b.start}, {"serve", b.serve}, {"rollback", b.rollback}, {"same", b.same}, {"recover", b.recover}}
+	}{{"start", b.start}, {"serve", b.serve}, {"rollback", b.rollback}, {"same", b.same}, {"recover", b.recover}, {"sklearn", b.sklearn}}
 	for _, p := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
