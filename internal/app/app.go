@@ -123,7 +123,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: authenticator{a.tokens}, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Fleet: fleetAPI{a}, Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,15 +49,9 @@ func (s *session) init(template, dir string) error {
 	if _, ok := projects()[template]; !ok {
 		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform init lists the templates", "there is no template %.60q", template)
 	}
-	target := dir
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(s.env.Dir, dir)
-	}
-	if entries, err := os.ReadDir(target); err == nil && len(entries) > 0 {
-		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform init "+template+" ANOTHER-DIRECTORY",
-			"%s is not empty, and nothing is overwritten", dir)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return unreadable(dir, err, "name another directory")
+	target, err := s.emptyDir(dir, "platform init "+template+" ANOTHER-DIRECTORY")
+	if err != nil {
+		return err
 	}
 	from, err := fs.Sub(templates.FS, template)
 	if err != nil {

@@ -15,14 +15,17 @@ import (
 type Deployments interface {
 	// Create starts a deployment; the same key by the same principal gives the same one.
 	Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error)
-	// Plan says what Create would change, and changes nothing.
-	Plan(ctx context.Context, r api.CreatePlan) (api.Plan, error)
 	Get(ctx context.Context, id string) (api.Deployment, error)
 	// List gives newest first, of one endpoint or of all, with numbers below before.
 	List(ctx context.Context, endpoint string, before, limit int) ([]api.Deployment, error)
 	Command(ctx context.Context, p slipway.Principal, id string, c api.Command) error
 	// Changed gives a channel that is closed at the next change of any deployment.
 	Changed() <-chan struct{}
+}
+
+// Plans say what a deployment would change. Nothing is changed by them.
+type Plans interface {
+	Plan(ctx context.Context, r api.CreatePlan) (api.Plan, error)
 }
 
 func registerDeployments(h huma.API, c Config) {
@@ -36,7 +39,7 @@ func registerDeployments(h huma.API, c Config) {
 		})
 	type planInput struct{ Body api.CreatePlan }
 	handle(h, c, operation("create-plan", http.MethodPost, "/v1/plans", "Say what a deployment would change, without one"),
-		func(ctx context.Context, in *planInput) (api.Plan, error) { return c.Deployments.Plan(ctx, in.Body) })
+		func(ctx context.Context, in *planInput) (api.Plan, error) { return c.Plans.Plan(ctx, in.Body) })
 	type listInput struct {
 		Endpoint string `query:"endpoint" maxLength:"127"`
 		Before   int    `query:"before" minimum:"0"`

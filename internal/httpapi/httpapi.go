@@ -30,6 +30,7 @@ type Config struct {
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
+	Plans       Plans
 	Fleet       Fleet
 	Log         *slog.Logger
 }
