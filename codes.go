@@ -52,4 +52,6 @@ const (
 	CodeNoServer    = "SLIP-E0604" // the control plane does not answer
 	CodeDiskFull    = "SLIP-E0605"
 	CodeNotLoggedIn = "SLIP-E0606"
+	CodeNotLeader   = "SLIP-E0607" // another server has the lease
+	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 )

@@ -45,8 +45,8 @@ func run() int {
 	return cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Dir: dir, Version: version, Now: time.Now,
 		Terminal: terminal, Width: width,
-		Up: func(ctx context.Context, c config.Config, ready func(cli.Ready)) error {
-			return app.Up(ctx, c, version, exe, func(r app.Ready) { ready(cli.Ready(r)) })
+		Up: func(ctx context.Context, c config.Config, ready func(cli.Ready), standby func(who string)) error {
+			return app.Up(ctx, c, version, exe, func(r app.Ready) { ready(cli.Ready(r)) }, standby)
 		},
 		Down: app.Down,
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {

@@ -39,6 +39,7 @@ type Options struct {
 	Version string
 	Exe     string // the platform's own executable, which is the gateway and the runtimes too
 	Log     *slog.Logger
+	Standby func(who string) // is told who leads, each time that this server begins to wait
 }
 
 // App is the control plane of one installation.
@@ -59,18 +60,20 @@ type App struct {
 	controller *rollout.Controller
 	runner     *runner
 	api        *http.Server
+	lost       chan struct{} // closed when another server has taken over
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
 
 // New opens the state of an installation and takes its lock: one server at a time. It
-// answers CodeHomeLocked if another server has it.
+// answers CodeHomeLocked if another server has it; with PostgreSQL it waits for the lease
+// instead, and ends with ctx.
 func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.Config.Check(); err != nil {
 		return nil, err
 	}
-	a := &App{o: o, started: time.Now()}
+	a := &App{o: o, started: time.Now(), lost: make(chan struct{})}
 	for _, dir := range []string{o.Config.Home, o.Config.Logs(), o.Config.Gateway(), o.Config.Images(), o.Config.Revisions()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, homeError(err)
@@ -80,10 +83,10 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.runDir, err = o.Config.RunDir(); err != nil {
 		return nil, homeError(err)
 	}
-	if a.lock, err = lockHome(o.Config.Lock()); err != nil {
-		return nil, err
+	if err = a.lead(ctx); err == nil {
+		err = a.open(ctx)
 	}
-	if err := a.open(ctx); err != nil {
+	if err != nil {
 		a.close()
 		return nil, err
 	}
@@ -93,8 +96,10 @@ func New(ctx context.Context, o Options) (*App, error) {
 // open opens the stores and joins the parts.
 func (a *App) open(ctx context.Context) (err error) {
 	c := a.o.Config
-	if a.db, err = sqlstore.Open(ctx, sqlstore.Options{Path: c.Database(), Now: time.Now, Log: a.o.Log}); err != nil {
-		return err
+	if a.db == nil {
+		if a.db, err = sqlstore.Open(ctx, sqlstore.Options{Path: c.Database(), Now: time.Now, Log: a.o.Log}); err != nil {
+			return err
+		}
 	}
 	if a.blobs, err = blob.Open(c.Blobs()); err != nil {
 		return err
@@ -132,6 +137,9 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 			a.o.Log.Error("the API cannot be served", "error", err)
 		}
 	})
+	if a.o.Config.PostgreSQL != "" {
+		a.wg.Go(func() { a.keepLease(run) })
+	}
 	a.wg.Go(func() { a.keeper.watch(run) })
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
@@ -182,7 +190,7 @@ func (a *App) close() error {
 		a.runner.close()
 	}
 	if a.db != nil {
-		errs = append(errs, a.db.Close())
+		errs = append(errs, a.release(), a.db.Close())
 	}
 	if a.lock != nil {
 		errs = append(errs, a.lock.Close())

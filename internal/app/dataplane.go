@@ -146,7 +146,7 @@ func dialReplica(ctx context.Context, socket string) (process.Conn, error) {
 func replicaEnv(env []string) []string {
 	var out []string
 	for _, kv := range env {
-		if !strings.HasPrefix(kv, "SLIPWAY_") {
+		if !strings.HasPrefix(kv, "SLIPWAY_") && !strings.HasPrefix(kv, "PG") {
 			out = append(out, kv)
 		}
 	}

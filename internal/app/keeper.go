@@ -111,6 +111,7 @@ func (k *keeper) spawn(ctx context.Context, how string) error {
 	}
 	defer early.Close()
 	cmd := exec.Command(k.o.Exe, args...)
+	cmd.Env = replicaEnv(os.Environ()) // it needs no database, nor its password
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = early, early, []*os.File{k.spare}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	exited := make(chan struct{})

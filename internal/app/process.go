@@ -23,8 +23,9 @@ import (
 const stopLimit = 30 * time.Second
 
 // Up runs a server until ctx ends, which stops everything, or until SIGTERM, which stops
-// the control plane alone: models serve on, and the next server takes them over.
-func Up(ctx context.Context, c config.Config, version, exe string, ready func(Ready)) error {
+// the control plane alone: models serve on, and the next server takes them over. Standby is
+// told who leads while this one waits.
+func Up(ctx context.Context, c config.Config, version, exe string, ready func(Ready), standby func(who string)) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
@@ -37,30 +38,43 @@ func Up(ctx context.Context, c config.Config, version, exe string, ready func(Re
 	}
 	defer out.Close()
 	log := slog.New(slog.NewJSONHandler(out, nil)).With("process", "server", "pid", os.Getpid())
-	leave := make(chan os.Signal, 1)
-	signal.Notify(leave, unix.SIGTERM)
-	defer signal.Stop(leave)
-	a, err := New(ctx, Options{Config: c, Version: version, Exe: exe, Log: log})
+	staying, leave := signal.NotifyContext(ctx, unix.SIGTERM)
+	defer leave()
+	for {
+		again, err := lead(ctx, staying, Options{Config: c, Version: version, Exe: exe, Log: log, Standby: standby}, ready)
+		if !again {
+			return err
+		}
+	}
+}
+
+// lead is a server's time as the leader, and before that as the standby. It answers whether
+// it shall stand by again, since another server has taken over.
+func lead(ctx, staying context.Context, o Options, ready func(Ready)) (again bool, err error) {
+	a, err := New(staying, o)
+	if staying.Err() != nil && a == nil { // told to go while it stood by
+		return false, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	r, err := a.Start(ctx)
 	if err != nil {
-		return errors.Join(err, a.Stop(context.WithoutCancel(ctx), false))
+		return false, errors.Join(err, a.Stop(context.WithoutCancel(ctx), false))
 	}
-	log.Info("serving", "url", r.URL, "adopted", r.Adopted, "took", r.Took.String())
+	o.Log.Info("serving", "url", r.URL, "adopted", r.Adopted, "took", r.Took.String())
 	ready(r)
-	everything := true
 	select {
-	case <-ctx.Done():
-	case <-leave:
-		everything = false
+	case <-staying.Done():
+	case <-a.lost:
+		again = true
 	}
+	everything := ctx.Err() != nil
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
 	err = a.Stop(end, everything)
-	log.Info("stopped", "everything", everything, "error", err)
-	return err
+	o.Log.Info("stopped", "everything", everything, "standby", again, "error", err)
+	return again, err
 }
 
 // Down stops the server of a home, and with it the gateway and all replicas; if there is no

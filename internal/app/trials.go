@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +36,8 @@ const (
 	trialPoll    = 5 * time.Millisecond
 	trialRequest = 30 * time.Second
 	tailLines    = 3 // of its log, in the error of a trial that does not start
+	sweepWait    = 100 * time.Millisecond
+	sweepLimit   = 5 * time.Second
 )
 
 // supervisor gives the supervisor; t.mu is held.
@@ -41,11 +45,23 @@ func (t *trials) supervisor(ctx context.Context) (*process.Supervisor, error) {
 	if t.sup != nil {
 		return t.sup, nil
 	}
-	sup, err := process.New(context.WithoutCancel(ctx), process.Options{Dir: filepath.Join(t.a.o.Config.Home, "trials"), RunDir: t.a.runDir,
-		Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: t.a.o.Log, Now: time.Now,
-		Rand: rand.IntN, Cgroups: cgroups})
+	sup, err := t.supervise(context.WithoutCancel(ctx), t.own())
 	t.sup, t.wanted = sup, map[string]*route.Revision{}
 	return sup, err
+}
+
+// dir holds a directory for the trials of each server: one that is paused keeps the lock
+// on its own.
+func (t *trials) dir() string { return filepath.Join(t.a.o.Config.Home, "trials") }
+
+func (t *trials) own() string { return filepath.Join(t.dir(), strconv.Itoa(os.Getpid())) }
+
+func (t *trials) supervise(ctx context.Context, dir string) (*process.Supervisor, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, homeError(err)
+	}
+	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()),
+		Dial: dialReplica, Log: t.a.o.Log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 }
 
 // want adds or removes a revision.
@@ -66,14 +82,34 @@ func (t *trials) want(ctx context.Context, id string, rev *route.Revision) (*pro
 	return sup, nil
 }
 
-// sweep ends what the trials of a server that died have left. Without any there is nothing
-// to supervise yet.
+// sweep ends what the trials of servers that died have left. The lock on the trials of one
+// that lives is held.
 func (t *trials) sweep(ctx context.Context) error {
-	left, err := os.ReadDir(filepath.Join(t.a.o.Config.Home, "trials", "replicas"))
-	if err != nil || len(left) == 0 {
-		return nil //nolint:nilerr // there has been no trial
+	left, err := os.ReadDir(t.dir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	_, err = t.want(ctx, "", nil)
+	for _, e := range left {
+		dir := filepath.Join(t.dir(), e.Name())
+		if dir == t.own() {
+			continue
+		}
+		short, cancel := context.WithTimeout(ctx, sweepWait)
+		sup, err := t.supervise(short, dir)
+		cancel()
+		if err != nil {
+			continue
+		}
+		end, cancel := context.WithTimeout(ctx, sweepLimit)
+		err = sup.StopAll(end)
+		cancel()
+		if err == nil {
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			t.a.o.Log.Warn("what a dead server tried is not all ended", "error", err.Error())
+		}
+	}
 	return err
 }
 
@@ -140,7 +176,11 @@ func (t *trials) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := t.sup.StopAll(ctx); err != nil {
+	err := t.sup.StopAll(ctx)
+	if err == nil {
+		err = os.RemoveAll(t.own())
+	}
+	if err != nil {
 		t.a.o.Log.Warn("trials were not all stopped", "error", err.Error())
 	}
 }

@@ -28,8 +28,9 @@ type Env struct {
 	Now            func() time.Time
 	HTTPClient     *http.Client // nil for the usual one
 
-	// Up runs a server until ctx ends, and calls ready once it answers.
-	Up func(ctx context.Context, c config.Config, ready func(Ready)) error
+	// Up runs a server until ctx ends, and calls ready once it answers. While another server
+	// leads it stands by, and says who that is.
+	Up func(ctx context.Context, c config.Config, ready func(Ready), standby func(who string)) error
 	// Down stops the server of a home and all it started, and reports what it does.
 	Down func(ctx context.Context, home string, report func(string)) error
 	// Demo plays the demonstration.

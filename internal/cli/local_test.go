@@ -21,7 +21,7 @@ func TestUpAndDown(t *testing.T) {
 	home := m.vars["SLIPWAY_HOME"]
 	ctx, stop := context.WithCancel(t.Context())
 	var got config.Config
-	m.env.Up = func(ctx context.Context, c config.Config, ready func(cli.Ready)) error {
+	m.env.Up = func(ctx context.Context, c config.Config, ready func(cli.Ready), _ func(string)) error {
 		got = c
 		ready(cli.Ready{URL: "http://127.0.0.1:9000", Home: c.Home, TokenFile: c.OwnerToken(), Took: 1234567 * time.Microsecond})
 		stop()
@@ -37,7 +37,7 @@ func TestUpAndDown(t *testing.T) {
 	_, stderr = m.run(2, "up --listen 0.0.0.0:80")
 	contains(t, stderr, "SLIP-E0603")
 
-	m.env.Up = func(context.Context, config.Config, func(cli.Ready)) error {
+	m.env.Up = func(context.Context, config.Config, func(cli.Ready), func(string)) error {
 		return slipway.Errorf(slipway.Conflict, slipway.CodeHomeLocked, "platform down", "another server runs")
 	}
 	m.run(1, "up")

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,31 +16,70 @@ import (
 
 func (s *session) upCmd() *cobra.Command {
 	var c config.Config
-	cmd := command("up", "Start the platform on this machine", "  platform up\n  platform up --listen 127.0.0.1:9000", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return s.up(ctx, c) })
-	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between."
+	var file string
+	cmd := command("up", "Start the platform on this machine", "  platform up\n  platform up --listen 127.0.0.1:9000\n  platform up --database postgres://slipway@db.example.com/slipway", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return s.up(ctx, c, file) })
+	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between.\n\nState is kept in the home directory, or in PostgreSQL: then a second server of the same home\nstands by, and goes on within seconds when the first one ends."
+	cmd.Flags().StringVar(&c.PostgreSQL, "database", "", "a PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
+	cmd.Flags().StringVar(&file, "database-file", "", "a file with the address of the database, which may hold the password")
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	return cmd
 }
 
-func (s *session) up(ctx context.Context, c config.Config) error {
+func (s *session) up(ctx context.Context, c config.Config, file string) error {
 	home, err := s.homeDir()
 	if err != nil {
 		return err
 	}
 	c.Home = home.Home
+	if c.PostgreSQL, err = s.database(c.PostgreSQL, file); err != nil {
+		return err
+	}
 	if err := c.Check(); err != nil {
 		return err
 	}
-	err = s.env.Up(ctx, c, s.ready)
+	err = s.env.Up(ctx, c, s.ready, func(who string) {
+		if !s.p.Line(map[string]string{"standby": who}) {
+			s.p.Note("standing by: %s leads", who)
+		}
+	})
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		s.p.Note("stopped")
 		s.p.Next("platform up")
 		return nil
 	}
 	return err
+}
+
+// database is the address of PostgreSQL, empty for SQLite. A password on the command line
+// would be seen by everybody on the machine.
+func (s *session) database(flag, file string) (string, error) {
+	address := flag
+	switch {
+	case flag != "" && file != "":
+		return "", misuse("platform up --database-file FILE", "give --database or --database-file, not both")
+	case file != "":
+		text, err := small(file)
+		if err != nil {
+			return "", unreadable(file, err, "name a file with one line, postgres://USER:PASSWORD@HOST/DATABASE")
+		}
+		address = text
+	case flag == "":
+		address = s.env.Getenv("SLIPWAY_DATABASE")
+	default:
+		if u, err := url.Parse(flag); err == nil && u.User != nil {
+			if _, given := u.User.Password(); given {
+				return "", slipway.Errorf(slipway.Invalid, slipway.CodeDatabase, "put the address into a file and give --database-file FILE, or use PGPASSWORD or ~/.pgpass",
+					"a password on the command line can be read by everybody on this machine")
+			}
+		}
+	}
+	if address != "" && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
+		return "", slipway.Errorf(slipway.Invalid, slipway.CodeDatabase, "write postgres://USER@HOST:5432/DATABASE", "this is no address of a PostgreSQL database")
+	}
+	return address, nil
 }
 
 func (s *session) ready(r Ready) {

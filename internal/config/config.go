@@ -22,6 +22,8 @@ type Config struct {
 	Listen  string // host:port; port 0 picks a free one
 	TLSCert string // PEM file; empty: no TLS
 	TLSKey  string
+	// PostgreSQL is the URL of a database, which may hold a password; empty: SQLite in Home.
+	PostgreSQL string
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data

@@ -56,7 +56,8 @@ func newProxy(socket string) *httputil.ReverseProxy {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", socket)
 			},
-			MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true,
+			// A kept connection would go to a server that was paused when another took over.
+			DisableKeepAlives: true, DisableCompression: true,
 		},
 		FlushInterval: -1, // events are sent as they come
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -22,9 +24,14 @@ type dialect struct {
 	write, read *sql.DB
 	goose       goose.Dialect
 	lock        string // first statement of a writing transaction, makes writers wait for each other
+	clock       string // microseconds since 1970, by the clock of the database
+	migrating   []goose.ProviderOption
 }
 
-const readers = 4
+const (
+	readers      = 4
+	connectLimit = 5 * time.Second
+)
 
 // connect prepares one connection that writes and some that only read.
 func connect(o Options) (d dialect, err error) {
@@ -60,7 +67,7 @@ func connectSQLite(path string) (d dialect, err error) {
 		u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}
 		return sql.Open("sqlite", u.String())
 	}
-	d.goose = goose.DialectSQLite3
+	d.goose, d.clock = goose.DialectSQLite3, "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
 	if d.write, err = open(); err != nil {
 		return d, err
 	}
@@ -77,9 +84,19 @@ func connectPostgres(address string) (d dialect, err error) {
 			return nil, err
 		}
 		c.RuntimeParams[setting] = value
+		c.RuntimeParams["idle_in_transaction_session_timeout"] = "5s" // of a process that was paused in the middle
+		if c.ConnectTimeout == 0 {
+			c.ConnectTimeout = connectLimit
+		}
 		return stdlib.OpenDB(*c), nil
 	}
 	d.goose, d.lock = goose.DialectPostgres, "SELECT pg_advisory_xact_lock(7306936)"
+	d.clock = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT"
+	one, err := lock.NewPostgresSessionLocker(lock.WithLockID(7306937)) // servers that start together migrate once
+	if err != nil {
+		return d, err
+	}
+	d.migrating = []goose.ProviderOption{goose.WithSessionLocker(one)}
 	if d.write, err = open("synchronous_commit", "on"); err != nil {
 		return d, err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/slipway-ml/slipway"
 )
 
@@ -25,6 +27,35 @@ func classify(err error) error {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeConflict, slipway.Conflict, "it refers to something that is not there", "make that first"
 	case failure == busy || errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeUnavailable, slipway.Unavailable, "the database does not answer in time", "try again in a second"
+	}
+	return e
+}
+
+// refusedByPostgres says why a PostgreSQL server cannot be used, nil for another error. The
+// driver's own text names host, user and database, and no password; it is for the log.
+func refusedByPostgres(err error) error {
+	var refused *pgconn.PgError
+	var connect *pgconn.ConnectError
+	var parse *pgconn.ParseConfigError
+	e := &slipway.Error{Code: slipway.CodeDatabase, Kind: slipway.Unavailable, Cause: err}
+	switch {
+	case errors.As(err, &parse):
+		e.Kind, e.Message, e.Next, e.Cause = slipway.Invalid, "the address of the database cannot be read", "write postgres://USER@HOST:5432/DATABASE?sslmode=require", nil
+	case errors.As(err, &refused):
+		switch refused.Code {
+		case "28P01", "28000":
+			e.Message, e.Next = "PostgreSQL does not accept the user or the password", "correct them: --database-file FILE, PGPASSWORD or ~/.pgpass"
+		case "3D000":
+			e.Message, e.Next = "PostgreSQL has no database of that name", "make it: CREATE DATABASE …"
+		case "42501":
+			e.Message, e.Next = "the user may not make tables in the database", "GRANT CREATE ON SCHEMA public TO …, or make the user the owner of the database"
+		default:
+			return nil
+		}
+	case errors.As(err, &connect):
+		e.Message, e.Next = "PostgreSQL cannot be reached", "check host, port and sslmode of --database, and that it runs"
+	default:
+		return nil
 	}
 	return e
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -32,9 +33,10 @@ type Options struct {
 // DB is an open database. Its methods are safe for concurrent use.
 type DB struct {
 	dialect
-	jobs chan *job
-	now  func() time.Time
-	log  *slog.Logger
+	jobs  chan *job
+	fence atomic.Pointer[fence] // nil: there is no lease
+	now   func() time.Time
+	log   *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more
@@ -60,6 +62,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // openError says of an unclassified error that the database could not be opened.
 func openError(err error) error {
+	if e := refusedByPostgres(err); e != nil {
+		return e
+	}
 	e := slipway.AsError(classify(err))
 	if e.Code == slipway.CodeInternal {
 		return &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "the database cannot be opened, or not be brought up to date",
@@ -68,22 +73,38 @@ func openError(err error) error {
 	return e
 }
 
+// How often, and after how long, what may be another server's doing is tried again.
+const (
+	bornTogether = 5
+	bornPause    = 50 * time.Millisecond
+)
+
 func (db *DB) migrate(ctx context.Context) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(db.goose, db.write, dir, goose.WithSlog(slog.New(slog.DiscardHandler)))
+	p, err := goose.NewProvider(db.goose, db.write, dir, append(db.migrating, goose.WithSlog(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return err
 	}
 	have, know, err := p.GetVersions(ctx)
+	for range bornTogether { // servers that start on an empty database get in each other's way here
+		if err == nil {
+			break
+		}
+		time.Sleep(bornPause)
+		have, know, err = p.GetVersions(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	if have > know {
 		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "start the newer platform, or restore the copy made before the upgrade",
 			"the database has schema %d of a newer platform; this one knows %d", have, know)
+	}
+	if have == know {
+		return nil
 	}
 	done, err := p.Up(ctx)
 	for _, m := range done {

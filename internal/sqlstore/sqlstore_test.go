@@ -258,7 +258,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		o.Now, o.Log = time.Now, slog.New(slog.DiscardHandler)
 		_, err := sqlstore.Open(t.Context(), o)
-		if e := slipway.AsError(err); err == nil || e.Code != slipway.CodeIO && e.Code != slipway.CodeUnavailable || e.Next == "" {
+		if e := slipway.AsError(err); err == nil || e.Code != slipway.CodeIO && e.Code != slipway.CodeDatabase || e.Next == "" {
 			t.Errorf("%s: %v, want an error with a next step", name, err)
 		}
 	}

@@ -68,7 +68,10 @@ func (db *DB) writeLoop(ctx context.Context) {
 func (db *DB) group(first *job) {
 	started := db.now()
 	group := []*job{first}
-	err := db.transaction(func(ctx context.Context, tx *sql.Tx) error {
+	err := db.exclusive(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+		if err := db.guard(ctx, tx); err != nil {
+			return err
+		}
 		for i := 0; i < len(group); i++ {
 			if err := group[i].run(ctx, tx); err != nil {
 				return err
@@ -98,9 +101,10 @@ func (db *DB) group(first *job) {
 	}
 }
 
-// transaction runs fn in a transaction, which is either committed or not there at all.
-func (db *DB) transaction(fn func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), writeLimit)
+// exclusive runs fn in a transaction, which is either committed or not there at all, and
+// for which all others that write wait.
+func (db *DB) exclusive(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
