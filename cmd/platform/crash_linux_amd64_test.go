@@ -22,6 +22,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/internal/storetest"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -43,7 +44,7 @@ func (s *server) trace(at int, how string) *traced {
 	tr := &traced{ended: make(chan int, 1), count: filepath.Join(s.t.TempDir(), "count")}
 	cmd := exec.Command(tracer, strconv.Itoa(at), how, s.exe, "up", "--json", "--home", s.home, "--listen", strings.TrimPrefix(s.url, "http://"))
 	cmd.Stderr = s.t.Output()
-	cmd.Env = append(os.Environ(), "TRACE_COUNT="+tr.count)
+	cmd.Env = append(append(os.Environ(), s.env...), "TRACE_COUNT="+tr.count)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -94,7 +95,16 @@ func (s *server) stopControl() {
 // on. What was acknowledged is there, nothing half-made is seen, the deployment completes.
 // `make crash` does it at 300 points.
 func TestKillPoints(t *testing.T) {
-	s := newServer(t)
+	onBoth(t, killPointsOf)
+}
+
+// onBoth runs a test with the state in SQLite and in PostgreSQL.
+func onBoth(t *testing.T, test func(*testing.T, *server)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, newServer(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, newServer(t, "SLIPWAY_DATABASE="+storetest.Postgres(t).URL)) })
+}
+
+func killPointsOf(t *testing.T, s *server) {
 	k := &killing{server: *s, process: s}
 	k.deploy(t.Context(), 0)
 	s.stopControl()
@@ -268,7 +278,10 @@ var randomKills = flag.Int("kills", 6, "how many processes TestRandomKills kills
 // deployments, under load. Callers repeat what got no answer at all, as clients do. Nothing
 // that was acknowledged is lost, and only what a killed replica had in hand fails.
 func TestRandomKills(t *testing.T) {
-	s := newServer(t)
+	onBoth(t, randomKillsOf)
+}
+
+func randomKillsOf(t *testing.T, s *server) {
 	k := &killing{server: *s, process: s}
 	k.deploy(t.Context(), 0)
 	l := startLoad(t, k.c)

@@ -80,6 +80,7 @@ func removeAll(dir string) {
 // server is a platform of a test.
 type server struct {
 	t    *testing.T
+	env  []string // nil: as the test has it
 	exe  string
 	home string
 	cmd  *exec.Cmd
@@ -87,7 +88,7 @@ type server struct {
 	c    *client.Client
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T, env ...string) *server {
 	t.Helper()
 	exe, err := exec.LookPath("platform") // testscript.Main has put it there
 	if err != nil {
@@ -98,6 +99,9 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s := &server{t: t, exe: exe, home: filepath.Join(home, "h")}
+	if len(env) > 0 {
+		s.env = append(os.Environ(), env...)
+	}
 	s.up("127.0.0.1:0")
 	t.Cleanup(func() {
 		if out, err := exec.Command(exe, "down", "--home", s.home).CombinedOutput(); err != nil {
@@ -112,7 +116,7 @@ func newServer(t *testing.T) *server {
 func (s *server) up(listen string) {
 	s.t.Helper()
 	s.cmd = exec.Command(s.exe, "up", "--json", "--home", s.home, "--listen", listen)
-	s.cmd.Stderr = s.t.Output()
+	s.cmd.Stderr, s.cmd.Env = s.t.Output(), s.env
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)

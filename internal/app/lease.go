@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
@@ -63,9 +66,13 @@ func replaceLock(path string) (*os.File, error) {
 
 // awaitLease stands by until the lease is ours.
 func (a *App) awaitLease(ctx context.Context) error {
-	told := ""
+	told, dead := "", ""
 	for {
-		by, err := a.db.Acquire(ctx, a.holder(), leaseTTL)
+		by, err := a.db.Acquire(ctx, a.holder(), dead, leaseTTL)
+		if err == nil && by != "" && by != dead && a.died(by) {
+			dead = by
+			continue
+		}
 		switch {
 		case err == nil && by == "":
 			return nil
@@ -84,13 +91,31 @@ func (a *App) awaitLease(ctx context.Context) error {
 	}
 }
 
+// died tells whether a holder was a process of this machine and is dead: the kernel has let
+// go of its lock on the home. One that is paused has it still.
+func (a *App) died(holder string) bool {
+	if !strings.HasPrefix(holder, host()+", process ") {
+		return false
+	}
+	f, err := os.Open(a.o.Config.Lock())
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil
+}
+
+func host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown host"
+	}
+	return name
+}
+
 // holder names this process among all that may use the database.
 func (a *App) holder() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return fmt.Sprintf("%s, process %d of %s, started %s", host, os.Getpid(), a.o.Config.Home, a.started.UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf("%s, process %d of %s, started %s", host(), os.Getpid(), a.o.Config.Home, a.started.UTC().Format(time.RFC3339Nano))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -25,14 +25,15 @@ func notLeader() error {
 
 // Acquire takes the lease for a time, by the clock of the database, unless somebody else
 // has it: then it answers who. From the moment it has the lease each Write is refused with
-// CodeNotLeader once another holder has taken it. Holders must have different names.
-func (db *DB) Acquire(ctx context.Context, holder string, ttl time.Duration) (by string, err error) {
+// CodeNotLeader once another holder has taken it. Holders must have different names. From
+// one that is known to be dead, empty if none is, it is taken at once.
+func (db *DB) Acquire(ctx context.Context, holder, dead string, ttl time.Duration) (by string, err error) {
 	var f fence
 	err = db.exclusive(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `INSERT INTO lease (name, holder, term, expires) VALUES ($1, $2, 1, `+db.clock+` + $3)
 			ON CONFLICT (name) DO UPDATE SET holder = $2, term = lease.term + 1, expires = `+db.clock+` + $3
-			WHERE lease.expires < `+db.clock+` OR lease.holder = $2
-			RETURNING holder, term`, leaseName, holder, ttl.Microseconds()).Scan(&f.holder, &f.term)
+			WHERE lease.expires < `+db.clock+` OR lease.holder = $2 OR lease.holder = $4
+			RETURNING holder, term`, leaseName, holder, ttl.Microseconds(), dead).Scan(&f.holder, &f.term)
 		if errors.Is(err, sql.ErrNoRows) {
 			return tx.QueryRowContext(ctx, `SELECT holder FROM lease WHERE name = $1`, leaseName).Scan(&by)
 		}

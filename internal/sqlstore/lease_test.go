@@ -15,7 +15,7 @@ const long = time.Hour
 
 func acquire(t *testing.T, db *sqlstore.DB, holder string, ttl time.Duration) string {
 	t.Helper()
-	by, err := db.Acquire(t.Context(), holder, ttl)
+	by, err := db.Acquire(t.Context(), holder, "", ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +76,9 @@ func TestLease(t *testing.T) {
 			if err := b.Write(t.Context(), nil, insert("by b, too late")); !isNotLeader(err) {
 				t.Errorf("b writes after its release: %v", err)
 			}
+			if by, err := b.Acquire(t.Context(), "b", "a", long); by != "" || err != nil {
+				t.Errorf("the lease of a dead holder is %s's, %v", by, err)
+			}
 			if got := rows(t, a); len(got) != 2 {
 				t.Errorf("%q was written", got)
 			}
@@ -93,7 +96,7 @@ func TestLeaseIsOnes(t *testing.T) {
 		for i := range 8 {
 			wg.Go(func() {
 				me := string(rune('a' + i))
-				by, err := db.Acquire(t.Context(), me, long)
+				by, err := db.Acquire(t.Context(), me, "", long)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
