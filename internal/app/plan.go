@@ -76,7 +76,8 @@ func (a *App) plan(ctx context.Context, w wanted) (plan.Plan, *rollout.Deploymen
 	case err != nil:
 		return plan.Plan{}, nil, err
 	}
-	d, err := a.rollouts.Deployment(ctx, e.Current)
+	rev := e.Serving()
+	d, err := a.releaseOf(ctx, e.Key, rev.ID)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
@@ -84,13 +85,33 @@ func (a *App) plan(ctx context.Context, w wanted) (plan.Plan, *rollout.Deploymen
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	rev := e.Serving()
 	live := plan.Live{Revision: rev.ID, Version: plan.Version{Model: rev.Model, Number: rev.Version, Digest: rev.VersionDigest},
 		Schema: rev.Schema, Scores: scores(d), Spec: was}
 	if rev.VersionDigest == next.Version.Digest {
 		next.Scores = live.Scores
 	}
 	return plan.Make(&live, next), &d, nil
+}
+
+// releaseOf finds the deployment that released a revision: after a rollback that is an older
+// one.
+func (a *App) releaseOf(ctx context.Context, endpoint, revision string) (rollout.Deployment, error) {
+	const page = 50
+	for before := 0; ; {
+		all, err := a.rollouts.Deployments(ctx, endpoint, before, page)
+		if err != nil {
+			return rollout.Deployment{}, err
+		}
+		for _, d := range all {
+			if d.Revision != nil && d.Revision.ID == revision && d.Source != "" {
+				return d, nil
+			}
+		}
+		if len(all) < page {
+			return rollout.Deployment{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform deployments "+endpoint, "no deployment has released %s", revision)
+		}
+		before = all[len(all)-1].Number
+	}
 }
 
 // specOf is what a deployment was resolved to. Records before there were any are made of
@@ -136,6 +157,9 @@ func (d deploymentsAPI) Plan(ctx context.Context, r api.CreatePlan) (api.Plan, e
 // unchanged finds the deployment that serves exactly what is wanted, validated with the
 // same files, or nil.
 func (d deploymentsAPI) unchanged(ctx context.Context, w wanted, files map[string]slipway.Digest) (*rollout.Deployment, error) {
+	if err := d.a.controller.Reconcile(ctx); err != nil { // a rollback may have come between
+		d.a.o.Log.Warn("the gateway was not asked what it has done", "error", err.Error())
+	}
 	e, err := d.a.rollouts.Endpoint(ctx, w.spec.Endpoint())
 	if err != nil || e.Active != "" || e.State == route.Withdrawn {
 		return nil, nil //nolint:nilerr // the first deployment, or one that is under way

@@ -38,7 +38,7 @@ const (
 )
 
 func newRunner(a *App) (*runner, error) {
-	envs, err := pyenv.New(pyenv.Options{Dir: filepath.Join(a.o.Config.Home, "environments"), UV: pyenv.FindUV(a.o.Exe), Env: os.Environ(), Limit: buildLimit})
+	envs, err := pyenv.New(pyenv.Options{Dir: filepath.Join(a.o.Config.Home, "environments"), UV: pyenv.FindUV(a.o.Exe), Env: os.Environ(), Limit: buildLimit, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 package pyenv
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,14 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/runtime/child"
 )
 
 // Options are what a Builder is made of.
@@ -27,6 +28,7 @@ type Options struct {
 	UV    string        // the program; empty: there is none
 	Env   []string      // this process's environment, of which uv sees a part
 	Limit time.Duration // of one build
+	Now   func() time.Time
 }
 
 // Builder builds environments and keeps them. It is safe for concurrent use, by several
@@ -52,6 +54,8 @@ const (
 	markerFile = "slipway.json"
 	lockFile   = "requirements.lock"
 	inputFile  = "requirements.in"
+
+	constraintsFile = "constraints.in"
 )
 
 // New makes the directory.
@@ -70,50 +74,57 @@ func platform() string { return runtime.GOOS + "-" + runtime.GOARCH }
 // answers Unprocessable with CodeEnvironment, and the line as the field, for requirements
 // that cannot be met; CodeBuilder when uv or the Python is missing; CodeDiskFull.
 func (b *Builder) Build(ctx context.Context, r Requirements, out io.Writer) (Env, error) {
-	started := time.Now()
+	started := b.o.Now()
 	digest := r.Digest(platform())
-	if env, err := b.Open(digest); err == nil {
-		return env, nil
+	if env, err := b.Open(digest); !missing(err) {
+		return env, err
 	}
 	if b.o.UV == "" {
 		return Env{}, slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "install uv where the server finds it: pip install uv",
 			"the model runs in Python, and uv, which builds its environment, is not on the server's PATH")
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.o.Limit)
+	limited, cancel := context.WithTimeoutCause(ctx, b.o.Limit, errLimit)
 	defer cancel()
-	held, err := hold(ctx, b.path(digest)+".flock")
+	held, err := hold(limited, b.path(digest)+".flock")
 	if err != nil {
-		return Env{}, err
+		return Env{}, b.failure(limited, r, err)
 	}
 	defer held.Close()
-	if env, err := b.Open(digest); err == nil { // built by whom we waited for
-		return env, nil
+	if env, err := b.Open(digest); !missing(err) { // built by whom we waited for
+		return env, err
 	}
 	dir := b.path(digest)
-	if err := os.RemoveAll(dir); err != nil { // what a crash left
+	if err := remove(dir); err != nil { // what a crash left
 		return Env{}, ioError(err)
 	}
-	err = b.make(ctx, r, dir, newBounded(out))
+	u := &run{uv: b.o.UV, env: b.env, held: held, out: newBounded(out)}
+	err = u.build(limited, r, dir)
 	if err == nil {
 		err = finish(dir, r)
 	}
 	if err != nil {
-		if e := os.RemoveAll(dir); e != nil {
+		if e := remove(dir); e != nil {
 			fmt.Fprintln(out, "the half-made environment stays:", e)
 		}
-		return Env{}, b.failure(ctx, r, err)
+		return Env{}, b.failure(limited, r, err)
 	}
 	env, err := b.Open(digest)
-	env.Cached, env.Took = false, time.Since(started)
-	return env, err
+	if err != nil {
+		return Env{}, err
+	}
+	env.Cached, env.Took = false, b.o.Now().Sub(started)
+	return env, nil
 }
 
-// Open finds an environment that was built. It answers NotFound without one.
+// Open finds an environment that was built and whose interpreter is still there. It answers
+// NotFound without one.
 func (b *Builder) Open(digest slipway.Digest) (Env, error) {
 	dir := b.path(digest)
 	lock, err := os.ReadFile(filepath.Join(dir, lockFile))
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, markerFile))
+	for _, name := range []string{markerFile, filepath.Join("bin", "python")} { // the interpreter is the host's, and may go
+		if err == nil {
+			_, err = os.Stat(filepath.Join(dir, name))
+		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return Env{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "deploy the model again", "the environment %s is not there", digest.Short())
@@ -125,58 +136,6 @@ func (b *Builder) Open(digest slipway.Digest) (Env, error) {
 }
 
 func (b *Builder) path(digest slipway.Digest) string { return filepath.Join(b.o.Dir, digest.Hex()) }
-
-// make builds an environment: the interpreter, the versions that go together, and their
-// wheels. Nothing is compiled, for that would run what a package wants to run.
-func (b *Builder) make(ctx context.Context, r Requirements, dir string, out *bounded) error {
-	venv := []string{"venv", "--no-project", "--no-config"}
-	if r.Python != "" {
-		venv = append(venv, "--python", r.Python)
-	}
-	if err := b.uv(ctx, out, append(venv, dir)...); err != nil {
-		return err
-	}
-	var text strings.Builder
-	for _, l := range r.Lines {
-		text.WriteString(l.Text + "\n")
-	}
-	input, lock, python := filepath.Join(dir, inputFile), filepath.Join(dir, lockFile), filepath.Join(dir, "bin", "python")
-	if err := os.WriteFile(input, []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	if err := b.uv(ctx, out, "pip", "compile", "--generate-hashes", "--no-header", "--no-annotate", "--only-binary", ":all:", "--quiet",
-		"--python", python, "--output-file", lock, input); err != nil {
-		return err
-	}
-	return b.uv(ctx, out, "pip", "sync", "--compile-bytecode", "--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements", "--python", python, lock)
-}
-
-// uvError is what uv said before it failed.
-type uvError struct {
-	said string
-	err  error
-}
-
-func (e *uvError) Error() string { return e.err.Error() }
-
-// uv runs the program and all that it starts, until ctx ends or this process does: a
-// successor must not meet one that still writes.
-func (b *Builder) uv(ctx context.Context, out *bounded, args ...string) error {
-	cmd := exec.Command(b.o.UV, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = b.env, out, out
-	out.tail.Reset()
-	p, err := child.Start(cmd)
-	if err != nil {
-		return slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "install it again: pip install uv", "%s cannot be started", b.o.UV)
-	}
-	stop := context.AfterFunc(ctx, p.Kill)
-	<-p.Ended
-	stop()
-	if state := p.State(); state != "exit status 0" {
-		return &uvError{out.tail.String(), errors.New(args[0] + ": " + state)}
-	}
-	return nil
-}
 
 // finish makes the environment durable, and then complete.
 func finish(dir string, r Requirements) error {
@@ -211,7 +170,7 @@ func (b *Builder) failure(ctx context.Context, r Requirements, err error) error 
 	case full:
 		return &slipway.Error{Code: slipway.CodeDiskFull, Kind: slipway.Exhausted, Cause: err,
 			Message: "the disk is full: the environment was not built", Next: "free space on the disk of the home directory"}
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(context.Cause(ctx), errLimit):
 		return slipway.Errorf(slipway.Unprocessable, slipway.CodeEnvironment, "see the log of the stage environment; is the index reachable?",
 			"the environment was not built within %v", b.o.Limit)
 	case ctx.Err() != nil:
@@ -221,32 +180,61 @@ func (b *Builder) failure(ctx context.Context, r Requirements, err error) error 
 			return e
 		}
 		return ioError(err)
-	case strings.Contains(u.said, "No interpreter found"):
+	case u.step == "venv" && !slices.Contains(b.pythons(ctx), r.Python):
 		return slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "install it, or set model.python to one of those",
-			"the model asks for Python %s, and this machine has %s", r.Python, b.pythons(context.WithoutCancel(ctx)))
+			"the model asks for Python %s, and this machine has %s", cmp.Or(r.Python, "of any version"), cmp.Or(strings.Join(b.pythons(ctx), ", "), "none that uv finds"))
 	default:
 		return r.explain(u.said)
 	}
 }
 
-// pythons names the interpreters that uv finds.
-func (b *Builder) pythons(ctx context.Context) string {
+// pythons lists the minor versions of the interpreters that uv finds. Why uv refuses one is
+// not read from its words: they depend on what else of that name is on the PATH.
+func (b *Builder) pythons(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.o.UV, "python", "list", "--only-installed", "--output-format", "json")
-	cmd.Env = b.env
+	cmd.Env, cmd.WaitDelay = b.env, time.Second
 	text, err := cmd.Output()
 	var found []struct {
 		Version string `json:"version"`
 	}
-	if err != nil || json.Unmarshal(text, &found) != nil || len(found) == 0 {
-		return "none that uv finds"
+	if err != nil || json.Unmarshal(text, &found) != nil {
+		return nil
 	}
-	names := make([]string, len(found))
-	for i, p := range found {
-		names[i] = p.Version
+	var minors []string
+	for _, p := range found {
+		if m := minorRE.FindString(p.Version); m != "" && !slices.Contains(minors, m) {
+			minors = append(minors, m)
+		}
 	}
-	return strings.Join(names, ", ")
+	return minors
+}
+
+var minorRE = regexp.MustCompile(`^\d+\.\d+`)
+
+// errLimit is why a build ends that takes too long.
+var errLimit = errors.New("the limit of a build")
+
+// missing tells that there is no environment. Any other error is no reason to remove one.
+func missing(err error) bool {
+	return errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound})
+}
+
+// remove removes an environment, its marker first: a crash in between leaves one that does
+// not count.
+func remove(dir string) error {
+	err := os.Remove(filepath.Join(dir, markerFile))
+	if err == nil {
+		var d *os.File
+		if d, err = os.Open(dir); err == nil {
+			err = errors.Join(d.Sync(), d.Close())
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // hold takes a lock that other builders wait for. The kernel lets it go when the process
@@ -293,7 +281,7 @@ func (b *Builder) Sweep(keep func(slipway.Digest) bool) (removed int, freed int6
 			continue
 		}
 		size := sizeOf(b.path(digest))
-		err = errors.Join(os.RemoveAll(b.path(digest)), held.Close())
+		err = errors.Join(remove(b.path(digest)), held.Close())
 		if err != nil {
 			return removed, freed, ioError(err)
 		}
@@ -324,35 +312,4 @@ func ioError(err error) error {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk is full", "free space on the disk of the home directory"
 	}
 	return e
-}
-
-// Bounds of what a build may say.
-const (
-	maxOutput = 1 << 20
-	maxTail   = 64 << 10
-)
-
-// bounded passes on the beginning of a build's output, and remembers that of the last step.
-type bounded struct {
-	out  io.Writer
-	left int
-	tail bytes.Buffer
-}
-
-func newBounded(out io.Writer) *bounded { return &bounded{out: out, left: maxOutput} }
-
-// Write never fails, for that would stop the build.
-func (b *bounded) Write(p []byte) (int, error) {
-	if room := maxTail - b.tail.Len(); room > 0 {
-		b.tail.Write(p[:min(len(p), room)])
-	}
-	if b.left > 0 {
-		n := min(len(p), b.left)
-		b.left -= n
-		_, _ = b.out.Write(p[:n])
-		if b.left == 0 {
-			_, _ = io.WriteString(b.out, "\n… the rest is not shown\n")
-		}
-	}
-	return len(p), nil
 }

@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,23 +25,32 @@ import (
 // TestMain lets the test binary play uv: as UV_FAKE says, and otherwise as a uv that needs
 // no index.
 func TestMain(m *testing.M) {
+	if dir, how, ok := strings.Cut(os.Getenv("PYENV_BUILDER"), "|"); ok {
+		syscall.Exit(playBuilder(dir, how))
+	}
 	if fake := os.Getenv("UV_FAKE"); fake != "" {
-		os.Exit(fakeUV(fake, os.Args[1:]))
+		syscall.Exit(fakeUV(fake, os.Args[1:])) // at once: os.Exit waits a second for the race detector
 	}
 	goleak.VerifyTestMain(m)
 }
 
 func fakeUV(how string, args []string) int {
 	last := args[len(args)-1]
+	if at, ok := strings.CutPrefix(how, "stop at "); ok && slices.Contains(args[:2], at) {
+		return stopHere()
+	}
 	switch {
 	case args[0] == "python":
-		fmt.Println(`[{"version": "3.11.7"}, {"version": "3.13.1"}]`)
+		fmt.Println(`[{"version": "3.11.7"}, {"version": "3.11.2"}, {"version": "3.13.1"}]`)
 	case args[0] == "venv":
 		if how == "no python" {
-			fmt.Fprintln(os.Stderr, "error: No interpreter found for Python 3.12 in managed installations or search path")
+			fmt.Fprintln(os.Stderr, "error: Failed to inspect Python interpreter from first executable in the search path at `/shims/python3.12`")
 			return 2
 		}
-		if err := os.MkdirAll(filepath.Join(last, "bin"), 0o700); err != nil {
+		if how == "environment" {
+			fmt.Println(strings.Join(os.Environ(), "\n"))
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Join(last, "bin"), 0o700), os.WriteFile(filepath.Join(last, "bin", "python"), nil, 0o700)); err != nil {
 			return 1
 		}
 	case args[1] == "compile":
@@ -55,6 +67,10 @@ func fakeUV(how string, args []string) int {
 		case "full":
 			fmt.Fprintln(os.Stderr, "error: failed to write: No space left on device (os error 28)")
 			return 2
+		case "loud":
+			fmt.Print(strings.Repeat("warning: nothing\n", 1<<14))
+			fmt.Fprintln(os.Stderr, "error: failed to write: No space left on device (os error 28)")
+			return 2
 		case "flood":
 			line := bytes.Repeat([]byte("x"), 1<<10)
 			for range 1 << 14 {
@@ -63,7 +79,7 @@ func fakeUV(how string, args []string) int {
 		}
 		for i, a := range args {
 			if a == "--output-file" {
-				if err := os.WriteFile(args[i+1], []byte("six==1.17.0 --hash=sha256:00\n"), 0o600); err != nil {
+				if err := os.WriteFile(args[i+1], []byte("six==1.17.0 \\\n    --hash=sha256:"+strings.Repeat("a", 64)+" \\\n    --hash=sha256:"+strings.Repeat("b", 64)+"\n"), 0o600); err != nil {
 					return 1
 				}
 			}
@@ -85,7 +101,7 @@ func builder(t *testing.T, dir, how string) *pyenv.Builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := pyenv.New(pyenv.Options{Dir: dir, UV: self, Env: append(os.Environ(), "UV_FAKE="+how), Limit: time.Minute})
+	b, err := pyenv.New(pyenv.Options{Dir: dir, UV: self, Env: append(os.Environ(), "UV_FAKE="+how), Limit: time.Minute, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,9 +132,9 @@ func TestBuildOnce(t *testing.T) {
 	}
 	wg.Wait()
 	b := builder(t, dir, "works")
-	env, err := b.Open(r.Digest("linux-amd64"))
+	env, err := b.Open(r.Digest(runtime.GOOS + "-" + runtime.GOARCH))
 	if err != nil {
-		t.Skip("another platform") // the digest names it
+		t.Fatal(err)
 	}
 	if n, err := os.ReadFile(filepath.Join(env.Dir, "builds")); err != nil || string(n) != "synced\n" {
 		t.Errorf("it was built %q times, %v", n, err)
@@ -168,7 +184,11 @@ func TestFailures(t *testing.T) {
 		{"package", slipway.CodeEnvironment, "requirements.txt:4", "there is no package of that name"},
 		{"wheel", slipway.CodeEnvironment, "requirements.txt:4", "there is no wheel of it"},
 		{"unknown", slipway.CodeEnvironment, "", "the environment cannot be built: something new"},
-		{"no python", slipway.CodeBuilder, "", "the model asks for Python 3.12, and this machine has 3.11.7, 3.13.1"},
+		{"no python", slipway.CodeBuilder, "", "the model asks for Python 3.12, and this machine has 3.11, 3.13"},
+		{"parse", slipway.CodeEnvironment, "requirements.txt:2", `"numpy<2" is no requirement`},
+		{"only", slipway.CodeEnvironment, "requirements.txt:1", "there is no such version in the index"},
+		{"network", slipway.CodeUnavailable, "", "the package index does not answer"},
+		{"loud", slipway.CodeDiskFull, "", "the disk is full"},
 		{"full", slipway.CodeDiskFull, "", "the disk is full"},
 	} {
 		dir := t.TempDir()
@@ -182,12 +202,69 @@ func TestFailures(t *testing.T) {
 			t.Errorf("%s leaves %v, %v", tt.how, left, err)
 		}
 	}
-	b, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), Limit: time.Minute})
+	b, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), Limit: time.Minute, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err = b.Build(t.Context(), wants(t, text), &bytes.Buffer{}); slipway.AsError(err).Code != slipway.CodeBuilder {
 		t.Errorf("without uv: %v", err)
+	}
+}
+
+// TestInterpreterGone builds again what the host's Python has left.
+func TestInterpreterGone(t *testing.T) {
+	b, r := builder(t, t.TempDir(), "works"), wants(t, "six")
+	env, err := b.Build(t.Context(), r, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(env.Python); err != nil {
+		t.Fatal(err)
+	}
+	if env, err = b.Build(t.Context(), r, &bytes.Buffer{}); err != nil || env.Cached {
+		t.Error(env, err)
+	}
+}
+
+// TestHashes installs no other files than the lines allow.
+func TestHashes(t *testing.T) {
+	b := builder(t, t.TempDir(), "works")
+	sum := func(c string) string { return " --hash=sha256:" + strings.Repeat(c, 64) }
+	env, err := b.Build(t.Context(), wants(t, "six==1.17.0"+sum("b")+sum("c")), &bytes.Buffer{})
+	if want := "six==1.17.0" + sum("b") + "\n"; err != nil || string(env.Lock) != want {
+		t.Errorf("%q, %v, want %q", env.Lock, err, want)
+	}
+	_, err = b.Build(t.Context(), wants(t, "numpy\nsix==1.17.0"+sum("c")), &bytes.Buffer{})
+	if e := slipway.AsError(err); e.Code != slipway.CodeEnvironment || e.Field != "requirements.txt:2" {
+		t.Error(err)
+	}
+}
+
+// TestEnvironment translates what only pip reads, where uv is not told otherwise.
+func TestEnvironment(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ given, want, not string }{
+		{"PIP_INDEX_URL=https://a.example.com/simple", "UV_DEFAULT_INDEX=https://a.example.com/simple", "PIP_"},
+		{"PIP_INDEX_URL=https://a.example.com|UV_INDEX_URL=https://b.example.com", "UV_INDEX_URL=https://b.example.com", "UV_DEFAULT_INDEX"},
+		{"PIP_FIND_LINKS=/one  /two", "UV_FIND_LINKS=/one,/two", ""},
+		{"PIP_CERT=/ca.pem", "SSL_CERT_FILE=/ca.pem", ""},
+		{"SECRET=x", "UV_PYTHON_DOWNLOADS=never", "SECRET"},
+		{"UV_PYTHON_DOWNLOADS=automatic", "UV_PYTHON_DOWNLOADS=automatic", "=never"},
+	} {
+		b, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), UV: self, Limit: time.Minute, Now: time.Now, Env: append(strings.Split(tt.given, "|"), "UV_FAKE=environment")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if _, err := b.Build(t.Context(), wants(t, "six"), &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !slices.Contains(strings.Split(got, "\n"), tt.want) || tt.not != "" && strings.Contains(got, tt.not) {
+			t.Errorf("%s gives\n%s", tt.given, got)
+		}
 	}
 }
 
@@ -199,7 +276,7 @@ func TestCancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	short, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), UV: os.Args[0], Env: append(os.Environ(), "UV_FAKE=hang"), Limit: 200 * time.Millisecond})
+	short, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), UV: os.Args[0], Env: append(os.Environ(), "UV_FAKE=hang"), Limit: 200 * time.Millisecond, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +311,7 @@ func TestRealUV(t *testing.T) {
 	if _, err := os.Stat(uv); err != nil {
 		t.Skip("there is no .venv: make venv")
 	}
-	b, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), UV: uv, Env: os.Environ(), Limit: 5 * time.Minute})
+	b, err := pyenv.New(pyenv.Options{Dir: t.TempDir(), UV: uv, Env: os.Environ(), Limit: 5 * time.Minute, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,10 +332,13 @@ func TestRealUV(t *testing.T) {
 		t.Errorf("%s, %v, lock %s", said, err, env.Lock)
 	}
 	for text, want := range map[string]string{
-		"six==1.17.0\nsix==1.16.0\n":              `"six==1.17.0" (requirements.txt:1), "six==1.16.0" (requirements.txt:2)`,
-		"six==1.99.0\n":                           "no such version",
-		"pandas==3.1.1\nnumpy<2\n":                `"pandas==3.1.1" (requirements.txt:1), "numpy<2" (requirements.txt:2)`,
-		"slipway-surely-not-published-anywhere\n": "no package of that name",
+		"six==1.17.0\nsix==1.16.0\n": `"six==1.17.0" (requirements.txt:1), "six==1.16.0" (requirements.txt:2)`,
+		"six==1.99.0\n":              "no such version",
+		"six>=99\n":                  "no such version",
+		"numpy\nsix===a.b!\n":        "requirements.txt:2",
+		"six==1.17.0 --hash=sha256:" + strings.Repeat("0", 64): "no file of six 1.17.0",
+		"pandas==3.1.1\nnumpy<2\n":                             `"pandas==3.1.1" (requirements.txt:1), "numpy<2" (requirements.txt:2)`,
+		"slipway-surely-not-published-anywhere\n":              "no package of that name",
 	} {
 		if _, err := b.Build(t.Context(), read(text), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gives %v, want %q", text, err, want)

@@ -46,11 +46,20 @@ func uvEnv(env []string) []string {
 			}
 		}
 	}
-	for _, t := range [][2]string{{"PIP_INDEX_URL", "UV_DEFAULT_INDEX"}, {"PIP_EXTRA_INDEX_URL", "UV_INDEX"}, {"PIP_FIND_LINKS", "UV_FIND_LINKS"},
-		{"PIP_CERT", "SSL_CERT_FILE"}} {
-		if v := given[t[0]]; v != "" && given[t[1]] == "" {
-			out = append(out, t[1]+"="+v)
+	for _, t := range []struct{ pip, uv, old string }{
+		{"PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"},
+		{"PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL"},
+		{"PIP_FIND_LINKS", "UV_FIND_LINKS", ""},
+		{"PIP_CERT", "SSL_CERT_FILE", ""},
+	} {
+		v := given[t.pip]
+		if v == "" || given[t.uv] != "" || given[t.old] != "" {
+			continue
 		}
+		if t.uv == "UV_FIND_LINKS" { // pip separates by spaces, uv by commas
+			v = strings.Join(strings.Fields(v), ",")
+		}
+		out = append(out, t.uv+"="+v)
 	}
 	return out
 }

@@ -36,15 +36,17 @@ const (
 
 // Requirements are what a model asks for.
 type Requirements struct {
-	Python string // "3.11"; empty: whatever the host has
-	Lines  []Line
+	Python      string // "3.11"; empty: whatever the host has
+	Lines       []Line
+	Constraints []Line // they bound versions, and ask for nothing
 }
 
 // Line is one requirement (PEP 508) and where it stands.
 type Line struct {
-	Text   string
+	Text   string // without hashes
 	File   string
-	Number int // from 1
+	Number int      // from 1
+	Hashes []string // "sha256:…": the files that may be installed; none: any
 }
 
 func (l Line) place() string { return fmt.Sprintf("%s:%d", l.File, l.Number) }
@@ -65,188 +67,107 @@ func bad(file string, line int, next, format string, args ...any) error {
 // CodeModelDir, and the line as the field, for what no environment is built from.
 func Read(dir fs.FS) (Requirements, error) {
 	var r Requirements
-	conda, condaErr := readConda(dir)
-	if condaErr != nil && !errors.Is(condaErr, fs.ErrNotExist) {
-		return r, condaErr
+	x := &reader{dir: dir, r: &r}
+	lines := x.file(RequirementsFile, false)
+	if lines != nil && !errors.Is(lines, fs.ErrNotExist) {
+		return r, lines
 	}
-	python, err := readPython(dir)
+	version, python := readPython(dir)
+	if python != nil && !errors.Is(python, fs.ErrNotExist) {
+		return r, python
+	}
+	r.Python = version
+	if lines == nil && python == nil {
+		return r, nil
+	}
+	c, err := readConda(dir)
 	switch {
-	case err == nil:
-		r.Python = python
+	case errors.Is(err, fs.ErrNotExist) && lines == nil:
+		return r, nil
 	case errors.Is(err, fs.ErrNotExist):
-		r.Python = conda.Python
-	default:
+		return r, bad(RequirementsFile, 0, "save the model again with mlflow.*.save_model, which writes it", "is not in the model directory")
+	case err != nil:
 		return r, err
 	}
-	text, err := readFile(dir, RequirementsFile)
-	switch {
-	case err == nil:
-		r.Lines, err = parseLines(RequirementsFile, text)
-		return r, err
-	case !errors.Is(err, fs.ErrNotExist):
-		return r, err
-	case condaErr != nil:
-		return r, bad(RequirementsFile, 0, "save the model again with mlflow.*.save_model, which writes it", "is not in the model directory")
-	case len(conda.other) > 0:
-		l := conda.other[0]
+	if python != nil {
+		if r.Python, err = c.version(); err != nil {
+			return r, err
+		}
+	}
+	if lines == nil {
+		return r, nil
+	}
+	if len(c.other) > 0 {
+		l := c.other[0]
 		return r, bad(l.File, l.Number, "give the package in requirements.txt", "the package %.80q would come from conda, which the platform does not use", l.Text)
 	}
-	r.Lines = conda.Lines
-	for _, l := range r.Lines {
-		if err := l.check(); err != nil {
+	for _, l := range c.pip {
+		if err := x.add(l, false); err != nil {
 			return r, err
 		}
 	}
 	return r, nil
 }
 
-// parseLines reads the format of pip's requirements files: comments, lines that go on
-// after a backslash, and hashes, which are dropped since the lock has its own.
-func parseLines(file, text string) ([]Line, error) {
-	var out []Line
-	pending, start := "", 0
-	for i, raw := range strings.Split(text, "\n") {
-		line := strings.TrimRight(raw, "\r")
-		if start == 0 {
-			start = i + 1
-		}
-		if strings.HasSuffix(line, `\`) && !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			pending += strings.TrimSuffix(line, `\`) + " "
-			continue
-		}
-		l := Line{Text: clean(pending + line), File: file, Number: start}
-		pending, start = "", 0
-		if l.Text == "" {
-			continue
-		}
-		if err := l.check(); err != nil {
-			return nil, err
-		}
-		if out = append(out, l); len(out) > maxLines {
-			return nil, bad(file, l.Number, "ask for fewer packages", "there are more than %d requirements", maxLines)
-		}
-	}
-	if l := (Line{Text: clean(pending), File: file, Number: start}); l.Text != "" {
-		if err := l.check(); err != nil {
-			return nil, err
-		}
-		out = append(out, l)
-	}
-	return out, nil
-}
-
-var (
-	comment   = regexp.MustCompile(`(^|\s)#.*$`)
-	hashes    = regexp.MustCompile(`\s--hash[= ]\S+`)
-	spaces    = regexp.MustCompile(`\s+`)
-	packageRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?`)
-)
-
-func clean(line string) string {
-	line = hashes.ReplaceAllString(comment.ReplaceAllString(line, ""), "")
-	return strings.TrimSpace(spaces.ReplaceAllString(line, " "))
-}
-
-// check refuses what would let a model choose where code comes from.
-func (l Line) check() error {
-	text := strings.ToLower(l.Text)
-	switch {
-	case len(l.Text) > 1024:
-		return bad(l.File, l.Number, pinAgain, "is longer than 1024 bytes")
-	case strings.ContainsFunc(l.Text, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return bad(l.File, l.Number, pinAgain, "has a control character")
-	case strings.HasPrefix(text, "-"):
-		option, _, _ := strings.Cut(l.Text, " ")
-		return bad(l.File, l.Number, "remove it: the platform's operator says where packages come from", "the option %.40q is not allowed", option)
-	case strings.Contains(text, "://"), strings.Contains(text, " @ "), strings.HasPrefix(text, "."), strings.HasPrefix(text, "/"):
-		return bad(l.File, l.Number, "publish the package in your index and pin its version", "a package by its address or path is not allowed")
-	case !packageRE.MatchString(l.Text):
-		return bad(l.File, l.Number, pinAgain, "is no requirement")
-	}
-	return nil
-}
-
-// name is the normalized name of the package (PEP 503).
-func (l Line) name() string {
-	return normalize(packageRE.FindString(l.Text))
-}
-
-var separators = regexp.MustCompile(`[-_.]+`)
-
-func normalize(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
-}
+// all is every line that bears on the solution.
+func (r Requirements) all() []Line { return slices.Concat(r.Lines, r.Constraints) }
 
 // Digest names the environment: the same requirements, in whatever order and with whatever
 // comments, for the same Python and platform.
 func (r Requirements) Digest(platform string) slipway.Digest {
-	lines := make([]string, 0, len(r.Lines))
-	for _, l := range r.Lines {
-		name := packageRE.FindString(l.Text)
-		lines = append(lines, normalize(name)+strings.ReplaceAll(l.Text[len(name):], " ", ""))
+	text := "python " + r.Python + "\nplatform " + platform + "\n" + canonical("", r.Lines) + canonical("constraint ", r.Constraints)
+	return slipway.DigestOf([]byte(text))
+}
+
+// canonical is the set of lines.
+func canonical(prefix string, lines []Line) string {
+	out := make([]string, 0, len(lines))
+	for _, l := range lines {
+		allowed := slices.Sorted(slices.Values(l.Hashes))
+		text := prefix + strings.ReplaceAll(l.canonical(), " ", "")
+		out = append(out, strings.Join(append([]string{text}, slices.Compact(allowed)...), " ")+"\n")
 	}
-	slices.Sort(lines)
-	lines = slices.Compact(lines)
-	return slipway.DigestOf([]byte("python " + r.Python + "\nplatform " + platform + "\n" + strings.Join(lines, "\n") + "\n"))
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), "")
 }
 
 var pythonRE = regexp.MustCompile(`^([23]\.\d{1,2})(\.\d{1,3})?$`)
 
 // minor cuts a version of Python to what packages depend on: "3.11.9" gives "3.11".
 func minor(file string, line int, version string) (string, error) {
-	m := pythonRE.FindStringSubmatch(strings.TrimLeft(version, "="))
+	m := pythonRE.FindStringSubmatch(version)
 	if m == nil {
 		return "", bad(file, line, "write a version such as 3.11", "%.40q is no version of Python", version)
 	}
 	return m[1], nil
 }
 
+// readPython reads python_env.yaml. A version that YAML takes for a number is read as it
+// is written: 3.10 is not 3.1.
 func readPython(dir fs.FS) (string, error) {
-	text, err := readFile(dir, PythonFile)
-	if err != nil {
+	node, err := readYAML(dir, PythonFile, "$.python")
+	if err != nil || node == nil || node.Type() == ast.NullType {
 		return "", err
 	}
-	if err := simple(PythonFile, text); err != nil {
-		return "", err
-	}
-	var doc struct {
-		Python string `yaml:"python"`
-	}
-	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
-		return "", unreadable(PythonFile, err)
-	}
-	if doc.Python == "" {
-		return "", nil
-	}
-	return minor(PythonFile, 0, doc.Python)
+	t := node.GetToken()
+	return minor(PythonFile, t.Position.Line, t.Value)
 }
 
 // conda is what conda.yaml says.
 type conda struct {
-	Requirements
-	other []Line // packages that conda itself would install
+	python *Line // what it says of Python
+	pip    []Line
+	other  []Line // packages that conda itself would install
 }
 
 func readConda(dir fs.FS) (conda, error) {
 	var c conda
-	text, err := readFile(dir, CondaFile)
+	node, err := readYAML(dir, CondaFile, "$.dependencies")
 	if err != nil {
 		return c, err
 	}
-	if err := simple(CondaFile, text); err != nil {
-		return c, err
-	}
-	file, err := parser.ParseBytes([]byte(text), 0)
-	if err != nil || len(file.Docs) != 1 {
-		return c, unreadable(CondaFile, err)
-	}
-	path, err := yaml.PathString("$.dependencies")
-	if err != nil {
-		return c, err
-	}
-	node, err := path.FilterFile(file)
 	list, ok := node.(*ast.SequenceNode)
-	if err != nil || !ok {
+	if !ok {
 		return c, bad(CondaFile, 0, pinAgain, "has no list of dependencies")
 	}
 	for _, item := range list.Values {
@@ -257,17 +178,21 @@ func readConda(dir fs.FS) (conda, error) {
 	return c, nil
 }
 
+// condaRE takes a package of conda apart: channel, name, and what versions it may have.
+var condaRE = regexp.MustCompile(`^(?:[A-Za-z0-9._/-]+::)?([A-Za-z0-9._-]+)\s*(.*)$`)
+
 // add takes one dependency: a package of conda, or the list that pip installs.
 func (c *conda) add(item ast.Node) error {
 	line := item.GetToken().Position.Line
 	switch item := item.(type) {
 	case *ast.StringNode:
-		name, version, _ := strings.Cut(item.Value, "=")
-		switch name = strings.TrimRight(name, "<>!~ "); name {
+		m := condaRE.FindStringSubmatch(item.Value)
+		if m == nil {
+			break
+		}
+		switch m[1] {
 		case "python":
-			v, err := minor(CondaFile, line, version)
-			c.Python = v
-			return err
+			c.python = &Line{Text: m[2], File: CondaFile, Number: line}
 		case "pip", "setuptools", "wheel":
 		default:
 			c.other = append(c.other, Line{Text: item.Value, File: CondaFile, Number: line})
@@ -275,13 +200,28 @@ func (c *conda) add(item ast.Node) error {
 		return nil
 	case *ast.MappingNode:
 		if len(item.Values) == 1 && item.Values[0].Key.String() == "pip" {
-			return c.pip(item.Values[0].Value)
+			return c.list(item.Values[0].Value)
 		}
 	}
 	return bad(CondaFile, line, pinAgain, "is no dependency")
 }
 
-func (c *conda) pip(node ast.Node) error {
+// exactRE is one version, after which conda may name a build.
+var exactRE = regexp.MustCompile(`^={0,2}\s*([0-9.]*[0-9])(?:\.\*)?(?:=\S*)?$`)
+
+// version is the minor version of Python; empty: any. A range is refused, for the version
+// that a model was saved with is the one that reads it.
+func (c *conda) version() (string, error) {
+	if c.python == nil || c.python.Text == "" {
+		return "", nil
+	}
+	if m := exactRE.FindStringSubmatch(c.python.Text); m != nil {
+		return minor(CondaFile, c.python.Number, m[1])
+	}
+	return minor(CondaFile, c.python.Number, c.python.Text)
+}
+
+func (c *conda) list(node ast.Node) error {
 	list, ok := node.(*ast.SequenceNode)
 	if !ok || len(list.Values) > maxLines {
 		return bad(CondaFile, node.GetToken().Position.Line, pinAgain, "is no list of at most %d requirements", maxLines)
@@ -292,11 +232,36 @@ func (c *conda) pip(node ast.Node) error {
 		if !ok {
 			return bad(CondaFile, line, pinAgain, "is no requirement")
 		}
-		if text := clean(s.Value); text != "" {
-			c.Lines = append(c.Lines, Line{Text: text, File: CondaFile, Number: line})
-		}
+		c.pip = append(c.pip, newLine(s.Value, CondaFile, line))
 	}
 	return nil
+}
+
+// readYAML gives what a path leads to in a file, nil if it leads nowhere.
+func readYAML(dir fs.FS, name, where string) (ast.Node, error) {
+	text, err := readFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := simple(name, text); err != nil {
+		return nil, err
+	}
+	file, err := parser.ParseBytes([]byte(text), 0)
+	if err != nil || len(file.Docs) != 1 {
+		return nil, unreadable(name, err)
+	}
+	at, err := yaml.PathString(where)
+	if err != nil {
+		return nil, err
+	}
+	node, err := at.FilterFile(file)
+	if errors.Is(err, yaml.ErrNotFoundNode) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	return node, nil
 }
 
 // simple refuses text that would make the YAML parser work without bound.

@@ -21,8 +21,9 @@ func files(pairs ...string) fstest.MapFS {
 }
 
 func TestRead(t *testing.T) {
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
 	r, err := pyenv.Read(files(
-		"requirements.txt", "# made by MLflow\nmlflow==3.17.2\n\nscikit-learn==1.9.1  # pinned\nnumpy>=2 ; python_version >= '3.9'\nsix==1.17.0 \\\n    --hash=sha256:abc \\\n    --hash=sha256:def\nrequests[socks]~=2.34\n",
+		"requirements.txt", "# made by MLflow\nmlflow==3.17.2\n\nscikit-learn==1.9.1  # pinned\nnumpy>=2 ; python_version >= '3.9'\nsix==1.17.0 \\\n    --hash=sha256:"+a+" \\\n    --hash=sha256:"+b+"\nrequests[socks]~=2.34\n",
 		"python_env.yaml", "python: 3.11.9\nbuild_dependencies: [pip]\ndependencies: ['-r requirements.txt']\n",
 		"conda.yaml", "dependencies: [python=3.10, pip, {pip: [ignored]}]"))
 	if err != nil {
@@ -30,7 +31,7 @@ func TestRead(t *testing.T) {
 	}
 	want := pyenv.Requirements{Python: "3.11", Lines: []pyenv.Line{
 		{Text: "mlflow==3.17.2", File: "requirements.txt", Number: 2}, {Text: "scikit-learn==1.9.1", File: "requirements.txt", Number: 4},
-		{Text: "numpy>=2 ; python_version >= '3.9'", File: "requirements.txt", Number: 5}, {Text: "six==1.17.0", File: "requirements.txt", Number: 6},
+		{Text: "numpy>=2 ; python_version >= '3.9'", File: "requirements.txt", Number: 5}, {Text: "six==1.17.0", File: "requirements.txt", Number: 6, Hashes: []string{"sha256:" + a, "sha256:" + b}},
 		{Text: "requests[socks]~=2.34", File: "requirements.txt", Number: 9}}}
 	if d := cmp.Diff(want, r); d != "" {
 		t.Error(d)
@@ -45,9 +46,61 @@ func TestReadConda(t *testing.T) {
 	}
 }
 
+// TestPython reads the version as it is written.
+func TestPython(t *testing.T) {
+	for _, tt := range []struct{ file, text, want string }{
+		{"python_env.yaml", "python: 3.10", "3.10"}, // a number to YAML
+		{"python_env.yaml", "python: '3.10'", "3.10"},
+		{"python_env.yaml", "python:", ""},
+		{"python_env.yaml", "build_dependencies: [pip]", ""},
+		{"conda.yaml", "dependencies: [python=3.11.9=h12_cpython]", "3.11"},
+		{"conda.yaml", "dependencies: [python==3.11.*]", "3.11"},
+		{"conda.yaml", "dependencies: [conda-forge::python=3.11]", "3.11"},
+		{"conda.yaml", "dependencies: [python 3.11]", "3.11"},
+		{"conda.yaml", "dependencies: [python, xgboost]", ""}, // the requirements are in requirements.txt
+		{"other.txt", "", ""},
+	} {
+		r, err := pyenv.Read(files("requirements.txt", "six", tt.file, tt.text))
+		if err != nil || r.Python != tt.want {
+			t.Errorf("%q gives %q, %v, want %q", tt.text, r.Python, err, tt.want)
+		}
+	}
+}
+
+func TestInclude(t *testing.T) {
+	r, err := pyenv.Read(files("requirements.txt", "-r more/a.txt\n-c constraints.txt\nsix\n", "more/a.txt", "numpy\n-c b.txt\n",
+		"more/b.txt", "scipy<2", "constraints.txt", "\npandas<3\n"))
+	want := pyenv.Requirements{Lines: []pyenv.Line{{Text: "numpy", File: "more/a.txt", Number: 1}, {Text: "six", File: "requirements.txt", Number: 3}},
+		Constraints: []pyenv.Line{{Text: "scipy<2", File: "more/b.txt", Number: 1}, {Text: "pandas<3", File: "constraints.txt", Number: 2}}}
+	if d := cmp.Diff(want, r); d != "" || err != nil {
+		t.Error(err, d)
+	}
+	if other := (pyenv.Requirements{Lines: r.Lines}); other.Digest("x") == r.Digest("x") {
+		t.Error("constraints do not count")
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	for _, tt := range []struct{ file, text, want string }{
-		{"requirements.txt", "six\n-r other.txt\n", "requirements.txt:2: the option \"-r\" is not allowed"},
+		{"requirements.txt", "six\n-r other.txt\n", "requirements.txt:2: the file it names is not in the model directory"},
+		{"requirements.txt", "-r ../other.txt", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "-c/etc/passwd", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "--constraint=/etc/passwd", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "-r https://files.example.com/a.txt", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "-r file:a.txt", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "-r .", "requirements.txt:1: the file it names is outside"},
+		{"requirements.txt", "-r requirements.txt", "requirements.txt:1: the file it names is read already"},
+		{"requirements.txt", "--extra-index-url=https://me:secret@packages.example.com", "the option \"--extra-index-url\" is"},
+		{"requirements.txt", "six@file:x", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "six@./x.whl", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "six @\t${HOME}", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "local/dir", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "x.whl", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "x.tar.gz[a]", "requirements.txt:1: a package by its address or path"},
+		{"requirements.txt", "six==${HOME}", "requirements.txt:1: is no requirement"},
+		{"requirements.txt", "six --global-option=x", "requirements.txt:1: is no requirement"},
+		{"requirements.txt", "odd name", "requirements.txt:1: is no requirement"},
+		{"requirements.txt", "six==1 --hash=sha256:0", "requirements.txt:1: has a hash"},
 		{"requirements.txt", "--index-url https://packages.example.com/simple\n", "requirements.txt:1: the option \"--index-url\""},
 		{"requirements.txt", "-e .\n", "requirements.txt:1: the option"},
 		{"requirements.txt", "\n\ngit+https://git.example.com/a.git\n", "requirements.txt:3: a package by its address"},
@@ -59,7 +112,9 @@ func TestReadRefuses(t *testing.T) {
 		{"requirements.txt", strings.Repeat("six\n", 1002), "requirements.txt:1001: there are more than 1000"},
 		{"requirements.txt", strings.Repeat("x", 1<<20+1), "is larger than"},
 		{"conda.yaml", "dependencies: [python=3.11, xgboost]", "conda.yaml:1: the package \"xgboost\" would come from conda"},
-		{"conda.yaml", "dependencies: [python=banana]", "conda.yaml:1: \"banana\" is no version"},
+		{"conda.yaml", "dependencies: [python=banana]", "conda.yaml:1: \"=banana\" is no version"},
+		{"conda.yaml", "dependencies: ['python>=3.9', {pip: [six]}]", "conda.yaml:1: \">=3.9\" is no version"},
+		{"conda.yaml", "dependencies: [{pip: [six, '-i https://packages.example.com']}]", "conda.yaml:1: the option"},
 		{"conda.yaml", "dependencies: [{pip: six}]", "conda.yaml:1: is no list"},
 		{"conda.yaml", "dependencies: {a: b}", "has no list of dependencies"},
 		{"conda.yaml", "a: &a [b]\ndependencies: *a", "anchor"},
@@ -117,7 +172,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		for _, l := range r.Lines {
-			if l.Text == "" || strings.ContainsAny(l.Text, "\n\r") || strings.HasPrefix(l.Text, "-") || l.Number < 1 {
+			if l.Text == "" || strings.ContainsAny(l.Text, "\n\r") || strings.HasPrefix(l.Text, "-") || strings.ContainsAny(l.Text, "@/$\\") || l.Number < 1 {
 				t.Fatalf("%+v", l)
 			}
 		}

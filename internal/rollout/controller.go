@@ -114,6 +114,13 @@ func (c *Controller) Announce() {
 	c.changed = make(chan struct{})
 }
 
+// Reconcile takes up what the gateway has done by itself, such as a rollback of a moment
+// ago.
+func (c *Controller) Reconcile(ctx context.Context) error {
+	_, err := c.pass(ctx)
+	return err
+}
+
 // pass is one turn of the loop; busy tells whether anything is under way.
 func (c *Controller) pass(ctx context.Context) (busy bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

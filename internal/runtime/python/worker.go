@@ -97,7 +97,7 @@ func (p *Pool) spawn(w *worker, socket *os.File) (bool, error) {
 		return false, err
 	}
 	defer config.Close()
-	cmd := exec.Command(p.o.Python, "-I", "-u", "-B", "/proc/self/fd/4")
+	cmd := exec.Command(p.o.Python, "-I", "-u", "/proc/self/fd/4")
 	cmd.Dir = p.o.Dir
 	cmd.Env = p.env()
 	cmd.ExtraFiles = []*os.File{socket, script, config} // 3, 4, 5
