@@ -32,6 +32,7 @@ var killPoints = flag.Int("killpoints", 12, "how many times TestKillPoints kills
 type traced struct {
 	ended chan int
 	count string // file
+	pid   string // file
 }
 
 // trace starts the server so that it is killed at its nth change.
@@ -41,10 +42,10 @@ func (s *server) trace(at int, how string) *traced {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	tr := &traced{ended: make(chan int, 1), count: filepath.Join(s.t.TempDir(), "count")}
+	tr := &traced{ended: make(chan int, 1), count: filepath.Join(s.t.TempDir(), "count"), pid: filepath.Join(s.t.TempDir(), "pid")}
 	cmd := exec.Command(tracer, strconv.Itoa(at), how, s.exe, "up", "--json", "--home", s.home, "--listen", strings.TrimPrefix(s.url, "http://"))
 	cmd.Stderr = s.t.Output()
-	cmd.Env = append(append(os.Environ(), s.env...), "TRACE_COUNT="+tr.count)
+	cmd.Env = append(append(os.Environ(), s.env...), "TRACE_COUNT="+tr.count, "TRACE_PID="+tr.pid)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -156,7 +157,9 @@ func (k *killing) at(ctx context.Context, n, at int, how string) bool {
 	reached := make(chan bool, 1)
 	go func() {
 		code := <-tr.ended
-		k.process.up(strings.TrimPrefix(k.url, "http://"))
+		if err := k.process.start(strings.TrimPrefix(k.url, "http://")); err != nil {
+			k.t.Error(err)
+		}
 		reached <- code == killed
 	}()
 	k.deploy(ctx, n)
@@ -166,7 +169,7 @@ func (k *killing) at(ctx context.Context, n, at int, how string) bool {
 		case hit := <-reached:
 			reached <- hit
 		default:
-			k.signal(syscall.SIGKILL) // the deployment had fewer changes this time
+			k.kill(tr) // the deployment had fewer changes this time, or the next server starts
 		}
 	case hit := <-reached:
 		reached <- hit
@@ -175,6 +178,20 @@ func (k *killing) at(ctx context.Context, n, at int, how string) bool {
 	k.check(ctx)
 	k.process.stopControl()
 	return hit
+}
+
+// kill ends the traced server if it lives.
+func (k *killing) kill(tr *traced) {
+	k.t.Helper()
+	b, err := os.ReadFile(tr.pid)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(b))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may be dead
 }
 
 // deploy registers a version and deploys it, and outlives the server.
@@ -298,7 +315,9 @@ func randomKillsOf(t *testing.T, s *server) {
 			}
 			if what == "server" {
 				_ = k.process.cmd.Wait()
-				k.process.up(strings.TrimPrefix(k.url, "http://"))
+				if err := k.process.start(strings.TrimPrefix(k.url, "http://")); err != nil {
+					t.Error(err)
+				}
 			}
 		}()
 		k.deploy(t.Context(), i+1)

@@ -115,28 +115,33 @@ func newServer(t *testing.T, env ...string) *server {
 
 func (s *server) up(listen string) {
 	s.t.Helper()
+	if err := s.start(listen); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) start(listen string) error {
 	s.cmd = exec.Command(s.exe, "up", "--json", "--home", s.home, "--listen", listen)
 	s.cmd.Stderr, s.cmd.Env = s.t.Output(), s.env
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	var ready struct{ URL string }
 	if err != nil || json.Unmarshal(line, &ready) != nil {
-		s.t.Fatalf("the server did not start: %v", err)
+		return fmt.Errorf("the server did not start: %w", err)
 	}
 	token, err := os.ReadFile(filepath.Join(s.home, "owner.token"))
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	s.url = ready.URL
-	if s.c, err = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))}); err != nil {
-		s.t.Fatal(err)
-	}
+	s.c, err = client.New(client.Config{BaseURL: s.url, Token: strings.TrimSpace(string(token))})
+	return err
 }
 
 // register uploads the model of the template, with a note that makes it a version of its own.

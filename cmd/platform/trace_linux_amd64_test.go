@@ -23,7 +23,7 @@ const (
 // traceMain runs a command and kills it, as kill -9 does, at the nth of its system calls
 // that write a file or a socket, or change a directory: `tracer N HOW COMMAND…`. Every
 // thread counts; processes that the command starts do not, and live on. With N = 0 nothing
-// is killed. The number of calls goes to the file that TRACE_COUNT names.
+// is killed. The number of calls goes to the file that TRACE_COUNT names, the number of the process to that of TRACE_PID.
 func traceMain() {
 	runtime.LockOSThread() // the tracer of a process is a thread
 	at, err := strconv.Atoi(os.Args[1])
@@ -35,6 +35,11 @@ func traceMain() {
 		Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}})
 	if err != nil {
 		fail(err)
+	}
+	if file := os.Getenv("TRACE_PID"); file != "" {
+		if err := os.WriteFile(file, []byte(strconv.Itoa(pid)), 0o600); err != nil {
+			fail(err)
+		}
 	}
 	t := &tracer{pid: pid, at: at, how: os.Args[2], threads: map[int]*thread{}}
 	code := t.run()
