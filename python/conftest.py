@@ -19,6 +19,7 @@ class Platform:
     url: str
     token: str
     project: pathlib.Path
+    home: pathlib.Path
 
     @property
     def host(self) -> str:
@@ -44,7 +45,7 @@ def platform():
             ready = json.loads(first_line(up))
             subprocess.run([exe, "init", "fraud", str(project)], env=env, check=True, timeout=START_SECONDS)
             subprocess.run([exe, "deploy", "--watch"], env=env, cwd=project, check=True, timeout=DEPLOY_SECONDS)
-            yield Platform(ready["url"], pathlib.Path(ready["token_file"]).read_text().strip(), project)
+            yield Platform(ready["url"], pathlib.Path(ready["token_file"]).read_text().strip(), project, home)
         finally:
             up.send_signal(signal.SIGINT)
             try:

@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app"
 	"github.com/slipway-ml/slipway/internal/cli"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/demo"
+	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/runtime"
 )
 
@@ -26,13 +28,16 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
+	if len(os.Args) > 1 && os.Args[1] == "runtime" { // many of them: nothing but what they need
+		if len(os.Args) == 3 && os.Args[2] == "serve" {
+			return runtime.ServeImage(version, os.Stdout)
+		}
+		return runtime.Main(os.Args[2:], os.Stderr)
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
-	}
-	if len(os.Args) > 1 && os.Args[1] == "runtime" { // many of them: nothing but what they need
-		return runtime.Main(os.Args[2:], os.Stderr)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -51,6 +56,9 @@ func run() int {
 		Down: app.Down,
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
 			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep, Env: os.Environ(), Now: time.Now})
+		},
+		Push: func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error) {
+			return oci.Push(ctx, dir, slipway.Digest(image), reference, oci.Remote{PlainHTTP: plain, Progress: progress})
 		},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pipeline"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/rollout"
@@ -22,6 +23,7 @@ type runner struct {
 	stages   []pipeline.Stage[*job]
 	trials   *trials
 	envs     *pyenv.Builder
+	program  func() (oci.Program, error) // this executable as images hold it
 	starting chan string
 	slots    chan struct{}
 
@@ -42,7 +44,8 @@ func newRunner(a *App) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{a: a, envs: envs, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}, logs: map[string]*pipeline.Log{}}
+	program := sync.OnceValues(func() (oci.Program, error) { return oci.Prepare(context.Background(), a.o.Config.Images(), a.o.Exe) })
+	r := &runner{a: a, envs: envs, program: program, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}, logs: map[string]*pipeline.Log{}}
 	r.stages = []pipeline.Stage[*job]{{Name: "resolve", Run: r.resolve}, {Name: "environment", Run: r.environment},
 		{Name: "package", Run: r.pack}, {Name: "validate", Run: r.validate}, {Name: "release", Run: r.release}}
 	return r, nil
@@ -62,6 +65,7 @@ func (r *runner) begin(id string) {
 func (r *runner) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { _, _ = r.program() }) // takes a second the first time; who needs it gets its error
 	if err := r.resume(ctx); err != nil && ctx.Err() == nil {
 		r.a.o.Log.Error("deployments of the last server were not found", "error", err.Error())
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -68,8 +69,13 @@ func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict
 			return in, err
 		}}
 	}
-	image, err := oci.Build(ctx, r.a.o.Config.Images(), oci.Image{Files: files, Spec: j.spec.Canonical(), Labels: map[string]string{
-		"slipway.model": v.Model, "slipway.version.digest": string(v.Digest)}})
+	img := oci.Image{Files: files, Spec: j.spec.Canonical(), Labels: map[string]string{
+		"slipway.model": v.Model, "slipway.version.digest": string(v.Digest),
+		"org.opencontainers.image.title": v.Model, "org.opencontainers.image.version": strconv.Itoa(v.Number)}}
+	if err := r.runnable(ctx, j, v, &img, log); err != nil {
+		return nil, err
+	}
+	image, err := oci.Build(ctx, r.a.o.Config.Images(), img)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,9 @@ type Env struct {
 	Down func(ctx context.Context, home string, report func(string)) error
 	// Demo plays the demonstration.
 	Demo func(ctx context.Context, out io.Writer, o DemoOptions) error
+	// Push copies an image of the layout at dir to a registry and gives its name there, with
+	// the digest.
+	Push func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error)
 	// Hidden are commands for the platform's own processes.
 	Hidden []*cobra.Command
 }

@@ -21,6 +21,7 @@ func (s *session) upCmd() *cobra.Command {
 		func(ctx context.Context, _ []string) error { return s.up(ctx, c, file) })
 	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between.\n\nState is kept in the home directory, or in PostgreSQL: then a second server of the same home\nstands by, and goes on within seconds when the first one ends."
 	cmd.Flags().StringVar(&c.PostgreSQL, "database", "", "a PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
+	cmd.Flags().StringVar(&c.PythonBase, "python-base", "", "the container image that those of Python models build on, registry.example.com/python:3.11-slim@sha256:…")
 	cmd.Flags().StringVar(&file, "database-file", "", "a file with the address of the database, which may hold the password")
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")

@@ -24,6 +24,8 @@ type Config struct {
 	TLSKey  string
 	// PostgreSQL is the URL of a database, which may hold a password; empty: SQLite in Home.
 	PostgreSQL string
+	// PythonBase names the image that those of Python models build on; empty: they hold data.
+	PythonBase string
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data

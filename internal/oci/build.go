@@ -1,8 +1,8 @@
 package oci
 
 import (
-	"archive/tar"
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -14,6 +14,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +29,12 @@ import (
 // Build writes an image into the layout at dir, which it makes if it is missing, and gives
 // the digest of its manifest. Files are streamed, each opened once. It may be repeated; a
 // crash leaves no image or a whole one. It answers Invalid for files that cannot be one
-// directory, and the error of a file that cannot be read.
+// directory and for parts that cannot be one image, and the error of a file that cannot be
+// read.
 func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
+	if err := img.check(); err != nil {
+		return "", err
+	}
 	files := slices.Clone(img.Files)
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	var t tree
@@ -41,12 +46,15 @@ func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	if err := prepare(dir); err != nil {
 		return "", ioError("make the directory of images", err)
 	}
-	layer, err := writeBlob(dir, func(w io.Writer) error { return archive(ctx, w, files) })
+	config, layers, err := img.below(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	above, err := img.own(ctx, dir, files)
 	if err != nil {
 		return "", ioError("write the files of the image", err)
 	}
-	layer.MediaType = types.OCIUncompressedLayer
-	manifest, err := describe(dir, img, layer)
+	manifest, err := describe(dir, img, config, append(layers, above...))
 	if err != nil {
 		return "", ioError("write the image", err)
 	}
@@ -59,6 +67,100 @@ func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	return slipway.Digest(manifest.Digest.String()), nil
 }
 
+// check holds that the parts make one image.
+func (img *Image) check() error {
+	misfit := func(next, format string, args ...any) error {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, next, format, args...)
+	}
+	if len(img.Spec) > maxDocument {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "shorten platform.yaml", "the spec of an image has at most %d MiB", maxDocument>>20)
+	}
+	if img.Runtime == (Program{}) && (img.Base != "" || img.Environment != Environment{} || len(img.Env) > 0) {
+		return misfit("give the runtime too", "an image without a runtime has no base, no environment and no variables")
+	}
+	if p := img.Runtime; p != (Program{}) && (p.Architecture == "" || p.Digest == "") {
+		return misfit("prepare the runtime first", "the runtime of an image is not known")
+	}
+	if img.Environment != (Environment{}) && img.Base == "" {
+		return misfit("choose a base image with the model's Python", "the image of a Python model needs a base image")
+	}
+	for name, value := range img.Env {
+		if !variable.MatchString(name) || name == EnvModelDir || name == EnvSpec || strings.ContainsRune(value, 0) {
+			return misfit("use another name", "%.80q cannot be a variable of an image", name)
+		}
+	}
+	return nil
+}
+
+// variable is what the names of our variables look like.
+var variable = regexp.MustCompile(`^SLIPWAY_[A-Z0-9_]{1,80}$`)
+
+// below gives the layers that many images share, and the configuration that they call for.
+func (img *Image) below(ctx context.Context, dir string) (v1.ConfigFile, []layer, error) {
+	// Files alone are data: they are for every platform that a runtime is for.
+	none := v1.ConfigFile{Architecture: "unknown", OS: "unknown"}
+	if img.Runtime == (Program{}) {
+		return none, nil, nil
+	}
+	architecture := img.Runtime.Architecture
+	program, err := img.Runtime.layer(ctx, dir)
+	if err != nil {
+		return none, nil, err
+	}
+	var base v1.Config
+	var layers []layer
+	if img.Base != "" {
+		if base, layers, err = baseOf(dir, img.Base, architecture); err != nil {
+			return none, nil, err
+		}
+	}
+	layers = append(layers, program)
+	if img.Environment != (Environment{}) {
+		packages, err := img.Environment.layer(ctx, dir)
+		if err != nil {
+			return none, nil, err
+		}
+		layers = append(layers, packages)
+	}
+	return v1.ConfigFile{Architecture: architecture, OS: "linux", Config: img.run(base.Env)}, layers, nil
+}
+
+// own gives the layers that are this image's alone.
+func (img *Image) own(ctx context.Context, dir string, files []File) ([]layer, error) {
+	model, err := plain(ctx, dir, roleModel, func(a *archive) error { return a.files(within(ModelDir), files) })
+	if err != nil || img.Spec == nil {
+		return []layer{model}, err
+	}
+	spec, err := plain(ctx, dir, roleSpec, func(a *archive) error {
+		return a.file(within(SpecFile), 0o444, File{Path: SpecFile, Size: int64(len(img.Spec)), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(img.Spec)), nil
+		}})
+	})
+	return []layer{model, spec}, err
+}
+
+// run is how a container of the image runs, given the variables of its base.
+func (img *Image) run(inherited []string) v1.Config {
+	ours := map[string]string{EnvModelDir: ModelDir, EnvSpec: SpecFile, "HOME": "/tmp"}
+	maps.Copy(ours, img.Env)
+	if img.Environment != (Environment{}) {
+		ours["PYTHONPATH"], ours["PYTHONDONTWRITEBYTECODE"] = SitePackages, "1"
+	}
+	env := slices.DeleteFunc(slices.Clone(inherited), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		_, replaced := ours[name]
+		return replaced
+	})
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
+		ours["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+	}
+	for _, name := range slices.Sorted(maps.Keys(ours)) {
+		env = append(env, name+"="+ours[name])
+	}
+	return v1.Config{Entrypoint: []string{RuntimePath, "runtime", "serve"}, Env: env, User: User + ":" + User, WorkingDir: ModelDir,
+		ExposedPorts: map[string]struct{}{Port + "/tcp": {}}}
+}
+
 func blobs(dir string) string { return filepath.Join(dir, "blobs", "sha256") }
 
 func blobPath(dir string, digest slipway.Digest) string {
@@ -67,7 +169,7 @@ func blobPath(dir string, digest slipway.Digest) string {
 
 // prepare makes what every layout has, and removes what crashes left.
 func prepare(dir string) error {
-	if err := os.MkdirAll(blobs(dir), 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(blobs(dir), 0o700), os.MkdirAll(notes(dir), 0o700)); err != nil {
 		return err
 	}
 	if err := sweep(dir); err != nil {
@@ -99,6 +201,11 @@ func replace(dir, name string, content []byte) error {
 // writeBlob hashes what write writes, and names it so. The name is durable when the
 // directory of the blobs is synced.
 func writeBlob(dir string, write func(io.Writer) error) (v1.Descriptor, error) {
+	return writeBlobAs(dir, "", write)
+}
+
+// writeBlobAs is writeBlob for bytes that must have a digest, unless it is empty.
+func writeBlobAs(dir, want string, write func(io.Writer) error) (v1.Descriptor, error) {
 	f, err := newDraft(dir, false)
 	if err != nil {
 		return v1.Descriptor{}, err
@@ -117,83 +224,32 @@ func writeBlob(dir string, write func(io.Writer) error) (v1.Descriptor, error) {
 		return v1.Descriptor{}, err
 	}
 	d := v1.Descriptor{Size: st.Size(), Digest: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}}
+	if want != "" && want != d.Digest.Hex {
+		return v1.Descriptor{}, unusable("a part of it has other bytes than its digest says")
+	}
 	return d, finish(f, filepath.Join(blobs(dir), d.Digest.Hex))
 }
 
-// archive writes the files as a tar archive (POSIX pax).
-func archive(ctx context.Context, w io.Writer, files []File) error {
-	t := tar.NewWriter(w)
-	for _, f := range files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.Path, Size: f.Size, Mode: modeOf(f), ModTime: time.Unix(0, 0), Format: tar.FormatPAX}); err != nil {
-			return err
-		}
-		if err := appendFile(ctx, t, f); err != nil {
-			return err
-		}
+// describe writes the configuration and the manifest of an image.
+func describe(dir string, img Image, c v1.ConfigFile, layers []layer) (v1.Descriptor, error) {
+	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1}
+	if img.Base != "" {
+		m.Annotations = map[string]string{"org.opencontainers.image.base.digest": string(img.Base)}
 	}
-	return t.Close()
-}
-
-func modeOf(f File) int64 {
-	if f.Executable {
-		return 0o555
+	c.Created, c.Config.Labels, c.RootFS.Type = v1.Time{Time: time.Unix(0, 0).UTC()}, img.Labels, "layers"
+	for _, l := range layers {
+		m.Layers = append(m.Layers, l.Blob)
+		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, l.Diff)
 	}
-	return 0o444
-}
-
-func appendFile(ctx context.Context, w io.Writer, f File) error {
-	in, err := f.Open()
-	if err != nil {
-		return fmt.Errorf("open %q: %w", f.Path, err)
+	if len(layers) > maxLayers {
+		return v1.Descriptor{}, slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "choose another base image", "an image has at most %d layers", maxLayers)
 	}
-	defer in.Close()
-	n, err := io.Copy(w, io.LimitReader(contextReader{ctx, in}, f.Size))
-	if err == nil && n == f.Size { // the end may still tell that the bytes are others
-		var more int64
-		more, err = io.Copy(io.Discard, io.LimitReader(in, 1))
-		n += more
-	}
-	if err != nil {
-		return fmt.Errorf("read %q: %w", f.Path, err)
-	}
-	if n != f.Size {
-		return slipway.Errorf(slipway.Conflict, slipway.CodeUploadDigest, "register the version again", "%q does not have %d bytes", f.Path, f.Size)
-	}
-	return nil
-}
-
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
-
-// describe writes the configuration and the manifest of an image of one layer.
-func describe(dir string, img Image, layer v1.Descriptor) (v1.Descriptor, error) {
-	labels := maps.Clone(img.Labels)
-	if img.Spec != nil {
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels[SpecLabel] = string(img.Spec)
-	}
-	// The files are data: they are for every platform that the runtime is for.
-	config, err := writeDocument(dir, v1.ConfigFile{Architecture: "unknown", OS: "unknown", Config: v1.Config{Labels: labels},
-		RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{layer.Digest}}}, types.OCIConfigJSON)
+	config, err := writeDocument(dir, c, types.OCIConfigJSON)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	return writeDocument(dir, v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config, Layers: []v1.Descriptor{layer}},
-		types.OCIManifestSchema1)
+	m.Config = config
+	return writeDocument(dir, m, types.OCIManifestSchema1)
 }
 
 func writeDocument(dir string, document any, media types.MediaType) (v1.Descriptor, error) {

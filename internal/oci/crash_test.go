@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 		_, _ = oci.Build(context.Background(), dir, oci.Image{Files: []oci.File{file("a", strings.Repeat("x", 1<<20)), stalls}})
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(programDir)
+	os.Exit(code)
 }
 
 // A process that is killed while it builds leaves the other images as they were, and its

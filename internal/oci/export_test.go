@@ -8,3 +8,6 @@ var (
 	NewDraft = newDraft
 	Sweep    = sweep
 )
+
+// ParseManifest is the reader of manifests, for the fuzz test.
+var ParseManifest = parseManifest

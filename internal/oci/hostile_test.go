@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,7 @@ func encode(t *testing.T, v any) []byte {
 func forge(t *testing.T, dir string, layer []byte, change func(*v1.Manifest, *v1.ConfigFile)) slipway.Digest {
 	t.Helper()
 	l := plant(t, dir, layer, types.OCIUncompressedLayer)
+	l.Annotations = map[string]string{"slipway.layer": "model"}
 	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{l}}
 	c := v1.ConfigFile{RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{l.Digest}}}
 	if change != nil {
@@ -55,8 +57,33 @@ func forge(t *testing.T, dir string, layer []byte, change func(*v1.Manifest, *v1
 	return slipway.Digest(plant(t, dir, encode(t, m), types.OCIManifestSchema1).Digest.String())
 }
 
-// tarball writes headers, each with as many bytes as its size says.
+// tarball writes headers, each with as many bytes as its size says, below the model's
+// directory and after the directories that they need.
 func tarball(t *testing.T, headers ...tar.Header) []byte {
+	t.Helper()
+	made := map[string]bool{}
+	var all []tar.Header
+	need := func(dir string) {
+		for i, c := range dir {
+			if c == '/' && !made[dir[:i]] {
+				made[dir[:i]] = true
+				all = append(all, tar.Header{Name: dir[:i+1], Typeflag: tar.TypeDir, Mode: 0o755})
+			}
+		}
+	}
+	need(modelDir)
+	for _, h := range headers {
+		h.Name = modelDir + h.Name
+		need(h.Name[:strings.LastIndex(h.Name, "/")+1])
+		all = append(all, h)
+	}
+	return bare(t, all...)
+}
+
+const modelDir = "opt/slipway/model/"
+
+// bare writes headers as they are.
+func bare(t *testing.T, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -85,10 +112,11 @@ func tarball(t *testing.T, headers ...tar.Header) []byte {
 func sparse(t *testing.T) []byte {
 	t.Helper()
 	records := ""
-	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=big", "GNU.sparse.realsize=1048576"} {
-		records += fmt.Sprintf("%d %s\n", len(r)+4, r)
+	for _, r := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=" + modelDir + "big", "GNU.sparse.realsize=1048576"} {
+		records += fmt.Sprintf("%d %s\n", len(r)+4, r) // all have two digits
 	}
-	b := raw('x', "pax", records)
+	b := tarball(t)
+	b = append(b[:len(b)-1024], raw('x', "pax", records)...)
 	b = append(b, raw(tar.TypeReg, "big", "0\n"+strings.Repeat("\x00", 510))...)
 	return append(b, make([]byte, 1024)...)
 }
@@ -117,58 +145,87 @@ func TestUnpackRefuses(t *testing.T) {
 	for i := range 10_001 {
 		many = append(many, tar.Header{Name: fmt.Sprintf("%05d", i)})
 	}
+	head := len(tarball(t)) - 1024 // of the directories that all have
+	dir := func(name string, mode int64) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: mode}
+	}
+	var nest []tar.Header
+	for i := range 80 {
+		nest = append(nest, dir(modelDir+strings.Repeat("d/", i+1), 0o755))
+	}
+	above := []tar.Header{dir("opt/", 0o755), dir("opt/slipway/", 0o755), dir(modelDir, 0o755)}
 	for _, c := range []struct {
-		name   string
-		layer  []byte
-		change func(*v1.Manifest, *v1.ConfigFile)
+		name, says string
+		layer      []byte
+		change     func(*v1.Manifest, *v1.ConfigFile)
 	}{
-		{"a link", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}), nil},
-		{"a link and a file through it", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "a/b"}), nil},
-		{"a hard link", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), nil},
-		{"a device", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}), nil},
-		{"a pipe", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), nil},
-		{"a directory", tarball(t, tar.Header{Name: "a/", Typeflag: tar.TypeDir}), nil},
-		{"a path that leads out", tarball(t, tar.Header{Name: "../a"}), nil},
-		{"an absolute path", tarball(t, tar.Header{Name: "/a"}), nil},
-		{"a path that is not clean", tarball(t, tar.Header{Name: "a/./b"}), nil},
-		{"a path that is too deep", tarball(t, tar.Header{Name: deep}), nil},
-		{"a file twice", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a"}), nil},
-		{"files out of order", tarball(t, tar.Header{Name: "b"}, tar.Header{Name: "a"}), nil},
-		{"a file that is a directory", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a-b"}, tar.Header{Name: "a/b"}), nil},
-		{"a setuid file", tarball(t, tar.Header{Name: "a", Mode: 0o4555}), nil},
-		{"a file that may be written", tarball(t, tar.Header{Name: "a", Mode: 0o666}), nil},
-		{"too many files", tarball(t, many...), nil},
-		{"holes", sparse(t), nil},
-		{"half a header", good[:1024+100], nil},
-		{"half a file", good[:514], nil},
-		{"no archive", []byte(strings.Repeat("no archive ", 100)), nil},
-		{"two layers", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = append(m.Layers, m.Layers[0]) }},
-		{"no layer", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = nil }},
-		{"a layer of another kind", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].MediaType = types.OCILayer }},
-		{"a layer of another size", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size-- }},
-		{"a layer of negative size", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size = -1 }},
-		{"a layer elsewhere", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Digest.Hex = "../../x" }},
-		{"a layer that is not there", good, func(m *v1.Manifest, c *v1.ConfigFile) {
+		{"a link", "no plain file", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}), nil},
+		{"a link and a file through it", "no plain file", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "a/b"}), nil},
+		{"a hard link", "no plain file", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "b", Typeflag: tar.TypeLink, Linkname: "a"}), nil},
+		{"a device", "no plain file", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}), nil},
+		{"a pipe", "no plain file", tarball(t, tar.Header{Name: "a", Typeflag: tar.TypeFifo}), nil},
+		{"a directory for nothing", "not those of its files", bare(t, append(slices.Clone(above), dir(modelDir+"a/", 0o755))...), nil},
+		{"a directory twice", "not those of its files", bare(t, append(slices.Clone(above), above[2], tar.Header{Name: modelDir + "a"})...), nil},
+		{"a directory that is missing", "not those of its files", bare(t, append(slices.Clone(above), tar.Header{Name: modelDir + "a/b"})...), nil},
+		{"no directories", "not those of its files", bare(t, tar.Header{Name: modelDir + "a"}), nil},
+		{"directories of others", "not those of its files", bare(t, append(slices.Clone(above), dir("etc/", 0o755), tar.Header{Name: modelDir + "a"})...), nil},
+		{"a directory that all may write", "no plain directory", bare(t, dir("opt/", 0o777), above[1], above[2]), nil},
+		{"endless directories", "no plain directory", bare(t, append(slices.Clone(above), nest...)...), nil},
+		{"a file elsewhere", "no file of the model", bare(t, append(slices.Clone(above), tar.Header{Name: "opt/slipway/platform.json"})...), nil},
+		{"a path that leads out", "no path", tarball(t, tar.Header{Name: "../a"}), nil},
+		{"an absolute path", "no file of the model", bare(t, append(slices.Clone(above), tar.Header{Name: "/" + modelDir + "a"})...), nil},
+		{"a path that is not clean", "no path", tarball(t, tar.Header{Name: "a/./b"}), nil},
+		{"a path that is too deep", "no path", tarball(t, tar.Header{Name: deep}), nil},
+		{"a file twice", "twice", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a"}), nil},
+		{"files out of order", "not in its place", tarball(t, tar.Header{Name: "b"}, tar.Header{Name: "a"}), nil},
+		{"a file that is a directory", "a file and a directory", tarball(t, tar.Header{Name: "a"}, tar.Header{Name: "a-b"}, tar.Header{Name: "a/b"}), nil},
+		{"a setuid file", "no plain file", tarball(t, tar.Header{Name: "a", Mode: 0o4555}), nil},
+		{"a file that may be written", "no plain file", tarball(t, tar.Header{Name: "a", Mode: 0o666}), nil},
+		{"too many files", "more than", tarball(t, many...), nil},
+		{"holes", "larger than itself", sparse(t), nil},
+		{"half a header", "no whole archive", good[:head+1024+100], nil},
+		{"half a file", "no whole archive", good[:head+514], nil},
+		{"no archive", "no whole archive", []byte(strings.Repeat("no archive ", 100)), nil},
+		{"two layers", "two models", good, func(m *v1.Manifest, c *v1.ConfigFile) {
+			m.Layers, c.RootFS.DiffIDs = append(m.Layers, m.Layers[0]), append(c.RootFS.DiffIDs, c.RootFS.DiffIDs[0])
+		}},
+		{"too many layers", "not that of a container image", good, func(m *v1.Manifest, _ *v1.ConfigFile) {
+			m.Layers = slices.Repeat(m.Layers, 128)
+		}},
+		{"no layer", "not that of a container image", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers = nil }},
+		{"a layer that is none of the model", "no model", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Annotations = nil }},
+		{"a layer of another kind", "not of our making", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].MediaType = types.OCILayer }},
+		{"a layer of a kind that is none", "which cannot be used", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].MediaType = types.DockerForeignLayer }},
+		{"a layer that is compressed", "not of our making", good, func(_ *v1.Manifest, c *v1.ConfigFile) { c.RootFS.DiffIDs[0].Hex = slipway.DigestOf(nil).Hex() }},
+		{"a layer of another size", "bytes instead of", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size-- }},
+		{"a layer of negative size", "impossible", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Size = -1 }},
+		{"a layer elsewhere", "cannot be read", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Layers[0].Digest.Hex = "../../x" }},
+		{"a layer that is not there", "not there", good, func(m *v1.Manifest, c *v1.ConfigFile) {
 			m.Layers[0].Digest.Hex = slipway.DigestOf(nil).Hex()
 			c.RootFS.DiffIDs[0] = m.Layers[0].Digest
 		}},
-		{"another image's configuration", good, func(_ *v1.Manifest, c *v1.ConfigFile) { c.RootFS.DiffIDs = nil }},
-		{"a configuration of another kind", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Config = m.Layers[0] }},
+		{"another image's configuration", "of another image", good, func(_ *v1.Manifest, c *v1.ConfigFile) { c.RootFS.DiffIDs = nil }},
+		{"a configuration of another kind", "not that of a container image", good, func(m *v1.Manifest, _ *v1.ConfigFile) { m.Config = m.Layers[0] }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, parent := t.TempDir(), t.TempDir()
 			digest := forge(t, dir, c.layer, c.change)
-			wantCode(t, "unpack", oci.Unpack(t.Context(), dir, digest, filepath.Join(parent, "out")), slipway.CodeIO)
+			err := oci.Unpack(t.Context(), dir, digest, filepath.Join(parent, "out"))
+			wantCode(t, "unpack", err, slipway.CodeIO)
+			if !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%q says nothing of %q", err, c.says)
+			}
 			if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
 				t.Errorf("%v was left, %v", left, err)
 			}
 		})
 	}
-	if h, err := tar.NewReader(bytes.NewReader(sparse(t))).Next(); err != nil || h.Size != 1<<20 {
+	holes := tar.NewReader(bytes.NewReader(sparse(t)[head:]))
+	if h, err := holes.Next(); err != nil || h.Size != 1<<20 {
 		t.Errorf("the archive with holes has none: %v, %v", h, err)
 	}
-	dir := t.TempDir()
-	if err := oci.Unpack(t.Context(), dir, forge(t, dir, good, nil), filepath.Join(dir, "out")); err != nil {
+	images := t.TempDir()
+	if err := oci.Unpack(t.Context(), images, forge(t, images, good, nil), filepath.Join(images, "out")); err != nil {
 		t.Errorf("the forgery that all cases start from: %v", err)
 	}
 }
@@ -176,7 +233,9 @@ func TestUnpackRefuses(t *testing.T) {
 // No byte of an image can be wrong, missing or added unnoticed.
 func TestUnpackNoticesDamage(t *testing.T) {
 	dir, parent := t.TempDir(), t.TempDir()
-	digest, dest := build(t, dir, sample()), filepath.Join(parent, "out")
+	img := sample()
+	img.Spec = nil // no part of what is unpacked
+	digest, dest := build(t, dir, img), filepath.Join(parent, "out")
 	names, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
 	if err != nil || len(names) != 3 {
 		t.Fatalf("%v, %v", names, err)
@@ -207,7 +266,7 @@ func TestUnpackNoticesDamage(t *testing.T) {
 		if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
 			t.Errorf("%v was left, %v", left, err)
 		}
-		build(t, dir, sample()) // heals
+		build(t, dir, img) // heals
 	}
 	if err := oci.Unpack(t.Context(), dir, digest, dest); err != nil {
 		t.Errorf("healed: %v", err)
@@ -248,6 +307,29 @@ func TestSweep(t *testing.T) {
 	if _, ok := got["kept"]; !ok {
 		t.Error("something else was removed")
 	}
+}
+
+// FuzzManifest: what is taken for a manifest is within our bounds.
+func FuzzManifest(f *testing.F) {
+	digest := string(slipway.DigestOf(nil))
+	f.Add([]byte(`{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":1,"digest":"` + digest +
+		`"},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","size":1,"digest":"` + digest + `"}]}`))
+	f.Add([]byte(`{"config":{"size":-1},"layers":[null]}`))
+	f.Add([]byte(`{"layers":[{"urls":["http://x"]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := oci.ParseManifest(b)
+		if err != nil {
+			return
+		}
+		if len(m.Layers) == 0 || len(m.Layers) > 127 {
+			t.Errorf("%d layers", len(m.Layers))
+		}
+		for _, d := range append(m.Layers, m.Config) {
+			if _, err := slipway.ParseDigest(d.Digest.String()); err != nil || d.Size < 0 || d.Size > 64<<30 || len(d.URLs) > 0 && d.Digest != m.Config.Digest {
+				t.Errorf("%+v was taken", d)
+			}
+		}
+	})
 }
 
 // Whatever an archive holds, nothing but plain files below the directory is written, and

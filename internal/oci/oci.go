@@ -1,7 +1,9 @@
-// Package oci packs the files of a version into an OCI image (image-spec 1.1) in a layout
-// on disk, without a daemon, and unpacks them again. The same input gives the same bytes
-// on every machine: files are sorted, without times and owners, and not compressed, since
-// the output of compressors differs between their versions and models hardly shrink.
+// Package oci makes the files of a version, and what serves them, an OCI image (image-spec
+// 1.1) in a layout on disk, without a daemon: it packs them, unpacks them again, pushes
+// images to a registry and pulls the images that others build on. The same input gives the
+// same bytes on every machine: files are sorted, without times and owners. What changes
+// with every version is not compressed, since models hardly shrink; what many images share
+// is compressed once.
 //
 // Many images share one layout, and several processes may work in it at the same time.
 package oci
@@ -12,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,30 +32,82 @@ type File struct {
 	Open       func() (io.ReadCloser, error)
 }
 
-// Image is what Build packs. Spec is the configuration that the files are released with;
-// it becomes the label SpecLabel.
+// Image is what Build packs. Its layers are those of Base, then the runtime, the
+// environment, the files and the spec: what changes least comes first, so that the
+// revisions of a model share it.
 type Image struct {
-	Files  []File
+	// Files are the model's; they lie in ModelDir.
+	Files []File
+	// Spec is the configuration that the files are released with; it becomes SpecFile.
+	Spec []byte
+	// Labels are the labels of the image, org.opencontainers.image.… and others.
 	Labels map[string]string
-	Spec   []byte
+	// Runtime is the program that serves the files; it becomes RuntimePath. An image without
+	// one holds data and cannot run, and the fields that follow must be empty.
+	Runtime Program
+	// Env is what the runtime is told beside the paths in this image; all names begin with
+	// SLIPWAY_.
+	Env map[string]string
+	// Base is an image of the same layout, as Pull gives it, that this one builds on; empty
+	// for none. Its environment variables are inherited.
+	Base slipway.Digest
+	// Environment is what a Python model imports. It needs a Base with the interpreter.
+	Environment Environment
 }
 
-// SpecLabel is the label of an image that holds its Spec.
-const SpecLabel = "slipway.spec"
+// Environment is a directory of Python packages, as an installer wrote it: what is called
+// site-packages. Key names its contents, which never change; the zero Environment is none.
+type Environment struct {
+	Dir string
+	Key slipway.Digest
+}
+
+// Where things are in an image. The runtime finds the model and the spec by the variables
+// EnvModelDir and EnvSpec.
+const (
+	RuntimePath  = "/usr/local/bin/platform"
+	ModelDir     = "/opt/slipway/model"
+	SpecFile     = "/opt/slipway/platform.json"
+	SitePackages = "/opt/slipway/site-packages"
+
+	EnvModelDir = "SLIPWAY_MODEL_DIR"
+	EnvSpec     = "SLIPWAY_SPEC"
+
+	// Port is where an image answers, by HTTP.
+	Port = "8080"
+	// User is the number of the user and of the group that an image runs as.
+	User = "65532"
+)
+
+// roleKey is the annotation of a layer that says what it is for.
+const roleKey = "slipway.layer"
+
+// What a layer is for.
+const (
+	roleRuntime     = "runtime"
+	roleEnvironment = "environment"
+	roleModel       = "model"
+	roleSpec        = "spec"
+)
 
 // Bounds of an image.
 const (
 	maxFiles    = 10_000
-	maxBytes    = 50 << 30                // of all files
-	maxLayer    = maxBytes + maxFiles<<14 // with the headers of the archive
-	maxDocument = 4 << 20                 // a manifest or a configuration
+	maxBytes    = 50 << 30 // of all files
+	maxLayer    = 64 << 30 // with the headers of the archive
+	maxLayers   = 127      // of a container, as overlayfs allows
+	maxDocument = 4 << 20  // a manifest or a configuration
 	maxIndex    = 64 << 20
 )
+
+// within is the path of a place in an image as an archive has it.
+func within(place string) string { return strings.TrimPrefix(place, "/") }
 
 // tree checks that paths are those of one directory, in the order in which Build writes
 // them.
 type tree struct {
 	files map[string]bool
+	dirs  map[string]bool
 	last  string
 	total int64
 }
@@ -77,6 +133,20 @@ func (t *tree) add(name string, size int64) error {
 	}
 	t.total += size
 	return nil
+}
+
+// parents are the directories of a file that no file before it has, from the top down.
+func (t *tree) parents(name string) []string {
+	var dirs []string
+	for dir := path.Dir(name); dir != "." && !t.dirs[dir]; dir = path.Dir(dir) {
+		if t.dirs == nil {
+			t.dirs = map[string]bool{}
+		}
+		t.dirs[dir] = true
+		dirs = append(dirs, dir)
+	}
+	slices.Reverse(dirs)
+	return dirs
 }
 
 // damaged is the error of an image that Build cannot have made like this.

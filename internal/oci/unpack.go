@@ -2,7 +2,6 @@ package oci
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,7 +20,7 @@ import (
 	"github.com/slipway-ml/slipway"
 )
 
-// Unpack writes the files of an image of the layout at dir to the directory dest, which
+// Unpack writes the model's files of an image of the layout at dir to the directory dest, which
 // appears whole and durable, or not at all. If dest is there already it is left as it is.
 // Every digest is checked and nothing is written outside of dest. It answers NotFound when
 // there is no such image, and CodeIO for one that is damaged or not of Build's making.
@@ -72,49 +73,31 @@ func syncTree(dir string) error {
 	})
 }
 
-// findLayer reads the manifest and the configuration of an image.
+// findLayer finds the layer of an image that holds the model.
 func findLayer(dir string, digest slipway.Digest) (v1.Descriptor, error) {
 	none := v1.Descriptor{}
-	b, err := readBounded(blobPath(dir, digest), maxDocument)
-	if errors.Is(err, fs.ErrNotExist) {
-		return none, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "deploy the version again", "no image %s", digest.Short())
-	}
+	img, err := open(dir, digest)
 	if err != nil {
-		return none, ioError("read the image", err)
+		return none, err
 	}
-	if slipway.DigestOf(b) != digest {
-		return none, damaged("its manifest has other bytes")
-	}
-	m, err := v1.ParseManifest(bytes.NewReader(b))
-	if err != nil {
-		return none, damaged("its manifest cannot be read")
-	}
-	if len(m.Layers) != 1 || m.Layers[0].MediaType != types.OCIUncompressedLayer || m.Config.MediaType != types.OCIConfigJSON {
-		return none, damaged("its manifest is not of our making")
-	}
-	layer := m.Layers[0]
-	for _, d := range []v1.Descriptor{layer, m.Config} {
-		if _, err := slipway.ParseDigest(d.Digest.String()); err != nil || d.Size < 0 || d.Size > maxLayer {
-			return none, damaged("its manifest names impossible blobs")
+	found := -1
+	for i, l := range img.manifest.Layers {
+		if l.Annotations[roleKey] != roleModel {
+			continue
 		}
+		if found >= 0 {
+			return none, damaged("it has two models")
+		}
+		found = i
 	}
-	return layer, checkConfig(dir, m.Config, layer)
-}
-
-func checkConfig(dir string, config, layer v1.Descriptor) error {
-	digest := slipway.Digest(config.Digest.String())
-	b, err := readBounded(blobPath(dir, digest), maxDocument)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return ioError("read the image", err)
+	if found < 0 {
+		return none, damaged("it has no model")
 	}
-	if slipway.DigestOf(b) != digest || int64(len(b)) != config.Size {
-		return damaged("its configuration has other bytes")
+	l := img.manifest.Layers[found]
+	if l.MediaType != types.OCIUncompressedLayer || img.config.RootFS.DiffIDs[found] != l.Digest {
+		return none, damaged("its model is not of our making")
 	}
-	c, err := v1.ParseConfigFile(bytes.NewReader(b))
-	if err != nil || len(c.RootFS.DiffIDs) != 1 || c.RootFS.DiffIDs[0] != layer.Digest {
-		return damaged("its configuration is of another image")
-	}
-	return nil
+	return l, nil
 }
 
 // unpackLayer writes the files of a layer to the directory dest.
@@ -138,11 +121,16 @@ func unpackLayer(ctx context.Context, dir string, layer v1.Descriptor, dest stri
 	}
 	defer root.Close()
 	h := sha256.New()
-	in := io.TeeReader(source{contextReader{ctx, f}}, h)
-	if err := extract(in, layer.Size, root); err != nil {
-		return err
+	from := &source{r: contextReader{ctx, f}}
+	in := io.TeeReader(from, h)
+	err = extract(in, layer.Size, root)
+	if err == nil {
+		_, err = io.Copy(io.Discard, in) // what follows the end of the archive
 	}
-	if _, err := io.Copy(io.Discard, in); err != nil { // what follows the end of the archive
+	if from.err != nil { // nothing that came of it says more
+		return ioError("read the image", from.err)
+	}
+	if err != nil {
 		return err
 	}
 	if hex.EncodeToString(h.Sum(nil)) != layer.Digest.Hex {
@@ -151,42 +139,74 @@ func unpackLayer(ctx context.Context, dir string, layer v1.Descriptor, dest stri
 	return nil
 }
 
-// source tells the errors of reading from those of the archive.
-type source struct{ r io.Reader }
+// source remembers the error of its reader, to tell it from those of writing.
+type source struct {
+	r   io.Reader
+	err error
+}
 
-func (s source) Read(p []byte) (int, error) {
+// Read reads.
+func (s *source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped end is an error
-		err = ioError("read the image", err)
+	if err != nil && err != io.EOF {
+		s.err = err
 	}
 	return n, err
 }
 
-// extract writes the files of an archive of the given size under root. It takes nothing
-// but what archive writes.
+// extract writes the model's files of an archive of the given size under root. It takes
+// nothing but what Build writes: before each file the directories that it is the first to
+// need, and before all the directory of the model.
 func extract(in io.Reader, size int64, root *os.Root) error {
-	var files tree
+	files := tree{}
+	var got []string
+	want := files.parents(within(ModelDir) + "/x")
 	for t := tar.NewReader(in); ; {
 		h, err := t.Next()
 		if err == io.EOF { // the end as tar gives it, nothing wrapped
-			return nil
+			return directories(got, want)
 		}
 		if err != nil {
 			return ofArchive(err)
 		}
+		if h.Typeflag == tar.TypeDir {
+			if got = append(got, h.Name); h.Mode != 0o755 || len(got) > len(want)+maxNesting {
+				return damaged("%.80q is no plain directory", h.Name)
+			}
+			continue
+		}
 		if h.Typeflag != tar.TypeReg || h.Mode != 0o444 && h.Mode != 0o555 {
 			return damaged("%.80q is no plain file", h.Name)
 		}
-		if err := files.add(h.Name, h.Size); err != nil {
+		name, ok := strings.CutPrefix(h.Name, within(ModelDir)+"/")
+		if !ok {
+			return damaged("%.80q is no file of the model", h.Name)
+		}
+		if err := files.add(name, h.Size); err != nil {
 			return damaged("%v", err)
 		}
 		if files.total > size { // holes that the archive only describes
 			return damaged("its files are larger than itself")
 		}
-		if err := writeFile(root, h, t); err != nil {
+		if err := directories(got, append(want, files.parents(h.Name)...)); err != nil {
+			return err
+		}
+		got, want = nil, nil
+		if err := writeFile(root, name, h, t); err != nil {
 			return err
 		}
 	}
+}
+
+// maxNesting bounds the directories between two files.
+const maxNesting = 64
+
+// directories compares those that came with those that should.
+func directories(got, want []string) error {
+	if !slices.EqualFunc(got, want, func(g, w string) bool { return g == w+"/" }) {
+		return damaged("its directories are not those of its files")
+	}
+	return nil
 }
 
 // ofArchive tells the errors of the archive from those below it.
@@ -197,11 +217,11 @@ func ofArchive(err error) error {
 	return damaged("its layer is no whole archive")
 }
 
-func writeFile(root *os.Root, h *tar.Header, in io.Reader) error {
-	if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
+func writeFile(root *os.Root, name string, h *tar.Header, in io.Reader) error {
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return ioError("unpack the image", err)
 	}
-	f, err := root.OpenFile(h.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fs.FileMode(h.Mode))
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fs.FileMode(h.Mode))
 	if err != nil {
 		return ioError("unpack the image", err)
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	Socket       string        `json:"socket"` // absolute, at most 105 bytes
 	Dir          string        `json:"dir"`    // the unpacked image, absolute
 	Runtime      route.Runtime `json:"runtime"`
+	Packages     string        `json:"packages,omitempty"` // directory of Python packages beside those of the interpreter
 	Model        string        `json:"model"`
 	Revision     string        `json:"revision"`
 	Replica      string        `json:"replica"`

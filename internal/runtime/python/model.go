@@ -21,6 +21,7 @@ type description struct {
 	Inputs    []field  `json:"inputs"`
 	Outputs   []field  `json:"outputs,omitempty"`
 	Offline   bool     `json:"offline"` // it has no network
+	Packages  string   `json:"packages,omitempty"`
 }
 
 type field struct {

@@ -34,6 +34,7 @@ type Output interface {
 // Options are what a pool is made of.
 type Options struct {
 	Python       string // the interpreter of the model's environment
+	Packages     string // a directory of packages beside those of the interpreter; may be empty
 	Dir          string // the model directory, absolute
 	Model        *mlmodel.Model
 	Workers      int           // at least 1

@@ -82,7 +82,7 @@ func (w *worker) startFailure(ctx context.Context, err error, limit time.Duratio
 // unless the model may have it, the network. It answers whether that was permitted.
 func (p *Pool) spawn(w *worker, socket *os.File) (bool, error) {
 	model := p.model
-	model.Offline = !p.o.Network
+	model.Offline, model.Packages = !p.o.Network, p.o.Packages
 	text, err := model.json()
 	if err != nil {
 		return false, err

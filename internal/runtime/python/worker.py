@@ -355,6 +355,8 @@ def main():
         model = json.load(f)
     if model.get("offline"):
         loopback()
+    if model.get("packages"):
+        sys.path.insert(0, model["packages"])
     stream = Stream(socket.socket(fileno=3))
     kind, _, body = stream.next()
     if kind != HELLO or body[:4] != b"SLWP":

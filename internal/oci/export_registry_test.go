@@ -1,0 +1,4 @@
+package oci
+
+// Choose finds an image in an index, for the fuzz test.
+var Choose = choose
