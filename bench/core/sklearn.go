@@ -151,7 +151,11 @@ func startMLServer(ctx context.Context, dir, exe, port string) (stop func(), err
 	}
 	stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 	for end := time.Now().Add(mlserverStart); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		resp, err := http.Get("http://127.0.0.1:" + port + "/v2/models/bench/ready")
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/v2/models/bench/ready", nil)
+		if err != nil {
+			return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

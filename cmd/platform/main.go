@@ -30,7 +30,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	if len(os.Args) > 1 && os.Args[1] == "runtime" { // many of them: nothing but what they need
 		if len(os.Args) == 3 && os.Args[2] == "serve" {
-			return runtime.ServeImage(version, os.Stdout)
+			return runtime.ServeImage(version, os.Getenv, os.Stdout)
 		}
 		return runtime.Main(os.Args[2:], os.Stderr)
 	}

@@ -2,8 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os/exec"
 	"strings"
@@ -30,7 +29,7 @@ func TestPush(t *testing.T) {
 		}
 		d = now
 	}
-	peer := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	peer := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
 	defer peer.Close()
 	reference := strings.TrimPrefix(peer.URL, "http://") + "/models/fraud:1"
 	push := func(args ...string) (string, error) {

@@ -136,6 +136,11 @@ func (p place) env(cfg Config) []string {
 		"SLIPWAY_MODEL=" + cfg.Model, "SLIPWAY_MODEL_DIR=" + filepath.Clean(cfg.Dir),
 		"SLIPWAY_REVISION=" + cfg.Revision, "SLIPWAY_REPLICA=" + cfg.Replica,
 	}
+	return append(env, inherited()...)
+}
+
+// inherited is what the processes of a model get of our environment.
+func inherited() (env []string) {
 	for _, key := range []string{"PATH", "HOME", "LANG"} {
 		if v, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+v)

@@ -37,12 +37,12 @@ const (
 
 // ServeImage is the subcommand "runtime serve", the entry point of an image: it serves the
 // model that the environment names over HTTP, at :8080 unless SLIPWAY_LISTEN says otherwise,
-// until SIGTERM, and gives the exit code. It logs to out.
-func ServeImage(release string, out io.Writer) int {
+// until SIGTERM, and gives the exit code. It logs to out. Getenv is os.Getenv.
+func ServeImage(release string, getenv func(string) string, out io.Writer) int {
 	log := slog.New(slog.NewJSONHandler(out, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	err := serveImage(ctx, release, log)
+	err := serveImage(ctx, release, getenv, log)
 	if err == nil {
 		return ExitOK
 	}
@@ -53,8 +53,8 @@ func ServeImage(release string, out io.Writer) int {
 	return ExitFailed
 }
 
-func serveImage(ctx context.Context, release string, log *slog.Logger) error {
-	cfg, err := imageConfig(os.Getenv)
+func serveImage(ctx context.Context, release string, getenv func(string) string, log *slog.Logger) error {
+	cfg, err := imageConfig(getenv)
 	if err != nil {
 		return &exitError{ExitConfig, err}
 	}
@@ -68,7 +68,7 @@ func serveImage(ctx context.Context, release string, log *slog.Logger) error {
 		return err
 	}
 	defer m.stop()
-	address := os.Getenv(envListen)
+	address := getenv(envListen)
 	if address == "" {
 		address = ":8080"
 	}
@@ -76,8 +76,8 @@ func serveImage(ctx context.Context, release string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	linger, _ := strconv.Atoi(os.Getenv(envLinger)) // 0 if it says nothing
-	server := standalone.New(standalone.Model{Name: cfg.Model, Version: os.Getenv(EnvVersion), Platform: "slipway_" + cfg.Runtime.Kind, Schema: schema, Predictor: m},
+	linger, _ := strconv.Atoi(getenv(envLinger)) // 0 if it says nothing
+	server := standalone.New(standalone.Model{Name: cfg.Model, Version: getenv(EnvVersion), Platform: "slipway_" + cfg.Runtime.Kind, Schema: schema, Predictor: m},
 		standalone.Limits{Linger: time.Duration(linger) * time.Second}, release, strconv.FormatUint(uint64(rand.Uint32()), 36), log)
 	log.Info("ready", "model", cfg.Model, "kind", cfg.Runtime.Kind, "address", ln.Addr().String())
 	ctx, cancel := context.WithCancelCause(ctx)

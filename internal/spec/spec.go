@@ -28,11 +28,11 @@ const (
 	CompatibleNone     = "none"
 )
 
-// Problem is one mistake in a file, Errors all of them.
-type (
-	Problem = strict.Problem
-	Errors  = strict.Errors
-)
+// Problem is one mistake in a file.
+type Problem = strict.Problem
+
+// Errors is all mistakes of a file.
+type Errors = strict.Errors
 
 const maxWorkers = 64
 

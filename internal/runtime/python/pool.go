@@ -37,6 +37,7 @@ type Options struct {
 	Packages     string // a directory of packages beside those of the interpreter; may be empty
 	Dir          string // the model directory, absolute
 	Model        *mlmodel.Model
+	Env          []string      // of the workers, beside what they need
 	Workers      int           // at least 1
 	Threads      int           // of numeric libraries, for each worker
 	MaxRows      int           // that requests are joined to; 1 joins none

@@ -108,8 +108,7 @@ func (p *Pool) spawn(w *worker, socket *os.File) (bool, error) {
 	return alone, err
 }
 
-// env is what the model's process sees: nothing of ours but PATH, HOME and LANG. Numeric
-// libraries start a thread for each processor unless they are told otherwise.
+// env is what the model's process sees. Numeric libraries start a thread for each processor unless they are told otherwise.
 func (p *Pool) env() []string {
 	env := []string{"MLFLOW_ALLOW_PICKLE_DESERIALIZATION=true", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true", "PYTHONFAULTHANDLER=1",
 		"SLIPWAY_MODEL_DIR=" + p.o.Dir}
@@ -117,12 +116,7 @@ func (p *Pool) env() []string {
 	for _, key := range []string{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"} {
 		env = append(env, key+"="+threads)
 	}
-	for _, key := range []string{"PATH", "HOME", "LANG"} {
-		if v, ok := os.LookupEnv(key); ok {
-			env = append(env, key+"="+v)
-		}
-	}
-	return env
+	return append(env, p.o.Env...)
 }
 
 // kill ends the process and waits until nothing of it is left.

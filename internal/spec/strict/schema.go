@@ -3,7 +3,7 @@ package strict
 type object = map[string]any
 
 // Schema says the same as JSON Schema (2020-12): what an editor can check while typing.
-func (f *Field) Schema() object {
+func (f *Field) Schema() map[string]any {
 	out := object{}
 	switch {
 	case f.Kind != nil:
