@@ -312,6 +312,7 @@ func randomKillsOf(t *testing.T, s *server) {
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 			if pid := k.pidOf(what); pid > 1 && syscall.Kill(pid, syscall.SIGKILL) == nil {
 				reached++
+				t.Logf("%s: kill %d, the %s, process %d", time.Now().Format("05.000"), i, what, pid)
 			}
 			if what == "server" {
 				_ = k.process.cmd.Wait()
@@ -414,8 +415,8 @@ func (l *callers) ask(ctx context.Context, c *client.Client, body []byte) {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		text := err.Error()
-		l.first.CompareAndSwap(nil, &text)
+		text := time.Now().Format("05.000") + " " + err.Error()
+		l.first.Store(&text)
 		l.failed.Add(1)
 		return
 	}

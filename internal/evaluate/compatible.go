@@ -93,7 +93,7 @@ func (c *comparison) input(old, next *tensor.Field) {
 	if !widens(old.Type, next.Type) {
 		c.breaks("input %.80q changes from %s to %s, which does not hold every value sent so far", old.Name, old.Type, next.Type)
 	}
-	if !covers(next.Shape, old.Shape) && !(len(next.Shape) == 0 && len(old.Shape) == 1 && old.Shape[0] == 1) {
+	if !covers(next.Shape, old.Shape) {
 		c.breaks("input %.80q changes the shape of a row from %v to %v", old.Name, old.Shape, next.Shape)
 	}
 }

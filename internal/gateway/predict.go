@@ -70,6 +70,9 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 	c := call{g: g, r: r, e: e, protocol: p, request: w.Header()[requestIDHeader][0], body: buf.in, deadline: e.Deadline}
 	c.shorten(r.Header)
 	out, rev, err := c.answer(grant)
+	if rev != nil && c.retired(rev, err) {
+		out, rev, err = c.answer(grant)
+	}
 	if r.Context().Err() != nil {
 		return // nobody listens
 	}
@@ -88,6 +91,25 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 		h["Content-Length"] = []string{strconv.Itoa(len(buf.out))}
 	}
 	_, _ = w.Write(buf.out)
+}
+
+// retired tells whether a request waited for a replica of a revision that has been taken
+// out of the table meanwhile; it is then routed by the new table.
+func (c *call) retired(rev *revision, err *slipway.Error) bool {
+	if err == nil || err.Code != slipway.CodeNoReplica {
+		return false
+	}
+	now := c.g.table.Load().endpoints[c.e.Key]
+	if now == nil || now == c.e {
+		return false
+	}
+	for _, r := range []*revision{now.stable, now.candidate} {
+		if r != nil && r.ID == rev.ID {
+			return false
+		}
+	}
+	c.e = now
+	return true
 }
 
 // shorten takes the client's deadline if it is shorter than the endpoint's.

@@ -11,7 +11,9 @@ import (
 
 // Conn is one connection to a replica's socket, safe for concurrent use. What the replica
 // itself answers, a refusal too, comes as a *slipway.Error; any other error, and one of
-// kind Unavailable, says that the connection is no good. Close fails the calls in flight.
+// kind Unavailable, says that the connection is no good. An error whose chain has a method
+// Unsent that answers true is that of a request which was never sent. Close fails the calls
+// in flight.
 type Conn interface {
 	Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error)
 	Ready(ctx context.Context) error
@@ -86,6 +88,12 @@ func (l *lane) predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, er
 func broken(err error) bool {
 	var e *slipway.Error
 	return !errors.As(err, &e) || e.Kind == slipway.Unavailable
+}
+
+// neverSent tells whether nobody has seen the request.
+func neverSent(err error) bool {
+	var u interface{ Unsent() bool }
+	return errors.As(err, &u) && u.Unsent()
 }
 
 // sickLoad makes a sick lane look busier than any healthy one.

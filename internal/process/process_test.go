@@ -363,7 +363,7 @@ func TestCrashLoop(t *testing.T) {
 	s := open(t, options(dir, runDir))
 	s.Want([]*route.Revision{revision("fraud-1", 1, "crash")})
 	st := until(t, s, "fraud-1", "a crash loop", func(st route.RevisionStatus) bool {
-		return len(st.Replicas) == 1 && st.Replicas[0].State == route.ReplicaCrashLoop
+		return len(st.Replicas) == 1 && st.Replicas[0].State == route.ReplicaCrashLoop && st.Replicas[0].PID == 0
 	})
 	r := st.Replicas[0]
 	if r.Restarts != 5 || !strings.Contains(r.Reason, "code 3") || r.PID != 0 {

@@ -277,9 +277,23 @@ func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Ba
 			return nil, slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "see the revision's replicas for the reason",
 				"no replica of %s is ready", revision)
 		}
-		if l.enter() { // else it was shut since, and is in the list no more
-			return l.predict(ctx, in)
+		if !l.enter() { // it was shut since, and is in the list no more
+			continue
 		}
+		out, err := l.predict(ctx, in)
+		if err == nil || !neverSent(err) || !moment(ctx) {
+			return out, err
+		}
+	}
+}
+
+// moment waits until the death of a replica was noticed, which takes no longer.
+func moment(ctx context.Context) bool {
+	select {
+	case <-time.After(time.Millisecond):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -166,12 +166,18 @@ func (c *Client) do(ctx context.Context, k kind, in *tensor.Batch) (*tensor.Batc
 	return out, err
 }
 
+// unsent is the cause of an error of a request that was never sent.
+type unsent struct{ error }
+
+// Unsent tells that the request may be sent elsewhere: nobody has seen it.
+func (unsent) Unsent() bool { return true }
+
 // enter makes a call pending under a new id, which is never 0.
 func (c *Client) enter(cl *call) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return 0, noReplica(c.err)
+		return 0, noReplica(unsent{c.err})
 	}
 	c.last++
 	c.pending[c.last] = cl
@@ -215,7 +221,7 @@ func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) 
 	case errors.Is(err, errTooLong):
 		return tooLarge("the request")
 	case err != nil:
-		return noReplica(err)
+		return noReplica(unsent{err})
 	}
 	c.poke()
 	return nil
