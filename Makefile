@@ -68,6 +68,10 @@ verify: $(VENV) ## make goldens and generated files again; fail on a difference
 soak: ## run the long simulations (about 10 minutes)
 	go test -count=1 -v -timeout 3h -tags soak -run '^TestSoak' $(call packages,^//go:build soak)
 
+.PHONY: wheel
+wheel: $(VENV) ## build the wheels of the program and the SDK into dist
+	$(PY) python/wheel/build.py --version $(VERSION) --out dist
+
 .PHONY: crash
 crash: ## kill the server at 300 of its changes, and 100 processes under load (about 10 minutes)
 	CGO_ENABLED=0 go test -count=1 -v -timeout 1h -run 'TestKillPoints|TestRandomKills' ./cmd/platform -killpoints 300 -kills 100

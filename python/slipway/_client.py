@@ -1,356 +1,241 @@
-"""The client: predictions and records over HTTP, deployments by the program `platform`."""
+"""Client: the platform as Python calls."""
 
 from __future__ import annotations
 
-import dataclasses
-import http.client
-import json
+import functools
+import importlib.metadata
 import os
-import pathlib
-import random
-import threading
+import ssl
 import time
-import urllib.parse
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
-from slipway._errors import DeploymentFailed, Error
-from slipway._program import run
+from . import _errors, _inputs, _program
+from ._errors import DeploymentFailed, Error, Problem
+from ._http import Transport
+from ._inputs import Inputs
+from ._models import Deployment, Endpoint, Explanation, RolledBack, decode, decode_list
+from ._settings import resolve
 
-Rows = Sequence[Mapping[str, Any]]
-Columns = Mapping[str, Sequence[Any]]
+DISTRIBUTION = "slipway-platform"
+CALL_SECONDS = 30.0
+DEPLOY_SECONDS = 3600.0
+PATIENCE = 120.0  # seconds that a server may be away while a deployment is awaited
+POLL_FIRST, POLL_LAST = 0.1, 1.0  # seconds
 
-_MAX_ANSWER = 64 << 20
-_TRIES = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One step of a deployment's pipeline."""
-
-    name: str
-    verdict: str
-    messages: Tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Deployment:
-    """One attempt to bring a version to an endpoint. status is running, succeeded, rolled back, failed or aborted."""
-
-    id: str
-    endpoint: str
-    model: str
-    version: int
-    status: str
-    phase: str
-    weight: float
-    revision: str
-    unchanged: bool
-    message: str
-    code: str
-    next: str
-    stages: Tuple[Stage, ...]
-    record: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
-
-    @property
-    def ended(self) -> bool:
-        return self.status != "running"
-
-
-@dataclasses.dataclass(frozen=True)
-class Revision:
-    """One version on an endpoint. weight is in percent."""
-
-    id: str
-    version: int
-    weight: float
-    ready: int
-    want: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """Where a model answers."""
-
-    name: str
-    state: str
-    stable: Optional[Revision]
-    candidate: Optional[Revision]
-    record: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
-
-
-def _deployment(d: Mapping[str, Any]) -> Deployment:
-    stages = tuple(
-        Stage(s.get("stage", ""), s.get("verdict", ""), tuple(r.get("message", "") for r in s.get("results") or ()))
-        for s in d.get("stages") or ()
-    )
-    return Deployment(
-        id=d.get("id", ""),
-        endpoint=d.get("endpoint", ""),
-        model=d.get("model", ""),
-        version=int(d.get("version", 0)),
-        status=d.get("status", ""),
-        phase=d.get("phase", ""),
-        weight=float(d.get("weight", 0)),
-        revision=d.get("revision", ""),
-        unchanged=bool(d.get("unchanged", False)),
-        message=d.get("message", ""),
-        code=d.get("code", ""),
-        next=d.get("next", ""),
-        stages=stages,
-        record=d,
-    )
-
-
-def _revision(r: Optional[Mapping[str, Any]]) -> Optional[Revision]:
-    if not r:
-        return None
-    return Revision(r.get("id", ""), int(r.get("version", 0)), float(r.get("weight", 0)), int(r.get("ready", 0)), int(r.get("want", 0)))
+Watcher = Callable[[Deployment], object]
 
 
 class Client:
-    """A platform. It is safe for use by several threads; each has a connection of its own."""
+    """Calls one platform. It may be used by many threads, and after a fork.
+
+    `url` and `token` default to SLIPWAY_SERVER and SLIPWAY_TOKEN, then to the files of `home`, which
+    defaults to SLIPWAY_HOME: the platform that `platform up` started here is found by itself.
+    `timeout` is in seconds, for a call that is given no other. `ssl_context` is for an authority of
+    one's own. Proxies of the environment are not used. Every method raises Error.
+    """
 
     def __init__(
-        self, server: Optional[str] = None, token: Optional[str] = None, home: Optional[str] = None, timeout: float = 30.0
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        timeout: float = CALL_SECONDS,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """server and token default to SLIPWAY_SERVER and SLIPWAY_TOKEN, else to those of the platform in home.
+        self._settings = resolve(url, token, home, os.environ)
+        self._timeout = timeout
+        self._http = Transport(self._settings, ssl_context, "slipway-python/" + _version())
 
-        timeout is of one request, in seconds.
-        """
-        self.home = pathlib.Path(home or os.environ.get("SLIPWAY_HOME") or _data_home())
-        given = server or os.environ.get("SLIPWAY_SERVER")
-        address = _line(self.home / "address")
-        self.server = (given or address).rstrip("/")
-        if not self.server:
-            raise Error("no platform runs in %s" % self.home, "SLIP-E0604", "platform up")
-        self._token = token or os.environ.get("SLIPWAY_TOKEN") or ""
-        if not self._token:
-            if self.server != address.rstrip("/"):
-                raise Error("there is no token for " + self.server, "SLIP-E0606", "set SLIPWAY_TOKEN to a token of that server")
-            self._token = _line(self.home / "owner.token")
-        self.timeout = timeout
-        self._local = threading.local()
-        parts = urllib.parse.urlsplit(self.server)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Error("%s is no address of a server" % self.server, next="give http://HOST:PORT")
-        self._tls, self._host, self._base = parts.scheme == "https", parts.netloc, parts.path
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._settings.url
 
     def __repr__(self) -> str:
-        return "slipway.Client(%r)" % self.server
+        return f"slipway.Client({self.url!r})"
 
-    def predict(
-        self, endpoint: str, inputs: Union[Rows, Columns, Any], environment: str = "production", timeout: Optional[float] = None
-    ) -> List[Any]:
-        """Asks a model: one prediction for each row.
+    def __enter__(self) -> Client:
+        return self
 
-        inputs are rows (a list of dicts), columns (a dict of lists), a pandas data frame or a numpy array.
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self._http.close()
+
+    def predict(self, endpoint: str, inputs: Inputs, environment: str | None = None, *, timeout: float | None = None) -> list[Any]:
+        """One prediction for each row: what the model's own predict gives.
+
+        The timeout also tells the platform when an answer is of no use any more. A prediction is
+        not repeated once it was sent.
         """
-        key = endpoint if environment == "production" else endpoint + "." + environment
-        answer = self._call("POST", "/endpoints/%s/invocations" % _quote(key), _request(inputs), timeout, again=True)
-        if not isinstance(answer, dict) or not isinstance(answer.get("predictions"), list):
-            raise Error("the answer of %s is no list of predictions" % key, next="platform status " + key)
-        predictions: List[Any] = answer["predictions"]
+        body = _inputs.invocation(inputs)
+        limit = self._limit(timeout)
+        answer = self._http.call(
+            "POST", "endpoints", _key(endpoint, environment), "invocations", body=body, timeout=limit, headers=_deadline(limit)
+        )
+        predictions = answer.get("predictions") if isinstance(answer, dict) else None
+        if not isinstance(predictions, list):
+            raise _errors.unknown_answer()
         return predictions
 
-    def status(self, endpoint: str) -> Endpoint:
-        """What runs on an endpoint."""
-        e = self._call("GET", "/v1/endpoints/" + _quote(endpoint), again=True)
-        return Endpoint(e.get("name", ""), e.get("state", ""), _revision(e.get("stable")), _revision(e.get("candidate")), e)
+    def infer(
+        self, endpoint: str, inputs: Inputs, environment: str | None = None, *, timeout: float | None = None
+    ) -> dict[str, list[Any]]:
+        """Every output of the model by its name, such as predict and probability, a value for each row.
 
-    def endpoints(self) -> List[str]:
-        """The names of all endpoints."""
-        return [e.get("name", "") for e in self._call("GET", "/v1/endpoints", again=True)]
-
-    def deployment(self, id: str) -> Deployment:
-        """One deployment, with its stages."""
-        return _deployment(self._call("GET", "/v1/deployments/" + _quote(id), again=True))
-
-    def deployments(self, endpoint: str = "", limit: int = 50) -> List[Deployment]:
-        """The newest deployments, of one endpoint or of all."""
-        query = {"limit": str(limit)}
-        if endpoint:
-            query["endpoint"] = endpoint
-        return [_deployment(d) for d in self._call("GET", "/v1/deployments?" + urllib.parse.urlencode(query), again=True)]
-
-    def wait(self, deployment: Union[str, Deployment], timeout: Optional[float] = None) -> Deployment:
-        """Waits until a deployment has ended; DeploymentFailed if it did not succeed. timeout is in seconds."""
-        id = deployment if isinstance(deployment, str) else deployment.id
-        end = None if timeout is None else time.monotonic() + timeout
-        pause = 0.05
-        while True:
-            d = self.deployment(id)
-            if d.status == "succeeded":
-                return d
-            if d.ended:
-                raise DeploymentFailed(d)
-            if end is not None and time.monotonic() >= end:
-                raise Error("deployment %s has not ended after %g s: %s" % (id, timeout or 0, d.phase or "the pipeline runs"), next="platform status " + d.endpoint)
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-    def rollback(self, endpoint: str, reason: str) -> Mapping[str, Any]:
-        """Takes an endpoint back to the revision before."""
-        answer: Mapping[str, Any] = self._call("POST", "/v1/endpoints/%s/rollback" % _quote(endpoint), {"reason": reason})
-        return answer
+        The model is asked for its inputs first, so this takes two calls.
+        """
+        until = time.monotonic() + self._limit(timeout)
+        key = _key(endpoint, environment)
+        metadata = self._http.call("GET", "v2", "models", key, timeout=self._limit(timeout))
+        body = _inputs.inference(inputs, metadata)
+        left = max(until - time.monotonic(), 0.001)
+        return _inputs.outputs(
+            self._http.call("POST", "v2", "models", key, "infer", body=body, timeout=left, headers=_deadline(left))
+        )
 
     def deploy(
         self,
-        path: Union[str, "os.PathLike[str]"] = "platform.yaml",
-        environment: str = "production",
+        path: str | os.PathLike[str] = "platform.yaml",
+        environment: str | None = None,
+        force_reason: str | None = None,
         wait: bool = True,
-        force: bool = False,
-        reason: str = "",
-        key: str = "",
-        timeout: Optional[float] = None,
+        *,
+        timeout: float = DEPLOY_SECONDS,
+        idempotency_key: str | None = None,
+        on_change: Watcher | None = None,
     ) -> Deployment:
-        """Checks a model and rolls it out.
+        """Checks a model and rolls it out; `path` is its platform.yaml or the directory of it.
 
-        path is a platform.yaml, or its directory. With wait it answers when the deployment has succeeded, and raises
-        DeploymentFailed otherwise. The same key gives the same deployment. timeout is in seconds.
+        A platform.yaml with mistakes raises an Error with all of them in `problems`. With `wait` the
+        call ends when the deployment has ended, and raises DeploymentFailed unless it succeeded;
+        `on_change` is told of each state. `force_reason` deploys files that were rolled
+        back here before, and says why. The same `idempotency_key` gives the same deployment. When the
+        time is over the call ends, but the deployment goes on.
         """
-        file = pathlib.Path(path)
-        if file.is_dir():
-            file = file / "platform.yaml"
-        args = ["deploy", "-f", file.name, "--env", environment]
-        if force:
-            args += ["--force"]
-        if reason:
-            args += ["--reason", reason]
-        if key:
-            args += ["--idempotency-key", key]
-        started = time.monotonic()
-        env = {"SLIPWAY_SERVER": self.server, "SLIPWAY_TOKEN": self._token, "SLIPWAY_HOME": str(self.home)}
-        d = _deployment(run(args, env, str(file.parent), timeout))
-        if not wait or d.unchanged:
-            return d
-        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
-        return self.wait(d, left)
+        until = time.monotonic() + timeout
+        file = os.fspath(path)
+        if os.path.isdir(file):
+            file = os.path.join(file, "platform.yaml")
+        args = ["deploy", f"--file={file}"]
+        if environment is not None:
+            args.append(f"--env={environment}")
+        if force_reason is not None:
+            args += ["--force", f"--reason={force_reason}"]
+        if idempotency_key is not None:
+            args.append(f"--idempotency-key={idempotency_key}")
+        env = {"SLIPWAY_SERVER": self._settings.url, "SLIPWAY_TOKEN": self._settings.token}
+        try:
+            deployment = decode(Deployment, _program.run(args, timeout, env))
+        except Error as e:
+            if e.code not in (_errors.SPEC, _errors.SPEC_POLICY):
+                raise
+            problems = tuple(decode_list(Problem, _program.mistakes(file, CALL_SECONDS)))
+            raise Error(e.code, e.message, e.next_step, e.field, e.status, problems) from None
+        return self._follow(deployment, until, on_change) if wait else deployment
 
-    def close(self) -> None:
-        """Drops the connection of this thread."""
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+    def wait(self, deployment_id: str, timeout: float = DEPLOY_SECONDS, *, on_change: Watcher | None = None) -> Deployment:
+        """Waits until a deployment has succeeded, across restarts of the server. One that ends
+        otherwise raises DeploymentFailed; `on_change` is told of each state."""
+        until = time.monotonic() + timeout
+        return self._follow(self.deployment(deployment_id, timeout=min(timeout, self._timeout)), until, on_change)
 
-    def _call(self, method: str, path: str, body: Any = None, timeout: Optional[float] = None, again: bool = False) -> Any:
-        """One request; again says that it may be repeated when the connection is lost."""
-        payload = None if body is None else json.dumps(body, default=_plain, allow_nan=False).encode()
-        headers = {"Authorization": "Bearer " + self._token, "Accept": "application/json", "User-Agent": "slipway-python"}
-        if payload is not None:
-            headers["Content-Type"] = "application/json"
-        for attempt in range(1, _TRIES + 1):
-            fresh = getattr(self._local, "connection", None) is None
+    def _follow(self, d: Deployment, until: float, on_change: Watcher | None) -> Deployment:
+        seen, pause, contact = None, POLL_FIRST, time.monotonic()
+        while True:
+            if d != seen:
+                seen, pause = d, POLL_FIRST
+                if on_change:
+                    on_change(d)
+            if d.status == "succeeded":
+                return d
+            if not d.running:
+                raise DeploymentFailed(d)
+            left = until - time.monotonic() - pause
+            if left <= 0:
+                raise Error(_errors.DEADLINE, f"{d.id} has not ended in time; it goes on", f"platform deployments {d.id}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, POLL_LAST)
             try:
-                status, text = self._exchange(method, self._base + path, payload, headers, timeout or self.timeout)
-            except TimeoutError:
-                self.close()
-                raise Error("no answer in time from " + self.server, "SLIP-E0604", "try again, or allow more time") from None
-            except (OSError, http.client.HTTPException):
-                self.close()
-                # A kept connection may have been closed by the server just now: nothing was done then.
-                if attempt < _TRIES and (again or not fresh):
-                    time.sleep(random.uniform(0, 0.05 * 2**attempt))
-                    continue
-                raise Error("no answer from " + self.server, "SLIP-E0604", "platform up") from None
-            if status == 503 and again and attempt < _TRIES and not path.startswith("/endpoints/"):
-                time.sleep(random.uniform(0.1, 0.2 * 2**attempt))
-                continue
-            return _read(status, text)
+                d = self.deployment(d.id, timeout=min(left, self._timeout))
+                contact = time.monotonic()
+            except Error as e:
+                away = e.code in (_errors.NO_SERVER, _errors.UNAVAILABLE, _errors.DEADLINE)
+                if not away or time.monotonic() - contact > PATIENCE:
+                    raise
 
-    def _exchange(self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str], timeout: float) -> Tuple[int, bytes]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
-            connection = self._local.connection = kind(self._host, timeout=timeout)
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout)
-        connection.request(method, path, body=body, headers=headers)
-        response = connection.getresponse()
-        text = response.read(_MAX_ANSWER + 1)
-        if len(text) > _MAX_ANSWER:
-            self.close()
-            raise Error("the answer is larger than %d MiB" % (_MAX_ANSWER >> 20), next="ask for fewer rows at once")
-        return response.status, text
+    def status(self, endpoint: str, environment: str | None = None, *, timeout: float | None = None) -> Endpoint:
+        """How an endpoint does: its revisions, their replicas and what they answered."""
+        raw = self._http.call("GET", "v1", "endpoints", _key(endpoint, environment), timeout=self._limit(timeout))
+        return decode(Endpoint, raw)
+
+    def endpoints(self, *, timeout: float | None = None) -> list[Endpoint]:
+        """All endpoints; those outside production are called name.environment."""
+        return decode_list(Endpoint, self._http.call("GET", "v1", "endpoints", timeout=self._limit(timeout)))
+
+    def rollback(self, endpoint: str, reason: str, environment: str | None = None, *, timeout: float | None = None) -> RolledBack:
+        """Takes an endpoint back to the revision before, at once; the reason is recorded. It is not
+        repeated once it was sent: a second one could go back further."""
+        if not reason:
+            raise Error(_errors.INVALID, "a rollback needs a reason; it is recorded", "give reason='why'")
+        raw = self._http.call(
+            "POST", "v1", "endpoints", _key(endpoint, environment), "rollback",
+            body=_inputs.dumps({"reason": reason}), timeout=self._limit(timeout),
+        )  # fmt: skip
+        return decode(RolledBack, raw)
+
+    def deployment(self, deployment_id: str, *, timeout: float | None = None) -> Deployment:
+        """One deployment, with its stages."""
+        if not deployment_id:
+            raise Error(_errors.INVALID_NAME, "the id of the deployment is empty", "give the id of a deployment, dep_…")
+        return decode(Deployment, self._http.call("GET", "v1", "deployments", deployment_id, timeout=self._limit(timeout)))
+
+    def deployments(
+        self,
+        endpoint: str | None = None,
+        environment: str | None = None,
+        *,
+        limit: int = 20,
+        before: int = 0,
+        timeout: float | None = None,
+    ) -> list[Deployment]:
+        """Deployments of one endpoint or of all, newest first: at most `limit`, which is up to 200, with
+        numbers below `before` unless that is 0."""
+        query: dict[str, object] = {"limit": limit}
+        if endpoint is not None:
+            query["endpoint"] = _key(endpoint, environment)
+        if before:
+            query["before"] = before
+        return decode_list(Deployment, self._http.call("GET", "v1", "deployments", query=query, timeout=self._limit(timeout)))
+
+    @staticmethod
+    def explain(code: str, *, timeout: float = CALL_SECONDS) -> Explanation:
+        """What an error code means and what to do; no server is asked."""
+        return decode(Explanation, _program.run(["explain", "--", code], timeout))
+
+    def _limit(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
 
 
-def _read(status: int, text: bytes) -> Any:
+def _key(endpoint: str, environment: str | None) -> str:
+    """An endpoint's name in addresses: that of production is bare."""
+    if not endpoint:
+        raise Error(_errors.INVALID_NAME, "the endpoint's name is empty", "platform status lists the endpoints")
+    return endpoint if environment in (None, "production") else f"{endpoint}.{environment}"
+
+
+def _deadline(seconds: float) -> dict[str, str]:
+    return {"Slipway-Deadline-Ms": str(max(int(seconds * 1000), 1))}
+
+
+@functools.lru_cache(maxsize=1)
+def _version() -> str:
     try:
-        answer = json.loads(text) if text else None
-    except ValueError:
-        raise Error("the answer is no JSON: is this a platform?", status=status, next="check the server's address") from None
-    if 200 <= status < 300:
-        return answer
-    raise Error.of(answer if isinstance(answer, dict) else {}, status)
-
-
-def _request(inputs: Any) -> Dict[str, Any]:
-    """Makes a request of MLflow's scoring protocol."""
-    if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a data frame
-        split = inputs.to_dict(orient="split")
-        rows = [[None if v != v else v for v in row] for row in split["data"]]
-        return {"dataframe_split": {"columns": list(split["columns"]), "data": rows}}
-    if hasattr(inputs, "tolist"):  # an array
-        return {"inputs": inputs.tolist()}
-    if isinstance(inputs, Mapping):
-        names = list(inputs)
-        columns = [list(inputs[n].tolist() if hasattr(inputs[n], "tolist") else inputs[n]) for n in names]
-        if len({len(c) for c in columns}) > 1:
-            raise Error("the columns have different lengths", next="give as many values for each column")
-        return {"dataframe_split": {"columns": names, "data": [list(row) for row in zip(*columns)]}}
-    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        if inputs and all(isinstance(row, Mapping) for row in inputs):
-            return {"dataframe_records": [dict(row) for row in inputs]}
-        return {"inputs": list(inputs)}
-    raise Error("inputs are neither rows nor columns", next='give [{"column": value}], a dict of lists, a data frame or an array')
-
-
-def _plain(value: Any) -> Any:
-    """Values of numpy and times, which json does not know."""
-    if hasattr(value, "item"):
-        return value.item()
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    raise Error("a value of type %s cannot be sent" % type(value).__name__, next="give numbers, text, booleans or times")
-
-
-def _quote(name: str) -> str:
-    return urllib.parse.quote(name, safe="")
-
-
-def _line(path: pathlib.Path) -> str:
-    try:
-        with path.open() as f:
-            return f.read(4096).strip()
-    except OSError:
-        return ""
-
-
-def _data_home() -> str:
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return os.path.join(data, "slipway")
-
-
-def deploy(path: Union[str, "os.PathLike[str]"] = "platform.yaml", **options: Any) -> Deployment:
-    """Client().deploy."""
-    return Client().deploy(path, **options)
-
-
-def predict(endpoint: str, inputs: Any, **options: Any) -> List[Any]:
-    """Client().predict; a loop keeps a Client, and with it the connection."""
-    return Client().predict(endpoint, inputs, **options)
-
-
-def status(endpoint: str) -> Endpoint:
-    """Client().status."""
-    return Client().status(endpoint)
-
-
-def rollback(endpoint: str, reason: str) -> Mapping[str, Any]:
-    """Client().rollback."""
-    return Client().rollback(endpoint, reason)
-
-
-def wait(deployment: Union[str, Deployment], timeout: Optional[float] = None) -> Deployment:
-    """Client().wait."""
-    return Client().wait(deployment, timeout)
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "dev"

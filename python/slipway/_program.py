@@ -1,4 +1,4 @@
-"""Finds and runs the program `platform` that comes with this package."""
+"""The platform's own program, which came with this package."""
 
 from __future__ import annotations
 
@@ -8,50 +8,76 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from slipway._errors import Error
+from . import _errors
+from ._errors import Error
 
-
-def find_platform() -> str:
-    """The path of the program: of this installation, else on the PATH."""
-    for scripts in (sysconfig.get_path("scripts"), os.path.dirname(sys.executable)):
-        path = os.path.join(scripts, "platform")
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    path = shutil.which("platform") or ""
-    if not path:
-        raise Error("the program platform is not installed beside this package", next="pip install --force-reinstall slipway")
-    return path
+NAME = "platform"
 
 
-def run(args: Sequence[str], env: Mapping[str, str], cwd: str, timeout: Optional[float]) -> Any:
-    """Runs `platform ARGS --json` and gives its document."""
+def find_platform_bin() -> str:
+    """The path of the program `platform`: where pip put it with this package, else on the PATH."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    places = [
+        sysconfig.get_path("scripts"),
+        sysconfig.get_path("scripts", scheme="osx_framework_user" if sys.platform == "darwin" and sys._framework else "posix_user"),
+        os.path.join(package, "..", "bin"),  # pip install --target
+        os.path.join(package, "..", "..", "..", "..", "bin"),  # pip install --prefix
+    ]
+    for place in places:
+        file = os.path.normpath(os.path.join(place, NAME))
+        if os.path.isfile(file) and os.access(file, os.X_OK):
+            return file
+    found = shutil.which(NAME)
+    if not found:
+        raise Error(_errors.IO, "the program platform is not there", "pip install --force-reinstall slipway-platform")
+    return found
+
+
+def run(args: Sequence[str], timeout: float, env: Mapping[str, str] | None = None) -> Any:
+    """What a command of the program prints as JSON. It is killed when the time is over."""
+    done = _run(args, timeout, env)
+    if done.returncode:
+        raise _failure(args[0], done.returncode, done.stderr)
+    return _json(done.stdout)
+
+
+def mistakes(file: str, timeout: float) -> Any:
+    """Every mistake of a platform.yaml that can be found here, as JSON."""
+    document = _json(_run(["validate", f"--file={file}"], timeout).stdout or b"{}")
+    return document.get("problems", []) if isinstance(document, dict) else []
+
+
+def _run(args: Sequence[str], timeout: float, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [find_platform_bin(), "--json", *args]
     try:
-        done = subprocess.run(
-            [find_platform(), *args, "--json"],
-            env={**os.environ, **env},
-            cwd=cwd,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+        return subprocess.run(
+            command, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Error("platform %s took longer than %g s" % (args[0], timeout or 0), next="platform status") from None
-    if done.returncode == 0:
-        return document(done.stdout)
-    problem = document(done.stderr) or document(done.stdout)
-    if isinstance(problem, dict):
-        raise Error.of(problem)
-    raise Error("platform %s ended with code %d" % (args[0], done.returncode), next="platform " + args[0])
+        message = f"platform {args[0]} took longer than {timeout:g} s"
+        raise Error(_errors.DEADLINE, message, "try again, or allow more time") from None
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "an argument has a character that none can have"
+        raise Error(_errors.IO, f"platform {args[0]} cannot be run: {reason}", "check what was given") from None
 
 
-def document(out: bytes) -> Any:
-    """The last JSON document of an output, None without one."""
-    text = out.decode("utf-8", "replace").strip()
-    for part in (text, text[text.rfind("\n") + 1 :]):
-        try:
-            return json.loads(part)
-        except ValueError:
-            continue
-    return None
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _errors.unknown_answer() from None
+
+
+def _failure(command: str, exit_code: int, stderr: bytes) -> Error:
+    """The error that the program printed on its last line."""
+    lines = stderr.strip().splitlines()
+    try:
+        problem = json.loads(lines[-1])
+        if "code" in problem:
+            return _errors.refusal(int(problem["status"]), lines[-1])
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        pass
+    return Error(_errors.INTERNAL, f"platform {command} ended with exit code {exit_code}", f"run it in a shell: platform {command}")
