@@ -120,6 +120,7 @@ func routes(ctx context.Context) []route {
 		{"GET /v1/endpoints/%2E%2E", func(c *client.Client) error { _, err := c.Endpoint(ctx, ".."); return err }},
 		{"GET /v1/endpoints/a%2Fb%3Fc", func(c *client.Client) error { _, err := c.Endpoint(ctx, "a/b?c"); return err }},
 		{"POST /v1/endpoints/e/rollback", func(c *client.Client) error { _, err := c.Rollback(ctx, "e", ""); return err }},
+		{"POST /v1/plans", func(c *client.Client) error { _, err := c.Plan(ctx, api.CreatePlan{}); return err }},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

@@ -304,10 +304,18 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	if got, want := serving.Replicas[0], before.Candidate.Replicas[0]; got.PID != want.PID || got.State != "ready" {
 		t.Errorf("replica %+v, before %+v", got, want)
 	}
-	b, err := os.ReadFile(filepath.Join(s.home, "logs", "gateway.log"))
-	if err != nil || !strings.Contains(string(b), "handed over") {
-		t.Errorf("the gateway was not replaced: %v", err)
+	log := filepath.Join(s.home, "logs", "gateway.log")
+	for range 1000 { // the old one says so when the last client has gone over
+		b, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "handed over") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	t.Error("the gateway was not replaced")
 }
 
 // copyFile copies an executable: a copy is another build, by its time of change.
