@@ -114,7 +114,7 @@ validation:
   dataset: {file: ./holdout.csv, target: fraud, min_rows: 1000}
   metrics:
     - {name: roc_auc, min: 0.9}
-scaling: {replicas: 1}
+%sscaling: {replicas: 1}
 rollout:
   steps:
 %s  on_failure: rollback
@@ -124,14 +124,18 @@ rollout:
 const (
 	quickSteps = "    - {weight: 5, hold: 2s, min_requests: 10}\n    - {weight: 25, hold: 2s, min_requests: 50}\n    - {weight: 100}\n"
 	wideSteps  = "    - {weight: 10, hold: 20s, min_requests: 100}\n    - {weight: 100}\n"
+
+	// The signature of a model with a server of its own does not name the probability that the
+	// native evaluator gives.
+	anySchema = "  schema: {compatible: none}\n"
 )
 
 // write lays out three projects.
 func (p *play) write(context.Context) error {
-	for _, v := range []struct{ name, from, command, steps string }{
-		{"v1", "demo/v1", "", quickSteps},
-		{"v2", "demo/v2", "", quickSteps},
-		{"v3", "demo/v2", fmt.Sprintf("\n  command: [%q, demo-server, --socket, \"{socket}\"]", p.o.Exe), wideSteps},
+	for _, v := range []struct{ name, from, command, schema, steps string }{
+		{"v1", "demo/v1", "", "", quickSteps},
+		{"v2", "demo/v2", "", "", quickSteps},
+		{"v3", "demo/v2", fmt.Sprintf("\n  command: [%q, demo-server, --socket, \"{socket}\"]", p.o.Exe), anySchema, wideSteps},
 	} {
 		dir := filepath.Join(p.dir, v.name)
 		sub, err := fs.Sub(templates.FS, v.from)
@@ -143,7 +147,7 @@ func (p *play) write(context.Context) error {
 			return err
 		}
 		err = errors.Join(os.CopyFS(dir, sub), os.WriteFile(filepath.Join(dir, "holdout.csv"), holdout, 0o600),
-			os.WriteFile(filepath.Join(dir, "platform.yaml"), fmt.Appendf(nil, project, v.command, v.steps), 0o600))
+			os.WriteFile(filepath.Join(dir, "platform.yaml"), fmt.Appendf(nil, project, v.command, v.schema, v.steps), 0o600))
 		if v.name == "v3" { // other files, so that it is another version
 			err = errors.Join(err, os.WriteFile(filepath.Join(dir, "model", "SERVER"), []byte("a custom server around the trees of version 2\n"), 0o600))
 		}
