@@ -310,7 +310,7 @@ func (s *Supervisor) await(ctx context.Context, revision string) bool {
 	s.mu.Lock()
 	news, there := s.news, len((*s.lanes.Load())[revision]) > 0
 	soon := slices.ContainsFunc(s.of(revision), func(r *replica) bool {
-		return r.State == route.ReplicaStarting || r.State == route.ReplicaBackoff
+		return r.State != route.ReplicaCrashLoop && r.State != route.ReplicaDraining
 	})
 	s.mu.Unlock()
 	if there || !soon {
