@@ -222,7 +222,12 @@ func parseRequest(body []byte) (string, []byte, error) {
 		return "", nil, fmt.Errorf("%w: no id of a request", errProtocol)
 	}
 	n := 1 + int(body[0])
-	return slipway.OneLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
+	for _, c := range body[1:n] {
+		if c <= ' ' || c >= 0x7f { // ours have no such bytes
+			return slipway.OneLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
+		}
+	}
+	return string(body[1:n]), body[n:], nil
 }
 
 func appendError(dst []byte, id uint64, e *slipway.Error) []byte {
