@@ -212,12 +212,34 @@ type RolledBack struct {
 
 // LogLine is one line of a replica's log.
 type LogLine struct {
-	Time     time.Time `json:"time"`
-	Level    string    `json:"level"`
-	Replica  string    `json:"replica"`
-	Revision string    `json:"revision"`
-	Stream   string    `json:"stream"`
-	Message  string    `json:"msg"`
+	Time       time.Time         `json:"time"`
+	Level      string            `json:"level"`
+	Replica    string            `json:"replica"`
+	Revision   string            `json:"revision"`
+	Stream     string            `json:"stream" doc:"stdout, stderr, runtime, or raw for what is no record"`
+	Message    string            `json:"msg"`
+	Request    string            `json:"request,omitempty" doc:"Id of the request that it was written for; several, if they were answered together, with commas between"`
+	Attributes map[string]string `json:"attributes,omitempty" doc:"What the record has besides"`
+}
+
+// Logs are lines in order of time, and where to go on.
+type Logs struct {
+	Lines  []LogLine `json:"lines"`
+	Cursor string    `json:"cursor" doc:"Give it as after, and the answer has what came since"`
+	Missed bool      `json:"missed,omitempty" doc:"Lines were lost between: they came faster than they were read"`
+}
+
+// LogQuery says which lines of an endpoint's replicas are wanted; empty fields want all.
+type LogQuery struct {
+	Revision string    `query:"revision" maxLength:"140" doc:"Id of a revision; without it, of what runs and of the last deployments"`
+	Replica  string    `query:"replica" maxLength:"160" doc:"Id of a replica, or its end after a dash"`
+	Request  string    `query:"request" maxLength:"64" doc:"Id of a request"`
+	Level    string    `query:"level" enum:"debug,info,warn,error" doc:"This and worse"`
+	Since    time.Time `query:"since"`
+	Until    time.Time `query:"until"`
+	Tail     int       `query:"tail" minimum:"1" maximum:"10000" default:"100" doc:"The newest lines, without after"`
+	After    string    `query:"after" maxLength:"65536" doc:"The cursor of the answer before"`
+	Wait     int       `query:"wait" minimum:"0" maximum:"20" doc:"Seconds to wait for a line behind the cursor"`
 }
 
 // Event is one recorded change.

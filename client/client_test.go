@@ -90,7 +90,10 @@ func routes(ctx context.Context) []route {
 		{"GET /v1/models/m/aliases", func(c *client.Client) error { _, err := c.AliasHistory(ctx, "m"); return err }},
 		{"GET /v1/deployments?before=3&endpoint=e&limit=4", func(c *client.Client) error { _, err := c.Deployments(ctx, "e", 3, 4); return err }},
 		{"GET /v1/endpoints", func(c *client.Client) error { _, err := c.Endpoints(ctx); return err }},
-		{"GET /v1/endpoints/e/logs?revision=r&tail=5", func(c *client.Client) error { _, err := c.Logs(ctx, "e", "r", 5); return err }},
+		{"GET /v1/endpoints/e/logs?revision=r&tail=5", func(c *client.Client) error {
+			_, err := c.Logs(ctx, "e", api.LogQuery{Revision: "r", Tail: 5})
+			return err
+		}},
 		{"GET /v1/events?after=1&limit=2", func(c *client.Client) error { _, err := c.Events(ctx, 1, 2); return err }},
 		{"GET /v1/deployments/d/events", func(c *client.Client) error {
 			for range c.WatchDeployment(ctx, "d") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/slipway-ml/slipway/api"
 )
@@ -24,15 +25,23 @@ func (c *Client) Rollback(ctx context.Context, key, reason string) (api.RolledBa
 	return call[api.RolledBack](ctx, c, request{method: http.MethodPost, path: path("v1", "endpoints", key, "rollback")}, api.Rollback{Reason: reason})
 }
 
-// Logs gives the newest lines of an endpoint's replicas in order of time; of one revision
-// if it is not "". tail 0 is the server's default.
-func (c *Client) Logs(ctx context.Context, key, revision string, tail int) ([]api.LogLine, error) {
+// Logs gives the newest lines of an endpoint's replicas in order of time, or those behind a
+// cursor.
+func (c *Client) Logs(ctx context.Context, key string, want api.LogQuery) (api.Logs, error) {
 	q := url.Values{}
-	if revision != "" {
-		q.Set("revision", revision)
+	for name, v := range map[string]string{"revision": want.Revision, "replica": want.Replica, "request": want.Request, "level": want.Level, "after": want.After} {
+		if v != "" {
+			q.Set(name, v)
+		}
 	}
-	number(q, "tail", int64(tail))
-	return get[[]api.LogLine](ctx, c, q, "v1", "endpoints", key, "logs")
+	for name, t := range map[string]time.Time{"since": want.Since, "until": want.Until} {
+		if !t.IsZero() {
+			q.Set(name, t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	number(q, "tail", int64(want.Tail))
+	number(q, "wait", int64(want.Wait))
+	return get[api.Logs](ctx, c, q, "v1", "endpoints", key, "logs")
 }
 
 // Events lists recorded changes in order, from the one after a sequence number.

@@ -61,6 +61,7 @@ type App struct {
 	runner     *runner
 	api        *http.Server
 	lost       chan struct{} // closed when another server has taken over
+	ending     <-chan struct{}
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -131,7 +132,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.stop = stop
+	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)

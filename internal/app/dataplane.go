@@ -24,6 +24,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
 	"github.com/slipway-ml/slipway/internal/process"
 	"github.com/slipway-ml/slipway/internal/runtime"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
 
 // GatewayOptions are what a gateway process is started with; everything else comes in the
@@ -46,7 +47,7 @@ func RunGateway(ctx context.Context, o GatewayOptions) error {
 	if err != nil {
 		return homeError(err)
 	}
-	out, err := runtime.OpenRotating(filepath.Join(c.Logs(), "gateway.log"), runtime.Stdio)
+	out, err := logfile.Open(filepath.Join(c.Logs(), "gateway.log"), logfile.Stdio)
 	if err != nil {
 		return homeError(err)
 	}

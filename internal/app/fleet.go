@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -74,41 +72,6 @@ func (f fleetAPI) Rollback(ctx context.Context, p slipway.Principal, key, reason
 	}
 	out.Deployment, out.TookMS = d.ID, float64(time.Since(start).Microseconds())/1000
 	return out, nil
-}
-
-// Logs reads the logs of an endpoint's replicas: of what runs, and of the last deployment,
-// whose replicas may be gone.
-func (f fleetAPI) Logs(ctx context.Context, key, revision string, tail int) ([]api.LogLine, error) {
-	e, err := f.find(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	var revisions []string
-	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
-		if r != nil {
-			revisions = append(revisions, r.ID)
-		}
-	}
-	last, err := f.a.rollouts.Deployments(ctx, key, 0, 20)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range last {
-		if d.Revision != nil && (revision != "" || len(revisions) < 2) && !slices.Contains(revisions, d.Revision.ID) {
-			revisions = append(revisions, d.Revision.ID)
-		}
-	}
-	if revision != "" {
-		if !slices.Contains(revisions, revision) {
-			return nil, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status "+key, "%s has no such revision", key)
-		}
-		revisions = []string{revision}
-	}
-	out, err := readLogs(filepath.Join(f.a.o.Config.Gateway(), "logs"), revisions, tail)
-	if out == nil {
-		out = []api.LogLine{}
-	}
-	return out, err
 }
 
 // Events lists what changed, in order.

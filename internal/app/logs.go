@@ -1,79 +1,88 @@
 package app
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"io/fs"
-	"os"
+	"context"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
 
-// maxLogRead bounds what is read of one replica's log, from its end.
-const maxLogRead = 4 << 20
+// logPoll is how often a caller that waits for lines has the files looked at.
+const logPoll = 200 * time.Millisecond
 
-// readLogs gives the newest lines of the replicas of some revisions, oldest first. A
-// replica's log is named after it, and it is named after its revision.
-func readLogs(dir string, revisions []string, tail int) ([]api.LogLine, error) {
-	files, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []api.LogLine
-	for _, f := range files {
-		if !f.Type().IsRegular() || !slices.ContainsFunc(revisions, func(r string) bool { return strings.HasPrefix(f.Name(), r+"-r") }) {
-			continue
+// Logs reads the logs of an endpoint's replicas: of what runs, and of the last deployments,
+// whose replicas may be gone.
+func (f fleetAPI) Logs(ctx context.Context, key string, q api.LogQuery) (api.Logs, error) {
+	deadline := time.Now().Add(time.Duration(q.Wait) * time.Second)
+	for {
+		out, err := f.logs(ctx, key, q)
+		if err != nil || q.After == "" || len(out.Lines) > 0 || out.Missed || !time.Now().Before(deadline) {
+			return out, err
 		}
-		lines, err := readLog(filepath.Join(dir, f.Name()), revisions)
-		if err != nil {
-			return nil, err
+		q.After = out.Cursor
+		select {
+		case <-ctx.Done():
+			return out, ctx.Err()
+		case <-f.a.ending:
+			return out, nil
+		case <-time.After(logPoll):
 		}
-		out = append(out, lines...)
 	}
-	slices.SortStableFunc(out, func(a, b api.LogLine) int { return a.Time.Compare(b.Time) })
-	return out[max(0, len(out)-tail):], nil
 }
 
-// readLog reads the end of one file. A line that is none of ours came from a process that
-// died before it had its log; it is given as it is.
-func readLog(path string, revisions []string) ([]api.LogLine, error) {
-	f, err := os.Open(path)
+func (f fleetAPI) logs(ctx context.Context, key string, q api.LogQuery) (out api.Logs, err error) {
+	revisions, err := f.logged(ctx, key, q.Revision)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	skipped := st.Size() > maxLogRead
-	if skipped {
-		if _, err := f.Seek(-maxLogRead, io.SeekEnd); err != nil {
-			return nil, err
+	dir := filepath.Join(f.a.o.Config.Gateway(), "logs")
+	want := logfile.Filter{Revisions: revisions, Replica: q.Replica, Request: q.Request, Level: q.Level, Since: q.Since, Until: q.Until}
+	if q.After == "" {
+		out.Lines, out.Cursor, err = logfile.Newest(dir, want, q.Tail)
+	} else {
+		ok := false
+		out.Lines, out.Cursor, out.Missed, ok, err = logfile.After(dir, want, q.After)
+		if !ok {
+			return out, slipway.Errorf(slipway.Invalid, slipway.CodeRequest, "ask without after", "the cursor is none that this server gave")
 		}
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxLogRead))
+	if out.Lines == nil {
+		out.Lines = []api.LogLine{}
+	}
+	return out, err
+}
+
+// logged are the revisions whose logs are wanted.
+func (f fleetAPI) logged(ctx context.Context, key, revision string) ([]string, error) {
+	e, err := f.find(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	if skipped {
-		_, b, _ = bytes.Cut(b, []byte("\n"))
-	}
-	var out []api.LogLine
-	for line := range bytes.Lines(b) {
-		l := api.LogLine{Stream: "raw", Message: string(bytes.TrimSpace(line))}
-		if json.Unmarshal(line, &l) == nil && l.Revision != "" && !slices.Contains(revisions, l.Revision) {
-			continue
+	var ids []string
+	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+		if r != nil {
+			ids = append(ids, r.ID)
 		}
-		out = append(out, l)
 	}
-	return out, nil
+	last, err := f.a.rollouts.Deployments(ctx, key, 0, 20)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range last {
+		if d.Revision != nil && (revision != "" || len(ids) < 2) && !slices.Contains(ids, d.Revision.ID) {
+			ids = append(ids, d.Revision.ID)
+		}
+	}
+	if revision == "" {
+		return ids, nil
+	}
+	if !slices.Contains(ids, revision) {
+		return nil, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform history "+key, "%s has no such revision", key)
+	}
+	return []string{revision}, nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/gateway"
-	"github.com/slipway-ml/slipway/internal/runtime"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
 
 const stopLimit = 30 * time.Second
@@ -32,7 +32,7 @@ func Up(ctx context.Context, c config.Config, version, exe string, ready func(Re
 	if err := os.MkdirAll(c.Logs(), 0o700); err != nil {
 		return homeError(err)
 	}
-	out, err := runtime.OpenRotating(filepath.Join(c.Logs(), "server.log"), nil)
+	out, err := logfile.Open(filepath.Join(c.Logs(), "server.log"), nil)
 	if err != nil {
 		return homeError(err)
 	}

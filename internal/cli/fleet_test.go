@@ -8,12 +8,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-ml/slipway/api"
 )
@@ -131,50 +135,58 @@ func logLines(n int) []api.LogLine {
 
 func TestLogs(t *testing.T) {
 	lines := logLines(4)
-	lines[3].Level, lines[3].Message = "error", "two\nlines\x07"
-	s := newReplies(t, map[string]any{"GET /v1/endpoints/fraud/logs": lines})
-	m := newMachine(t, s).project()
+	lines[3].Level, lines[3].Message, lines[3].Request = "error", "two\nlines\x07", "q-1"
+	lines[3].Attributes = map[string]string{"cause": "here", "b": "2"}
+	var asked url.Values
+	m := newMachine(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Query()
+		_ = json.NewEncoder(w).Encode(api.Logs{Lines: lines, Cursor: "c"})
+	})).project()
 	out, stderr := m.run(0, "logs")
-	contains(t, out, "r1 info line 0\n", "r1 error two lines\uFFFD\n")
+	contains(t, out, "r1 info line 0\n", "r1 error two lines\uFFFD  b=2  cause=here  request=q-1\n")
 	contains(t, stderr, "next: platform status fraud")
 	out, _ = m.run(0, "logs fraud --json")
 	if strings.Count(out, "\n") != 4 {
 		t.Error(out)
 	}
-	m.env.Now = func() time.Time { return noon.Add(2 * time.Second) }
-	if out, _ = m.run(0, "logs fraud --since 1500ms"); strings.Count(out, "\n") != 2 {
-		t.Error(out)
+	m.env.Now = func() time.Time { return noon }
+	m.run(0, "logs fraud --since 90s --until 2026-03-01T12:00:00Z --replica r2 --revision fraud-1 --request q-1 --level warn -n 7")
+	want := url.Values{"since": {noon.Add(-90 * time.Second).UTC().Format(time.RFC3339Nano)}, "until": {"2026-03-01T12:00:00Z"}, "replica": {"r2"},
+		"revision": {"fraud-1"}, "request": {"q-1"}, "level": {"warn"}, "tail": {"7"}}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Error(diff)
 	}
+	_, stderr = m.run(2, "logs fraud --since yesterday")
+	contains(t, stderr, `--since is no time: "yesterday"`, "next: give an age such as 10m")
+	lines = nil
+	_, stderr = m.run(0, "logs fraud")
+	contains(t, stderr, "there are no such lines")
 }
 
-// TestLogsFollow: each line once, also when the server was away, and when old lines come
-// back into view.
+// TestLogsFollow: from cursor to cursor, also when the server was away.
 func TestLogsFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, polls := logLines(9), 0
 		m := simulated(t, func(w http.ResponseWriter, r *http.Request) {
 			polls++
-			switch {
-			case polls == 1:
-				_ = json.NewEncoder(w).Encode(all[2:4])
-			case polls < 10:
+			at, _ := strconv.Atoi(r.URL.Query().Get("after"))
+			if polls > 1 && polls < 10 {
 				problem(w, 503, "SLIP-E0604", "restarting")
-			case polls == 10:
-				_ = json.NewEncoder(w).Encode(append(all[:6:6], all[5]))
-			default:
-				_ = json.NewEncoder(w).Encode(all[4:])
+				return
 			}
+			_ = json.NewEncoder(w).Encode(api.Logs{Lines: all[at:min(at+2, 9)], Cursor: strconv.Itoa(min(at+2, 9)), Missed: at == 4})
 		})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		out, _ := m.runIn(ctx, 0, "logs fraud -f -n 2")
+		out, stderr := m.runIn(ctx, 0, "logs fraud -f -n 2")
 		var got []string
 		for line := range strings.Lines(out) {
 			got = append(got, line[strings.LastIndex(line, " ")+1:len(line)-1])
 		}
-		if want := "2 3 4 5 5 6 7 8"; strings.Join(got, " ") != want {
+		if want := "0 1 2 3 4 5 6 7 8"; strings.Join(got, " ") != want {
 			t.Errorf("%v, want %s", got, want)
 		}
+		contains(t, stderr, "some lines came too fast")
 	})
 }
 

@@ -15,9 +15,9 @@ type Fleet interface {
 	Endpoints(ctx context.Context) ([]api.Endpoint, error)
 	Endpoint(ctx context.Context, key string) (api.Endpoint, error)
 	Rollback(ctx context.Context, p slipway.Principal, key, reason string) (api.RolledBack, error)
-	// Logs gives the newest lines of an endpoint's replicas in order of time; of one
-	// revision if it is not empty.
-	Logs(ctx context.Context, key, revision string, tail int) ([]api.LogLine, error)
+	// Logs gives the newest lines of an endpoint's replicas in order of time, or those
+	// behind a cursor.
+	Logs(ctx context.Context, key string, q api.LogQuery) (api.Logs, error)
 	Records
 }
 
@@ -49,12 +49,11 @@ func registerFleet(h huma.API, c Config) {
 		})
 	type logsInput struct {
 		EndpointPath
-		Revision string `query:"revision" maxLength:"140"`
-		Tail     int    `query:"tail" minimum:"1" maximum:"10000" default:"100"`
+		api.LogQuery
 	}
-	handle(h, c, operation("endpoint-logs", http.MethodGet, "/v1/endpoints/{endpoint}/logs", "The newest log lines of its replicas"),
-		func(ctx context.Context, in *logsInput) ([]api.LogLine, error) {
-			return c.Fleet.Logs(ctx, in.Endpoint, in.Revision, in.Tail)
+	handle(h, c, operation("endpoint-logs", http.MethodGet, "/v1/endpoints/{endpoint}/logs", "The newest log lines of its replicas, or those behind a cursor"),
+		func(ctx context.Context, in *logsInput) (api.Logs, error) {
+			return c.Fleet.Logs(ctx, in.Endpoint, in.LogQuery)
 		})
 	type eventsInput struct {
 		After int64 `query:"after" minimum:"0"`

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/internal/runtime/child"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
 )
 
@@ -41,8 +42,8 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = cfg.Dir
 	cmd.Env = at.env(cfg)
-	out := newLineLogger(log.With("stream", "stdout"))
-	errs := newLineLogger(log.With("stream", "stderr"))
+	out := logfile.NewLines(log.With("stream", "stdout"))
+	errs := logfile.NewLines(log.With("stream", "stderr"))
 	cmd.Stdout, cmd.Stderr = out, errs
 	c, err := child.Start(cmd)
 	if err != nil {

@@ -50,31 +50,13 @@ func AppendFrame(dst []byte, k byte, id uint64, body []byte) []byte {
 	return dst
 }
 
-// Wire forms of errors, and files.
+// Wire forms of errors, and configurations.
 var (
 	AppendError = appendError
 	ParseError  = parseError
 	ParseConfig = parseConfig
 	ParseStatm  = parseStatm
 )
-
-// OpenSmall is OpenRotating with another bound.
-func OpenSmall(path string, limit int64) (*RotatingFile, error) {
-	r, err := OpenRotating(path, nil)
-	if err == nil {
-		r.max = limit
-	}
-	return r, err
-}
-
-// Lines logs a custom server's output.
-func Lines(log *slog.Logger) (io.Writer, func()) {
-	l := newLineLogger(log)
-	return l, l.Flush
-}
-
-// LineLimit is where a line is cut.
-const LineLimit = logLine
 
 // Socket is the path of the replica's socket, which was bound under its young name.
 func (c *Client) Socket() string { return strings.TrimSuffix(c.conn.RemoteAddr().String(), "~") }

@@ -210,21 +210,24 @@ func parseLeft(body []byte) (time.Duration, []byte, error) {
 	return time.Duration(binary.LittleEndian.Uint32(body)) * time.Microsecond, body[4:], nil
 }
 
+// maxRequests bounds the id of a request, or of those that are answered together, in bytes.
+const maxRequests = 255
+
 // appendRequest writes the id of a request, cut if it is too long.
 func appendRequest(dst []byte, id string) []byte {
-	id = id[:min(len(id), slipway.MaxRequestID)]
+	id = id[:min(len(id), maxRequests)]
 	return append(append(dst, byte(len(id))), id...)
 }
 
 // parseRequest reads the id of a request and gives the rest of the body.
 func parseRequest(body []byte) (string, []byte, error) {
-	if len(body) == 0 || int(body[0]) > len(body)-1 || body[0] > slipway.MaxRequestID {
+	if len(body) == 0 || int(body[0]) > len(body)-1 {
 		return "", nil, fmt.Errorf("%w: no id of a request", errProtocol)
 	}
 	n := 1 + int(body[0])
 	for _, c := range body[1:n] {
 		if c <= ' ' || c >= 0x7f { // ours have no such bytes
-			return slipway.OneLine(string(body[1:n]), slipway.MaxRequestID), body[n:], nil
+			return slipway.OneLine(string(body[1:n]), maxRequests), body[n:], nil
 		}
 	}
 	return string(body[1:n]), body[n:], nil

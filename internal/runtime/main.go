@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
 	goruntime "runtime"
 	"runtime/debug"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
 
 // exitError is an error that decides the exit code.
@@ -38,7 +40,7 @@ func Main(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return ExitConfig
 	}
-	out, err := OpenRotating(cfg.Log, Stdio)
+	out, err := logfile.Open(cfg.Log, logfile.Stdio)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return ExitConfig
@@ -47,7 +49,7 @@ func Main(args []string, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	limit(cfg)
-	log := newLogger(out, cfg)
+	log := slog.New(slog.NewJSONHandler(out, nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
 	own := log.With("stream", "runtime")
 	err = Serve(ctx, cfg, log)
 	if err == nil {

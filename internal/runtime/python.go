@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 	"github.com/slipway-ml/slipway/internal/runtime/python"
 )
 
@@ -32,7 +33,7 @@ func startPython(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, er
 		MaxRows: cfg.Runtime.MaxRows, Network: cfg.Runtime.Network, StartTimeout: cfg.StartTimeout, Stuck: stuckWorker,
 		Connect: func(ctx context.Context, conn net.Conn) (python.Conn, error) { return Connect(ctx, conn) },
 		Output: func(stream string) python.Output {
-			return newLineLogger(log.With("stream", stream))
+			return logfile.NewLines(log.With("stream", stream))
 		},
 		Log: log.With("stream", "runtime"),
 	})

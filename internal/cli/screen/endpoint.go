@@ -2,6 +2,8 @@ package screen
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,5 +61,12 @@ func (p *Printer) LogLine(l api.LogLine) {
 	case "warn", "WARN":
 		look = Yellow
 	}
-	p.Say("%s %s %s %s", Dim(l.Time.Local().Format("15:04:05.000")), Dim(l.Replica), look(OrDash(l.Level)), look(oneLine(l.Message)))
+	text := l.Message
+	for _, k := range slices.Sorted(maps.Keys(l.Attributes)) {
+		text += "  " + k + "=" + l.Attributes[k]
+	}
+	if l.Request != "" {
+		text += "  request=" + l.Request
+	}
+	p.Say("%s %s %s %s", Dim(l.Time.Local().Format("15:04:05.000")), Dim(l.Replica), look(OrDash(l.Level)), look(oneLine(text)))
 }

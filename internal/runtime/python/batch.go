@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -12,6 +13,22 @@ func fits(a, b *tensor.Batch) bool {
 	return slices.EqualFunc(a.Tensors, b.Tensors, func(x, y tensor.Tensor) bool {
 		return x.Name == y.Name && x.Type == y.Type && slices.Equal(x.Shape[1:], y.Shape[1:])
 	})
+}
+
+// maxRequests is how many bytes of ids a frame takes.
+const maxRequests = 255
+
+// requests are the ids of the requests of a group, with commas between; as many as fit.
+func requests(group []*job) string {
+	out := slipway.RequestOf(group[0].ctx)
+	for _, j := range group[1:] {
+		id := slipway.RequestOf(j.ctx)
+		if len(out)+1+len(id) > maxRequests {
+			break
+		}
+		out += "," + id
+	}
+	return out
 }
 
 // join makes one batch of several that fit. One alone is not copied.

@@ -286,6 +286,7 @@ func (w *worker) answer(group []*job, stuck time.Duration) error {
 	}
 	ctx, cancel := patience(waiting)
 	defer cancel()
+	ctx = slipway.WithRequest(ctx, requests(waiting))
 	out, err := w.conn.Predict(ctx, join(parts))
 	var outs []*tensor.Batch
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/python"
@@ -347,6 +349,83 @@ return x * 2`)), func(o *python.Options) { o.Workers = 2 })
 		t.Errorf("after the death: %v, %v", out, err)
 	}
 }
+
+// TestPrints: what is printed for a request is marked with its id, also of joined requests;
+// what the model prints besides is not.
+func TestPrints(t *testing.T) {
+	p, said, _, err := pool(t, write(t, `
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+print("import")
+`+model(`
+print("for", [int(v) for v in x])
+logging.getLogger().warning("logged")
+if (x == 1).any():
+    time.sleep(0.3)
+    os.write(1, b"native\n")
+return x`)), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			if _, err := p.Predict(slipway.WithRequest(t.Context(), fmt.Sprint("q-", i+1)), column(float64(i+1))); err != nil {
+				t.Error(err)
+			}
+		})
+		if i == 0 { // the others are joined while it works
+			for !strings.Contains(said.String(), "for [1]") {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+	wg.Wait()
+	p.Stop() // it prints the last mark after its answer
+	_, got, _ := strings.Cut(said.String(), "import\n")
+	joined := "\x00q-2,q-3\nfor [2, 3]\nlogged\n\x00\n"
+	if strings.Contains(got, "q-3,") {
+		joined = "\x00q-3,q-2\nfor [3, 2]\nlogged\n\x00\n"
+	}
+	if want := "\x00q-1\nfor [1]\nlogged\nnative\n\x00\n" + joined; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestFlood: a model that prints without end, as it is imported and as it answers, answers.
+func TestFlood(t *testing.T) {
+	var count atomic.Int64
+	p, _, _, err := pool(t, write(t, `
+import sys
+line = "x" * (1 << 16) + "\n"
+for _ in range(1 << 14):
+    sys.stdout.write(line)
+`+model(`
+for _ in range(1 << 12):
+    sys.stderr.write("y" * (1 << 16))
+return x`)), func(o *python.Options) {
+		o.Output = func(string) python.Output { return counter{&count} }
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := p.Predict(t.Context(), column(4)); err != nil || out.Tensors[0].Float(0) != 4 {
+		t.Errorf("%v, %v", out, err)
+	}
+	if n := count.Load(); n < 1<<30+1<<28 {
+		t.Errorf("%d bytes came", n)
+	}
+}
+
+// counter is an output that counts bytes.
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
+}
+
+func (c counter) Flush() {}
 
 // TestDeadline: who waits is answered at the deadline, and a worker that hangs is replaced.
 func TestDeadline(t *testing.T) {

@@ -5,6 +5,7 @@ describes the protocol, package tensor the form of a batch. It needs numpy, what
 needs, and nothing else. At descriptor 5 is the model as JSON; see type description in model.go.
 """
 
+import io
 import json
 import os
 import socket
@@ -56,6 +57,32 @@ class Stream:
             raw = " ".join(text.split()).encode("utf-8", "replace")[:1024]
             body += struct.pack("<H", len(raw)) + raw
         self.send(ERROR, ident, body)
+
+
+class Printed(io.TextIOWrapper):
+    """What the model prints. Before a line goes the id of the request that it is for, if it is another."""
+
+    request = said = b""
+
+    def write(self, text):
+        self.mark()
+        return super().write(text)
+
+    def mark(self):
+        if self.said != self.request:
+            self.said = self.request
+            self.buffer.write(b"\0" + self.request + b"\n")
+
+    def about(self, request):
+        """What is printed from now on is for a request; none if it is empty."""
+        self.request = request
+        if not request:
+            self.mark()
+
+
+def printed(fd):
+    raw = os.fdopen(fd, "wb", buffering=0, closefd=False)
+    return Printed(raw, "utf-8", "backslashreplace", write_through=True)
 
 
 def decode(np, body):
@@ -319,7 +346,7 @@ def loopback():
         pass
 
 
-def serve(stream, np, adapter, predict):
+def serve(stream, np, adapter, predict, printers):
     while True:
         kind, ident, body = stream.next()
         if kind == CANCEL:
@@ -329,6 +356,8 @@ def serve(stream, np, adapter, predict):
             continue
         if kind != PREDICT:
             return
+        for printer in printers:
+            printer.about(bytes(body[5 : 5 + body[4]]))
         try:
             tensors = decode(np, body)
             rows = tensors[0][1].shape[0]
@@ -342,6 +371,8 @@ def serve(stream, np, adapter, predict):
                 stream.fail(ident, "the model's answer is larger than a frame")
             else:
                 stream.send(RESULT, ident, out)
+        for printer in printers:
+            printer.about(b"")
 
 
 def main():
@@ -350,6 +381,7 @@ def main():
     import traceback
 
     faulthandler.enable()
+    printers = sys.stdout, sys.stderr = printed(1), printed(2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(5, "rb") as f:
         model = json.load(f)
@@ -372,7 +404,7 @@ def main():
         sys.exit(1)
     stream.send(HELLO, 0, b"SLWP" + struct.pack("<H", PROTOCOL))
     try:
-        serve(stream, np, adapter, predict)
+        serve(stream, np, adapter, predict, printers)
     except (EOFError, ConnectionError):
         pass
 
