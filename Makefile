@@ -61,7 +61,7 @@ fuzz: ## fuzz every parser for FUZZTIME (20s)
 .PHONY: verify
 verify: $(VENV) ## make goldens and generated files again; fail on a difference
 	go test -count=1 $(call packages,flag[.]Bool."update") -update
-	$(PY) templates/fraud/train.py --demo templates/demo
+	$(PY) templates/xgboost/train.py --demo templates/demo
 	git diff --exit-code
 
 .PHONY: soak

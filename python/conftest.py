@@ -43,7 +43,7 @@ def platform():
         )
         try:
             ready = json.loads(first_line(up))
-            subprocess.run([exe, "init", "fraud", str(project)], env=env, check=True, timeout=START_SECONDS)
+            subprocess.run([exe, "init", str(project)], env=env, check=True, timeout=START_SECONDS)
             subprocess.run([exe, "deploy", "--watch"], env=env, cwd=project, check=True, timeout=DEPLOY_SECONDS)
             yield Platform(ready["url"], pathlib.Path(ready["token_file"]).read_text().strip(), project, home)
         finally:

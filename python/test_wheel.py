@@ -155,7 +155,7 @@ def test_from_the_wheel_to_a_prediction(installed, tmp_path):
     up = subprocess.Popen(command, env={**env, "SLIPWAY_HOME": str(home)}, stdout=subprocess.PIPE, text=True)
     try:
         first_line(up)
-        assert run(program, "init", "fraud", project).returncode == 0
+        assert run(program, "init", project).returncode == 0
         done = run(installed / "bin" / "python", "-c", JOURNEY, cwd=project, SLIPWAY_HOME=str(home))
         assert done.stdout.splitlines() == ["succeeded True provisional", "SLIP-E0404 409"], done.stderr
     finally:

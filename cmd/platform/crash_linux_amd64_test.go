@@ -379,7 +379,7 @@ type callers struct {
 
 func startLoad(t *testing.T, c *client.Client) *callers {
 	t.Helper()
-	golden, err := templates.FS.ReadFile("fraud/golden.jsonl")
+	golden, err := templates.FS.ReadFile("xgboost/golden.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}

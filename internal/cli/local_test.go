@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/cli"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/spec"
 )
 
 func TestUpAndDown(t *testing.T) {
@@ -91,17 +92,60 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 func TestInit(t *testing.T) {
 	m := newMachine(t, nil)
 	out, stderr := m.run(0, "init")
-	contains(t, out+stderr, "fraud", "next: platform init fraud")
-	m.run(4, "init nothing")
-	out, stderr = m.run(0, "init fraud", "my model")
-	contains(t, out+stderr, "model/MLmodel", "golden.jsonl", "next: cd 'my model' && platform deploy --watch")
-	if info, err := os.Stat(filepath.Join(m.env.Dir, "my model", "model", "model.ubj")); err != nil || info.Size() < 1000 {
+	contains(t, out+stderr, "custom", "python", "sklearn", "xgboost", "next: platform init my-model\n")
+	_, stderr = m.run(0, "init --template custom")
+	contains(t, stderr, "next: platform init my-model --template custom")
+	out, stderr = m.run(0, "init fraud-eu")
+	contains(t, out+stderr, "model/MLmodel", "golden.jsonl", "next: cd fraud-eu && platform deploy --watch")
+	if info, err := os.Stat(filepath.Join(m.env.Dir, "fraud-eu", "model", "model.ubj")); err != nil || info.Size() < 1000 {
 		t.Error(info, err)
 	}
-	_, stderr = m.run(1, "init fraud", "my model")
-	contains(t, stderr, "nothing is overwritten")
+	_, stderr = m.run(1, "init fraud-eu")
+	contains(t, stderr, "nothing is overwritten", "next: platform init ANOTHER-DIRECTORY")
 	out, _ = m.run(0, "init fraud --json")
-	contains(t, out, `"directory": "fraud"`)
+	contains(t, out, `"directory": "fraud"`, `"template": "xgboost"`, `"endpoint": "fraud"`)
+}
+
+// TestInitTemplates: each is written under the name of its directory, and says how to train
+// what is not there yet.
+func TestInitTemplates(t *testing.T) {
+	m := newMachine(t, nil)
+	for template, train := range map[string]bool{"xgboost": false, "sklearn": true, "python": true, "custom": true} {
+		dir := filepath.Join("my models", "x-"+template)
+		_, stderr := m.run(0, "init --template "+template, dir)
+		if next := "cd 'my models/x-" + template + "' && "; !strings.Contains(stderr, next) || strings.Contains(stderr, "python train.py") != train {
+			t.Errorf("%s: %s", template, stderr)
+		}
+		about := readFile(t, m, filepath.Join(dir, "platform.yaml"))
+		s, err := spec.Load("platform.yaml", []byte(about))
+		if err != nil || s.Name != "x-"+template {
+			t.Errorf("%v %+v", err, s)
+		}
+		contains(t, about, "\nname: x-"+template, "# the endpoint; part of its address\n")
+		contains(t, readFile(t, m, filepath.Join(dir, "README.md")), `slipway.predict("x-`+template+`", `)
+	}
+}
+
+func TestInitRefuses(t *testing.T) {
+	m := newMachine(t, nil)
+	for _, tt := range []struct{ template, dir, want string }{
+		{"nothing", "x", "there is no template \"nothing\""},
+		{"demo", "x", "there is no template \"demo\""},
+		{"", "x", "there is no template \"\""},
+		{"../cmd", "x", "there is no template"},
+		{"custom", "My Model", "use lower-case letters, digits and dashes, starting with a letter, at most 63 characters, as in: platform init my-model --template custom"},
+		{"xgboost", "models/7", "as in: platform init my-model\n"},
+		{"xgboost", ".", "the directory's name becomes the endpoint's, and \""},
+		{"xgboost", strings.Repeat("a", 64), "is no valid name"},
+	} {
+		_, stderr := m.run(2, "init --template="+tt.template, tt.dir)
+		contains(t, stderr, tt.want)
+	}
+	entries, err := os.ReadDir(m.env.Dir)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("%v was written: %v", entries, err)
+	}
+	m.run(2, "init a b")
 }
 
 func TestValidate(t *testing.T) {

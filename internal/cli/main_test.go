@@ -79,7 +79,7 @@ func (m *machine) serve(url string) {
 // project writes the example project into the working directory.
 func (m *machine) project() *machine {
 	m.t.Helper()
-	from := filepath.Join("..", "..", "templates", "fraud")
+	from := filepath.Join("..", "..", "templates", "xgboost")
 	if err := os.CopyFS(m.env.Dir, os.DirFS(from)); err != nil {
 		m.t.Fatal(err)
 	}

@@ -85,12 +85,12 @@ func same(t testing.TB, results []verdict.Result, want ...string) {
 // TestTemplate: the template's own file passes every check, beside the demo's weaker
 // version too; the weaker version is told to be worse.
 func TestTemplate(t *testing.T) {
-	s, err := spec.Load("platform.yaml", []byte(text(t, "fraud/platform.yaml")))
+	s, err := spec.Load("platform.yaml", []byte(text(t, "xgboost/platform.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, weak := open(t, "fraud"), open(t, "demo/v1")
-	results, err := evaluate.Holdout(t.Context(), strings.NewReader(text(t, "fraud/holdout.csv")), s.Validation, good.Model, &weak.Model)
+	good, weak := open(t, "xgboost"), open(t, "demo/v1")
+	results, err := evaluate.Holdout(t.Context(), strings.NewReader(text(t, "xgboost/holdout.csv")), s.Validation, good.Model, &weak.Model)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestTemplate(t *testing.T) {
 	}
 	same(t, results, "holdout pass", "roc_auc pass", "roc_auc beside live pass", "log_loss pass", "log_loss beside live pass")
 
-	results, err = evaluate.Holdout(t.Context(), strings.NewReader(text(t, "fraud/holdout.csv")), s.Validation, weak.Model, &good.Model)
+	results, err = evaluate.Holdout(t.Context(), strings.NewReader(text(t, "xgboost/holdout.csv")), s.Validation, weak.Model, &good.Model)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestTemplate(t *testing.T) {
 		model  saved
 		golden string
 		want   string
-	}{{good, "fraud", "golden pass"}, {weak, "demo/v1", "golden pass"}, {weak, "fraud", "golden fail"}} {
+	}{{good, "xgboost", "golden pass"}, {weak, "demo/v1", "golden pass"}, {weak, "xgboost", "golden fail"}} {
 		results, err = evaluate.Goldens(t.Context(), strings.NewReader(text(t, m.golden+"/golden.jsonl")), *s.Validation.Golden, m.model.Model)
 		if err != nil {
 			t.Fatal(err)
@@ -202,7 +202,7 @@ func checkUnusable(t testing.TB, err error, place, want string) {
 const secret = "s3cr3t-value"
 
 func TestSignature(t *testing.T) {
-	m := open(t, "fraud")
+	m := open(t, "xgboost")
 	bare := *m.about
 	bare.Signature = nil
 	_, results := evaluate.Signature(&bare, m.trees)

@@ -174,10 +174,10 @@ func TestLineEnds(t *testing.T) {
 	}
 }
 
-// TestTemplate: what `platform init fraud` writes is valid, goes in three steps, and ends
+// TestTemplate: what `platform init` writes is valid, goes in three steps, and ends
 // without traffic.
 func TestTemplate(t *testing.T) {
-	src, err := templates.FS.ReadFile("fraud/platform.yaml")
+	src, err := templates.FS.ReadFile("xgboost/platform.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +195,11 @@ func TestTemplate(t *testing.T) {
 		t.Errorf("tier %d, weights %v for %s, on_no_data %s", s.Tier, weights, held, s.Rollout.OnNoData)
 	}
 	for _, file := range []string{path.Join(s.Model.Source.Dir, "MLmodel"), s.Validation.Golden.File, s.Validation.Dataset.File} {
-		if _, err := templates.FS.ReadFile(path.Join("fraud", file)); err != nil {
+		if _, err := templates.FS.ReadFile(path.Join("xgboost", file)); err != nil {
 			t.Error(err)
 		}
 	}
-	header, _, _ := strings.Cut(string(must(t)(templates.FS.ReadFile(path.Join("fraud", s.Validation.Dataset.File)))), "\n")
+	header, _, _ := strings.Cut(string(must(t)(templates.FS.ReadFile(path.Join("xgboost", s.Validation.Dataset.File)))), "\n")
 	if !strings.Contains(","+header+",", ","+s.Validation.Dataset.Target+",") {
 		t.Errorf("the hold-out file has no column %s", s.Validation.Dataset.Target)
 	}
