@@ -54,4 +54,5 @@ const (
 	CodeNotLoggedIn = "SLIP-E0606"
 	CodeNotLeader   = "SLIP-E0607" // another server has the lease
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
+	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
 )

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/upgrade"
 	"github.com/slipway-ml/slipway/internal/cli"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/demo"
@@ -53,7 +55,15 @@ func run() int {
 		Up: func(ctx context.Context, c config.Config, ready func(cli.Ready), standby func(who string)) error {
 			return app.Up(ctx, c, version, exe, func(r app.Ready) { ready(cli.Ready(r)) }, standby)
 		},
-		Down: app.Down,
+		Down:  app.Down,
+		About: upgrade.Self(version),
+		Upgrade: func(ctx context.Context, u cli.Upgrade) (out cli.Upgraded, err error) {
+			done, err := upgrade.Run(ctx, upgrade.Options{Home: u.Home, Program: exe, Version: version, To: u.To, Plan: u.Plan, Report: u.Report})
+			out = cli.Upgraded{From: done.From, To: done.To, Program: done.Program, PID: done.PID, Previous: done.Previous, Changed: done.Changed, TookMS: done.TookMS}
+			out.Database.From, out.Database.To, out.Database.Backup = done.Database.From, done.Database.To, done.Database.Backup
+			return out, err
+		},
+		Prepare: prepare,
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
 			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep, Env: os.Environ(), Now: time.Now})
 		},
@@ -62,6 +72,19 @@ func run() int {
 		},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])
+}
+
+// prepare runs upgrade.Prepare for a build that JSON describes.
+func prepare(ctx context.Context, c config.Config, build string) (json.RawMessage, error) {
+	var target upgrade.About
+	if err := json.Unmarshal([]byte(build), &target); err != nil {
+		return nil, err
+	}
+	done, err := upgrade.Prepare(ctx, c, target)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(done)
 }
 
 // screen is the width of the terminal, if a person watches both streams.

@@ -13,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +92,12 @@ func newServer(t *testing.T, env ...string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newServerOf(t, exe, env...)
+}
+
+// newServerOf starts a program of another build. The one that is tested stops it.
+func newServerOf(t *testing.T, exe string, env ...string) *server {
+	t.Helper()
 	home, err := os.MkdirTemp("", "slipt")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +108,7 @@ func newServer(t *testing.T, env ...string) *server {
 	}
 	s.up("127.0.0.1:0")
 	t.Cleanup(func() {
-		if out, err := exec.Command(exe, "down", "--home", s.home).CombinedOutput(); err != nil {
+		if out, err := exec.Command("platform", "down", "--home", s.home).CombinedOutput(); err != nil {
 			t.Errorf("down: %v: %s", err, out)
 		}
 		_ = s.cmd.Wait()
@@ -148,7 +152,7 @@ func (s *server) start(listen string) error {
 func (s *server) register(ctx context.Context, note string) api.Version {
 	s.t.Helper()
 	dir := s.t.TempDir()
-	model, err := fs.Sub(templates.FS, "fraud/model")
+	model, err := fs.Sub(templates.FS, "xgboost/model")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -253,31 +257,7 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	if err != nil || before.Candidate == nil || len(before.Candidate.Replicas) != 1 {
 		t.Fatalf("%+v %v", before, err)
 	}
-	golden, err := templates.FS.ReadFile("fraud/golden.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, _, _ := strings.Cut(string(golden), "\n")
-	var record struct{ Inputs json.RawMessage }
-	if err := json.Unmarshal([]byte(line), &record); err != nil {
-		t.Fatal(err)
-	}
-	body := fmt.Appendf(nil, `{"dataframe_records":[%s]}`, record.Inputs)
-	ctx, stop := context.WithCancel(t.Context())
-	callers := s.c // up makes another
-	var load sync.WaitGroup
-	var sent atomic.Int64
-	for range 8 {
-		load.Go(func() {
-			for ctx.Err() == nil {
-				if _, err := callers.Invocations(context.WithoutCancel(ctx), "fraud", body); err != nil {
-					t.Error("lost:", err)
-					return
-				}
-				sent.Add(1)
-			}
-		})
-	}
+	sent, end := traffic(t, s.c)
 	old := s.exe
 	if s.exe = filepath.Join(t.TempDir(), "platform"); copyFile(s.exe, old) != nil {
 		t.Fatal("the executable was not copied")
@@ -291,8 +271,7 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	s.up(strings.TrimPrefix(s.url, "http://"))
 	for from := sent.Load(); sent.Load() < from+100 && !t.Failed(); time.Sleep(time.Millisecond) {
 	}
-	stop()
-	load.Wait()
+	end()
 	after, err := s.c.Endpoint(t.Context(), "fraud")
 	if err != nil {
 		t.Fatal(err)

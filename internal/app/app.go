@@ -124,7 +124,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err := a.keeper.ensure(ctx); err != nil {
 		return Ready{}, err
 	}
-	ln, err := listenPrivate(socketPath(a.runDir, serverSocket))
+	ln, err := listenPrivate(socketPath(a.runDir, ServerSocket))
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
@@ -235,7 +235,7 @@ func homeError(err error) error {
 const (
 	adminSocket    = "gateway.sock"
 	handoverSocket = "handover.sock"
-	serverSocket   = "server.sock"
+	ServerSocket   = "server.sock" // the API
 )
 
 func socketPath(runDir, name string) string { return filepath.Join(runDir, name) }

@@ -82,7 +82,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	front.ReleaseReplicas, front.StopReplicas = sup.Release, sup.StopAll
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g, err := gateway.Open(gateway.Config{Name: "local", Dir: c.Gateway(), ServerSocket: socketPath(runDir, serverSocket),
+	g, err := gateway.Open(gateway.Config{Name: "local", Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
 		Replicas: sup, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func Down(ctx context.Context, home string, report func(string)) error {
 	c := config.Config{Home: home}
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	pid, running := serverOf(c)
+	pid, running := ServerOf(c)
 	if running {
 		report("stopping the server, process " + strconv.Itoa(pid))
 		if err := unix.Kill(pid, unix.SIGINT); err != nil {
@@ -95,7 +95,7 @@ func Down(ctx context.Context, home string, report func(string)) error {
 				return slipway.Errorf(slipway.Unavailable, slipway.CodeUnavailable, "see "+filepath.Join(c.Logs(), "server.log"), "the server does not stop")
 			case <-time.After(20 * time.Millisecond):
 			}
-			_, running = serverOf(c)
+			_, running = ServerOf(c)
 		}
 	}
 	runDir, err := c.RunDir()
@@ -117,8 +117,8 @@ func nothingRuns(home string) error {
 	return slipway.Errorf(slipway.NotFound, slipway.CodeNoServer, "platform up", "nothing runs in %s", home)
 }
 
-// serverOf finds the server of a home by the lock that it holds.
-func serverOf(c config.Config) (pid int, running bool) {
+// ServerOf finds the server of a home by the lock that it holds.
+func ServerOf(c config.Config) (pid int, running bool) {
 	f, err := os.Open(c.Lock())
 	if err != nil {
 		return 0, false

@@ -24,7 +24,7 @@ var layers = []layer{
 		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci/...", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...",
 	}},
-	{"composition root, and what plays it", []string{"internal/app", "internal/demo"}},
+	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
 	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},
 }
 

@@ -7,6 +7,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -33,6 +34,13 @@ type Env struct {
 	Up func(ctx context.Context, c config.Config, ready func(Ready), standby func(who string)) error
 	// Down stops the server of a home and all it started, and reports what it does.
 	Down func(ctx context.Context, home string, report func(string)) error
+	// Upgrade replaces the server of a home by another build.
+	Upgrade func(ctx context.Context, u Upgrade) (Upgraded, error)
+	// Prepare makes the database that a server would use fit for another build, which the
+	// argument describes as JSON, and says what it did as JSON. No server may run.
+	Prepare func(ctx context.Context, c config.Config, build string) (json.RawMessage, error)
+	// About is what this build says of itself, beside its version.
+	About any
 	// Demo plays the demonstration.
 	Demo func(ctx context.Context, out io.Writer, o DemoOptions) error
 	// Push copies an image of the layout at dir to a registry and gives its name there, with

@@ -53,7 +53,7 @@ func (s *session) root() *cobra.Command {
 	flags.BoolVar(&s.p.JSON, "json", false, "print JSON for programs: one document, or one a line for streams")
 	flags.StringVar(&s.home, "home", "", "the platform's directory (default $SLIPWAY_HOME or ~/.local/share/slipway)")
 	flags.StringVar(&s.server, "server", "", "the server's URL (default $SLIPWAY_SERVER or the one of --home)")
-	root.AddCommand(s.upCmd(), s.downCmd(), s.demoCmd(), s.initCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(), s.pushCmd(),
+	root.AddCommand(s.upCmd(), s.downCmd(), s.upgradeCmd(), s.demoCmd(), s.initCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(), s.pushCmd(),
 		s.predictCmd(), s.statusCmd(), s.logsCmd(), s.rollbackCmd(), s.promoteCmd(), s.abortCmd(), s.deploymentsCmd(),
 		s.explainCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {

@@ -16,9 +16,9 @@ import (
 
 func (s *session) upCmd() *cobra.Command {
 	var c config.Config
-	var file string
+	var file, prepare string
 	cmd := command("up", "Start the platform on this machine", "  platform up\n  platform up --listen 127.0.0.1:9000\n  platform up --database postgres://slipway@db.example.com/slipway", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return s.up(ctx, c, file) })
+		func(ctx context.Context, _ []string) error { return s.up(ctx, c, file, prepare) })
 	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between.\n\nState is kept in the home directory, or in PostgreSQL: then a second server of the same home\nstands by, and goes on within seconds when the first one ends."
 	cmd.Flags().StringVar(&c.PostgreSQL, "database", "", "a PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
 	cmd.Flags().StringVar(&c.PythonBase, "python-base", "", "the container image that those of Python models build on, registry.example.com/python:3.11-slim@sha256:…")
@@ -26,10 +26,12 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
+	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
+	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd
 }
 
-func (s *session) up(ctx context.Context, c config.Config, file string) error {
+func (s *session) up(ctx context.Context, c config.Config, file, prepare string) error {
 	home, err := s.homeDir()
 	if err != nil {
 		return err
@@ -39,6 +41,13 @@ func (s *session) up(ctx context.Context, c config.Config, file string) error {
 		return err
 	}
 	if err := c.Check(); err != nil {
+		return err
+	}
+	if prepare != "" {
+		done, err := s.env.Prepare(ctx, c, prepare)
+		if err == nil {
+			s.p.Document(done)
+		}
 		return err
 	}
 	err = s.env.Up(ctx, c, s.ready, func(who string) {
@@ -130,7 +139,7 @@ func (s *session) demoCmd() *cobra.Command {
 
 func (s *session) versionCmd() *cobra.Command {
 	return command("version", "Print the version", "  platform version --json", cobra.NoArgs, func(context.Context, []string) error {
-		if !s.p.Document(map[string]string{"version": s.env.Version}) {
+		if !s.p.Document(s.env.About) {
 			s.p.Say("platform %s", s.env.Version)
 		}
 		s.p.Next("platform up")

@@ -94,6 +94,9 @@ func (c Config) Revisions() string { return c.path("revisions") }
 // Gateway is the gateway's own directory: last table, journal, judges, replicas.
 func (c Config) Gateway() string { return c.path("gateway") }
 
+// Backups is where upgrades keep copies of the database and of the program before.
+func (c Config) Backups() string { return c.path("backups") }
+
 // Logs is where every process logs.
 func (c Config) Logs() string { return c.path("logs") }
 

@@ -33,8 +33,9 @@
 // 5 unauthorized, 6 exhausted, 7 unavailable, 8 unprocessable. A side that reads anything
 // else closes the connection; the requests in flight are then lost.
 //
-// Version 1 has no ids of requests. A host knows it still, and a client that meets a host of
-// version 1 connects again in that: replicas outlive the gateway that started them.
+// Version 1 has no ids of requests. A host knows it still, and says hello in the version of
+// the client; a client that meets a host of version 1 connects again in that. Replicas
+// outlive the gateway that started them, and that may be upgraded, or taken back.
 package runtime
 
 import (

@@ -402,8 +402,8 @@ func TestVersions(t *testing.T) {
 	if _, err := old.Write(ask); err != nil {
 		t.Fatal(err)
 	}
-	kinds, got, _, err := runtime.Frames(old, 2)
-	if err != nil || len(kinds) != 2 || kinds[1] != 5 || got[1] != 7 {
+	kinds, got, bodies, err := runtime.Frames(old, 2)
+	if err != nil || len(kinds) != 2 || string(bodies[0]) != "SLWP\x01\x00" || kinds[1] != 5 || got[1] != 7 {
 		t.Errorf("an old client got %v %v, %v", kinds, got, err)
 	}
 	c, err := runtime.Dial(t.Context(), path)

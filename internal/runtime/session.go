@@ -79,7 +79,11 @@ func (s *session) greet(fr *frameReader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.conn.Write(appendHello(nil, version)); err != nil {
+	answer := version
+	if v >= oldest {
+		answer = min(v, version) // a client of version 1 wants to hear nothing else
+	}
+	if _, err := s.conn.Write(appendHello(nil, answer)); err != nil {
 		return err
 	}
 	if s.peer = v; v < oldest || v > version {

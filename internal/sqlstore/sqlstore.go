@@ -6,21 +6,14 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/slipway-ml/slipway"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Options say where the database is: a SQLite file, or the URL of a PostgreSQL database.
 type Options struct {
@@ -80,11 +73,7 @@ const (
 )
 
 func (db *DB) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(db.goose, db.write, dir, append(db.migrating, goose.WithSlog(slog.New(slog.DiscardHandler)))...)
+	p, err := db.provider()
 	if err != nil {
 		return err
 	}
@@ -100,7 +89,7 @@ func (db *DB) migrate(ctx context.Context) error {
 		return err
 	}
 	if have > know {
-		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "start the newer platform, or restore the copy made before the upgrade",
+		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "start the newer platform; it takes the database back with: platform upgrade --to OLDER",
 			"the database has schema %d of a newer platform; this one knows %d", have, know)
 	}
 	if have == know {
