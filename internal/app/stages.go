@@ -228,7 +228,11 @@ func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate
 
 // release hands the revision to the endpoint.
 func (r *runner) release(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
-	if r.a.controller.Commanded(j.d.ID) {
+	told, err := r.a.controller.Commanded(ctx, j.d.ID)
+	if err != nil {
+		return nil, err
+	}
+	if told {
 		return nil, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform deploy", "the deployment was told to stop")
 	}
 	s, err := r.read(ctx, j, log)

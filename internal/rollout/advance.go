@@ -43,16 +43,13 @@ func (c *Controller) advance(ctx context.Context, e *Endpoint, obs route.Observa
 	if !moved {
 		return true, c.commit(ctx, Change{Deployments: []*Deployment{&d}})
 	}
-	if err := c.transition(ctx, e, &d, action); err != nil {
-		return true, err
-	}
-	delete(c.commands, d.ID)
-	return true, nil
+	d.Command = NoCommand
+	return true, c.transition(ctx, e, &d, action)
 }
 
 // observe makes a rollout's observation from the gateway's.
 func (c *Controller) observe(ctx context.Context, e *Endpoint, d *Deployment, obs route.Observation) Observation {
-	o := Observation{Now: c.now(), Command: c.commands[d.ID], Acked: c.acknowledged(e.Key, e.Rollout)}
+	o := Observation{Now: c.now(), Command: d.Command, Acked: c.acknowledged(e.Key, e.Rollout)}
 	if r := obs.Revision(d.Revision.ID); r != nil {
 		o.Ready, o.Want, o.Requests = r.Ready, r.Want, r.Counts.Requests
 		for _, rep := range r.Replicas {

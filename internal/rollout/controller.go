@@ -25,12 +25,11 @@ type Controller struct {
 
 	poke chan struct{}
 
-	mu       sync.Mutex // guards a pass of the loop against commands
-	last     route.Table
-	applied  bool // last is what the gateway has
-	commands map[string]Command
-	checks   map[string]*liveCheck
-	saved    map[string]time.Time // when a deployment's state was last written
+	mu      sync.Mutex // guards a pass of the loop against commands
+	last    route.Table
+	applied bool // last is what the gateway has
+	checks  map[string]*liveCheck
+	saved   map[string]time.Time // when a deployment's state was last written
 
 	watchMu sync.Mutex
 	changed chan struct{}
@@ -50,7 +49,7 @@ type Config struct {
 // New makes a controller; Run starts it.
 func New(c Config) *Controller {
 	return &Controller{store: c.Store, ledger: c.Ledger, gateway: c.Gateway, grants: c.Grants, check: c.Check,
-		now: c.Now, log: c.Log, poke: make(chan struct{}, 1), commands: map[string]Command{},
+		now: c.Now, log: c.Log, poke: make(chan struct{}, 1),
 		checks: map[string]*liveCheck{}, saved: map[string]time.Time{}, changed: make(chan struct{})}
 }
 

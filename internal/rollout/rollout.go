@@ -58,6 +58,7 @@ type Deployment struct {
 	Previous  string          `json:"previous,omitempty"` // stable revision when the rollout began
 	Plan      Plan            `json:"plan"`
 	State     State           `json:"state"`
+	Command   Command         `json:"command,omitempty"` // what it was told and has not done yet
 	Code      string          `json:"code,omitempty"`    // why it ended badly
 	Message   string          `json:"message,omitempty"` // the same for people
 	Next      string          `json:"next,omitempty"`

@@ -128,10 +128,9 @@ func (c *Controller) Fail(ctx context.Context, id string, cause error) error {
 	why := slipway.AsError(cause)
 	status := Failed
 	d.State.Phase = PhaseFailed
-	if c.commands[id] != NoCommand {
-		status, d.State.Phase = Aborted, PhaseAborted
+	if d.Command != NoCommand {
+		status, d.State.Phase, d.Command = Aborted, PhaseAborted, NoCommand
 		why = &slipway.Error{Message: "aborted", Next: "platform deploy"}
-		delete(c.commands, id)
 	}
 	c.finish(&d, status, why.Code, why.What(), why.Next)
 	e.Active = ""
@@ -202,19 +201,18 @@ func (c *Controller) Command(ctx context.Context, id string, cmd Command, by, re
 		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform status "+d.Endpoint,
 			"%s is %s and cannot be told to %s", id, orElse(string(d.State.Phase), string(d.Status)), cmd)
 	}
-	if err := c.commit(ctx, Change{}, c.event("deployment.commanded", id, by, "command", string(cmd), "reason", reason)); err != nil {
+	d.Command = cmd
+	if err := c.commit(ctx, Change{Deployments: []*Deployment{&d}}, c.event("deployment.commanded", id, by, "command", string(cmd), "reason", reason)); err != nil {
 		return err
 	}
-	c.commands[id] = cmd
 	c.Poke()
 	return nil
 }
 
 // Commanded tells a pipeline whether its deployment was told to stop.
-func (c *Controller) Commanded(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.commands[id] != NoCommand
+func (c *Controller) Commanded(ctx context.Context, id string) (bool, error) {
+	d, err := c.store.Deployment(ctx, id)
+	return d.Command != NoCommand, err
 }
 
 // Rollback takes an endpoint back when the gateway could not do it alone: it stops the
