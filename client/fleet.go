@@ -52,6 +52,21 @@ func (c *Client) Events(ctx context.Context, after int64, limit int) ([]api.Even
 	return get[[]api.Event](ctx, c, q, "v1", "events")
 }
 
+// History lists what happened on an endpoint, newest first, below a sequence number unless
+// it is 0.
+func (c *Client) History(ctx context.Context, key string, before int64, limit int) ([]api.Event, error) {
+	q := url.Values{}
+	number(q, "before", before)
+	number(q, "limit", int64(limit))
+	return get[[]api.Event](ctx, c, q, "v1", "endpoints", key, "history")
+}
+
+// Diff compares two revisions. Each is given by its id, by a deployment, or by an endpoint:
+// what serves there.
+func (c *Client) Diff(ctx context.Context, from, to string) (api.Plan, error) {
+	return get[api.Plan](ctx, c, url.Values{"from": {from}, "to": {to}}, "v1", "diff")
+}
+
 // Info tells what the server is.
 func (c *Client) Info(ctx context.Context) (api.Info, error) {
 	return get[api.Info](ctx, c, nil, "v1", "info")

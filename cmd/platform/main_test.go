@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "until": until},
 	})
 }
 
@@ -63,6 +63,17 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	ts.Fatalf("the platform is not ready after 10 s")
+}
+
+// until runs a command again and again until it prints a text.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for range 1000 {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("%q was not printed after 20 s", args[0])
 }
 
 func removeAll(dir string) {

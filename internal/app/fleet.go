@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -72,20 +71,4 @@ func (f fleetAPI) Rollback(ctx context.Context, p slipway.Principal, key, reason
 	}
 	out.Deployment, out.TookMS = d.ID, float64(time.Since(start).Microseconds())/1000
 	return out, nil
-}
-
-// Events lists what changed, in order.
-func (f fleetAPI) Events(ctx context.Context, after int64, limit int) ([]api.Event, error) {
-	events, err := f.a.events.List(ctx, after, limit, "")
-	out := []api.Event{}
-	for _, e := range events {
-		out = append(out, api.Event{Seq: e.Seq, ID: e.ID, Time: e.Time, Actor: e.Actor, Action: e.Action, Subject: e.Subject, Detail: e.Detail})
-	}
-	return out, err
-}
-
-// Info says what this server is, and what it is not.
-func (f fleetAPI) Info(context.Context) api.Info {
-	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
-		Note: "one machine, embedded parts: SQLite, a blob directory, local processes; no single sign-on, no audit log beyond the events"}
 }

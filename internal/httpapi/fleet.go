@@ -24,6 +24,11 @@ type Fleet interface {
 // Records are the events, and what the server says of itself.
 type Records interface {
 	Events(ctx context.Context, after int64, limit int) ([]api.Event, error)
+	// History gives the events of an endpoint and its deployments, newest first, below a
+	// sequence number unless it is 0.
+	History(ctx context.Context, key string, before int64, limit int) ([]api.Event, error)
+	// Diff compares two revisions, given by their ids, by deployments or by endpoints.
+	Diff(ctx context.Context, from, to string) (api.Plan, error)
 	Info(ctx context.Context) api.Info
 }
 
@@ -63,6 +68,21 @@ func registerFleet(h huma.API, c Config) {
 		func(ctx context.Context, in *eventsInput) ([]api.Event, error) {
 			return c.Fleet.Events(ctx, in.After, in.Limit)
 		})
+	type historyInput struct {
+		EndpointPath
+		Before int64 `query:"before" minimum:"0"`
+		Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
+	}
+	handle(h, c, operation("endpoint-history", http.MethodGet, "/v1/endpoints/{endpoint}/history", "What happened on an endpoint, newest first"),
+		func(ctx context.Context, in *historyInput) ([]api.Event, error) {
+			return c.Fleet.History(ctx, in.Endpoint, in.Before, in.Limit)
+		})
+	type diffInput struct {
+		From string `query:"from" required:"true" maxLength:"140" doc:"A revision, a deployment, or an endpoint: what serves there"`
+		To   string `query:"to" required:"true" maxLength:"140"`
+	}
+	handle(h, c, operation("diff", http.MethodGet, "/v1/diff", "What differs between two revisions"),
+		func(ctx context.Context, in *diffInput) (api.Plan, error) { return c.Fleet.Diff(ctx, in.From, in.To) })
 	handle(h, c, operation("info", http.MethodGet, "/v1/info", "What this server is"),
 		func(ctx context.Context, _ *struct{}) (api.Info, error) { return c.Fleet.Info(ctx), nil })
 }

@@ -43,13 +43,12 @@ func (c *Controller) advance(ctx context.Context, e *Endpoint, obs route.Observa
 	if !moved {
 		return true, c.commit(ctx, Change{Deployments: []*Deployment{&d}})
 	}
-	d.Command = NoCommand
 	return true, c.transition(ctx, e, &d, action)
 }
 
 // observe makes a rollout's observation from the gateway's.
 func (c *Controller) observe(ctx context.Context, e *Endpoint, d *Deployment, obs route.Observation) Observation {
-	o := Observation{Now: c.now(), Command: d.Command, Acked: c.acknowledged(e.Key, e.Rollout)}
+	o := Observation{Now: c.now(), Command: d.Told.Command, Acked: c.acknowledged(e.Key, e.Rollout)}
 	if r := obs.Revision(d.Revision.ID); r != nil {
 		o.Ready, o.Want, o.Requests = r.Ready, r.Want, r.Counts.Requests
 		for _, rep := range r.Replicas {
@@ -95,6 +94,8 @@ func (c *Controller) liveCheck(ctx context.Context, d Deployment) (*bool, string
 // transition writes a rollout's step together with what it means for the endpoint.
 func (c *Controller) transition(ctx context.Context, e *Endpoint, d *Deployment, action Action) error {
 	ch := Change{Deployments: []*Deployment{d}, Endpoints: []*Endpoint{e}}
+	told := d.Told
+	d.Told = Told{}
 	e.Weight = d.State.Weight(d.Plan)
 	if e.Rollout != nil {
 		e.Rollout.Attempt = d.State.Attempt
@@ -109,7 +110,7 @@ func (c *Controller) transition(ctx context.Context, e *Endpoint, d *Deployment,
 		e.Active, e.Current = "", d.ID
 		e.WarmLeft, e.WarmSeen = d.Plan.KeepWarm, c.now()
 	case TakeDown:
-		c.end(d, &ch)
+		c.end(d, told, &ch)
 		takeDown(e, d.Message)
 	}
 	return c.commit(ctx, ch, c.event("rollout."+string(d.State.Phase), d.ID, System,
@@ -117,13 +118,13 @@ func (c *Controller) transition(ctx context.Context, e *Endpoint, d *Deployment,
 }
 
 // end closes a deployment whose candidate is taken down.
-func (c *Controller) end(d *Deployment, ch *Change) {
+func (c *Controller) end(d *Deployment, told Told, ch *Change) {
 	switch d.State.Phase {
 	case PhaseRolledBack:
 		c.finish(d, RolledBack, slipway.CodeRolledBack, orElse(d.Message, "rolled back by its owner"), "platform logs "+d.Endpoint)
 		ch.Refuse = &Refusal{Endpoint: d.Endpoint, Digest: d.Digest, Deployment: d.ID, Reason: d.Message, Time: c.now()}
 	case PhaseAborted:
-		c.finish(d, Aborted, "", "aborted", "platform deploy")
+		c.finish(d, Aborted, "", told.String(), "platform deploy")
 	default:
 		c.finish(d, Failed, slipway.CodeReplicaStart, d.State.Waiting, "platform logs "+d.Endpoint)
 	}
@@ -230,7 +231,7 @@ func (c *Controller) veto(ctx context.Context, gateway string, v route.Veto) err
 	d.Message, d.Judgement, d.FirstBad, d.LastSent = v.Reason, v.Judgement, v.FirstBad, v.LastRouted
 	ch.Deployments, ch.Endpoints = []*Deployment{&d}, []*Endpoint{&e}
 	if action == TakeDown {
-		c.end(&d, &ch)
+		c.end(&d, Told{}, &ch)
 		takeDown(&e, v.Reason)
 	}
 	return c.commit(ctx, ch, ev)

@@ -58,13 +58,32 @@ type Deployment struct {
 	Previous  string          `json:"previous,omitempty"` // stable revision when the rollout began
 	Plan      Plan            `json:"plan"`
 	State     State           `json:"state"`
-	Command   Command         `json:"command,omitempty"` // what it was told and has not done yet
+	Told      Told            `json:"told,omitzero"`     // and has not done yet
 	Code      string          `json:"code,omitempty"`    // why it ended badly
 	Message   string          `json:"message,omitempty"` // the same for people
 	Next      string          `json:"next,omitempty"`
 	Judgement json.RawMessage `json:"judgement,omitempty"` // what decided, eprocess.Judgement
 	FirstBad  time.Time       `json:"first_bad,omitzero"`
 	LastSent  time.Time       `json:"last_sent,omitzero"` // last request routed to the candidate
+}
+
+// Told is what somebody told a deployment to do.
+type Told struct {
+	Command Command `json:"command"`
+	By      string  `json:"by"`
+	Reason  string  `json:"reason,omitempty"`
+}
+
+// String says who gave a deployment up, and why.
+func (t Told) String() string {
+	if t.Command == NoCommand {
+		return "aborted"
+	}
+	text := "aborted by " + t.By
+	if t.Reason != "" {
+		text += ": " + t.Reason
+	}
+	return text
 }
 
 // StageRun is the record of one stage of the pipeline.

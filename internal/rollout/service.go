@@ -128,9 +128,9 @@ func (c *Controller) Fail(ctx context.Context, id string, cause error) error {
 	why := slipway.AsError(cause)
 	status := Failed
 	d.State.Phase = PhaseFailed
-	if d.Command != NoCommand {
-		status, d.State.Phase, d.Command = Aborted, PhaseAborted, NoCommand
-		why = &slipway.Error{Message: "aborted", Next: "platform deploy"}
+	if d.Told.Command != NoCommand {
+		why = &slipway.Error{Message: d.Told.String(), Next: "platform deploy"}
+		status, d.State.Phase, d.Told = Aborted, PhaseAborted, Told{}
 	}
 	c.finish(&d, status, why.Code, why.What(), why.Next)
 	e.Active = ""
@@ -201,7 +201,7 @@ func (c *Controller) Command(ctx context.Context, id string, cmd Command, by, re
 		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform status "+d.Endpoint,
 			"%s is %s and cannot be told to %s", id, orElse(string(d.State.Phase), string(d.Status)), cmd)
 	}
-	d.Command = cmd
+	d.Told = Told{cmd, by, reason}
 	if err := c.commit(ctx, Change{Deployments: []*Deployment{&d}}, c.event("deployment.commanded", id, by, "command", string(cmd), "reason", reason)); err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (c *Controller) Command(ctx context.Context, id string, cmd Command, by, re
 // Commanded tells a pipeline whether its deployment was told to stop.
 func (c *Controller) Commanded(ctx context.Context, id string) (bool, error) {
 	d, err := c.store.Deployment(ctx, id)
-	return d.Command != NoCommand, err
+	return d.Told.Command != NoCommand, err
 }
 
 // Rollback takes an endpoint back when the gateway could not do it alone: it stops the

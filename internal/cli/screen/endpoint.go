@@ -27,7 +27,7 @@ func (p *Printer) Endpoint(now time.Time, e api.Endpoint, d *api.Deployment) Rea
 	if e.State == provisional {
 		notes = append(notes, Provisional(e))
 	}
-	notes = append(notes, judgementText(e.Judgement)...)
+	notes = append(notes, Judgement(e.Judgement)...)
 	if e.WarmLeftSeconds > 0 {
 		notes = append(notes, "the previous revision stays warm for "+Duration(time.Duration(e.WarmLeftSeconds*float64(time.Second))))
 	}

@@ -112,7 +112,7 @@ func (f *Follower) judged(d api.Deployment) {
 	if d.Status == rolledBack && d.Step < len(d.Steps) {
 		f.line("fail", fmt.Sprintf("%g %%", d.Steps[d.Step].Weight), "", "")
 	}
-	for _, text := range judgementText(d.Judgement) {
+	for _, text := range Judgement(d.Judgement) {
 		f.p.Say("      %s", text)
 	}
 	if !d.FirstBad.IsZero() && d.LastSent.After(d.FirstBad) {

@@ -10,9 +10,9 @@ import (
 	"github.com/slipway-ml/slipway/internal/spec"
 )
 
-// judgementText is a rollout's judgement in a few lines. Evidence is told as odds: at 1 it
+// Judgement is a rollout's judgement in a few lines. Evidence is told as odds: at 1 it
 // says nothing, at 1/alpha it rolls back.
-func judgementText(raw json.RawMessage) []string {
+func Judgement(raw json.RawMessage) []string {
 	if len(raw) == 0 {
 		return nil
 	}
