@@ -262,6 +262,20 @@ type Info struct {
 	Note    string    `json:"note" doc:"What this instance is not"`
 }
 
+// Finding is what the doctor says of one thing.
+type Finding struct {
+	Check   string `json:"check"`
+	Verdict string `json:"verdict" enum:"pass,warn,fail"`
+	Message string `json:"message"`
+	Next    string `json:"next,omitempty"`
+	Fixable bool   `json:"fixable,omitempty" doc:"The doctor can mend it by itself"`
+}
+
+// Examination asks the doctor.
+type Examination struct {
+	Fix bool `json:"fix,omitempty" doc:"Mend what can be mended without asking anybody"`
+}
+
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T    `json:"items"`

@@ -91,6 +91,7 @@ func routes(ctx context.Context) []route {
 		{"GET /v1/deployments?before=3&endpoint=e&limit=4", func(c *client.Client) error { _, err := c.Deployments(ctx, "e", 3, 4); return err }},
 		{"GET /v1/endpoints", func(c *client.Client) error { _, err := c.Endpoints(ctx); return err }},
 		{"GET /v1/endpoints/e/history?before=9&limit=5", func(c *client.Client) error { _, err := c.History(ctx, "e", 9, 5); return err }},
+		{"POST /v1/examinations", func(c *client.Client) error { _, err := c.Examine(ctx, true); return err }},
 		{"GET /v1/diff?from=e-1&to=e-2", func(c *client.Client) error { _, err := c.Diff(ctx, "e-1", "e-2"); return err }},
 		{"GET /v1/endpoints/e/logs?revision=r&tail=5", func(c *client.Client) error {
 			_, err := c.Logs(ctx, "e", api.LogQuery{Revision: "r", Tail: 5})

@@ -67,6 +67,12 @@ func (c *Client) Diff(ctx context.Context, from, to string) (api.Plan, error) {
 	return get[api.Plan](ctx, c, url.Values{"from": {from}, "to": {to}}, "v1", "diff")
 }
 
+// Examine looks for what is wrong with the installation; with fix the server mends what it
+// can.
+func (c *Client) Examine(ctx context.Context, fix bool) ([]api.Finding, error) {
+	return call[[]api.Finding](ctx, c, request{method: http.MethodPost, path: path("v1", "examinations"), idempotent: true}, api.Examination{Fix: fix})
+}
+
 // Info tells what the server is.
 func (c *Client) Info(ctx context.Context) (api.Info, error) {
 	return get[api.Info](ctx, c, nil, "v1", "info")

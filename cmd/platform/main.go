@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/upgrade"
 	"github.com/slipway-ml/slipway/internal/cli"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -64,6 +66,9 @@ func run() int {
 			return out, err
 		},
 		Prepare: prepare,
+		Examine: func(ctx context.Context, home string, fix bool) []api.Finding {
+			return doctor.Machine(ctx, config.Config{Home: home}, fix)
+		},
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
 			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep, Env: os.Environ(), Now: time.Now})
 		},

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/gateway"
@@ -129,7 +130,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: authenticator{a.tokens}, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
@@ -150,6 +151,11 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	}
 	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
 		Took: time.Since(a.started)}, nil
+}
+
+// doctor knows the parts of this installation.
+func (a *App) doctor() doctor.Installation {
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.

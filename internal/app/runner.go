@@ -129,6 +129,26 @@ func (r *runner) drive(ctx context.Context, id string) {
 	}
 }
 
+// alone keeps pipelines waiting until release is called; ok is false while one runs.
+func (r *runner) alone() (release func(), ok bool) {
+	taken := 0
+	release = func() {
+		for range taken {
+			<-r.slots
+		}
+	}
+	for range cap(r.slots) {
+		select {
+		case r.slots <- struct{}{}:
+			taken++
+		default:
+			release()
+			return nil, false
+		}
+	}
+	return release, true
+}
+
 func (r *runner) enter(id string, cancel context.CancelFunc) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -55,7 +55,7 @@ func (s *session) root() *cobra.Command {
 	flags.StringVar(&s.server, "server", "", "the server's URL (default $SLIPWAY_SERVER or the one of --home)")
 	root.AddCommand(s.upCmd(), s.downCmd(), s.upgradeCmd(), s.demoCmd(), s.initCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(), s.pushCmd(),
 		s.predictCmd(), s.statusCmd(), s.logsCmd(), s.rollbackCmd(), s.promoteCmd(), s.abortCmd(), s.deploymentsCmd(),
-		s.historyCmd(), s.diffCmd(), s.explainCmd(), s.versionCmd())
+		s.historyCmd(), s.diffCmd(), s.explainCmd(), s.doctorCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {
 		c.Hidden = true
 		root.AddCommand(c)

@@ -32,6 +32,11 @@ type Records interface {
 	Info(ctx context.Context) api.Info
 }
 
+// Doctor examines the installation, and mends what it can with fix.
+type Doctor interface {
+	Examine(ctx context.Context, fix bool) []api.Finding
+}
+
 // EndpointPath is the endpoint of a path.
 type EndpointPath struct {
 	Endpoint string `path:"endpoint" maxLength:"127"`
@@ -67,6 +72,11 @@ func registerFleet(h huma.API, c Config) {
 	handle(h, c, operation("list-events", http.MethodGet, "/v1/events", "Every change, in order"),
 		func(ctx context.Context, in *eventsInput) ([]api.Event, error) {
 			return c.Fleet.Events(ctx, in.After, in.Limit)
+		})
+	type examinationInput struct{ Body api.Examination }
+	handle(h, c, operation("examine", http.MethodPost, "/v1/examinations", "Look for what is wrong with the installation"),
+		func(ctx context.Context, in *examinationInput) ([]api.Finding, error) {
+			return c.Doctor.Examine(ctx, in.Body.Fix), nil
 		})
 	type historyInput struct {
 		EndpointPath

@@ -32,6 +32,7 @@ type Config struct {
 	Deployments Deployments
 	Plans       Plans
 	Fleet       Fleet
+	Doctor      Doctor
 	Log         *slog.Logger
 }
 

@@ -80,7 +80,7 @@ func (b *Builder) Build(ctx context.Context, r Requirements, out io.Writer) (Env
 		return env, err
 	}
 	if b.o.UV == "" {
-		return Env{}, slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "install uv where the server finds it: pip install uv",
+		return Env{}, slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "pip install uv, where the server finds it; then: platform doctor",
 			"the model runs in Python, and uv, which builds its environment, is not on the server's PATH")
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, b.o.Limit, errLimit)
@@ -188,6 +188,23 @@ func (b *Builder) failure(ctx context.Context, r Requirements, err error) error 
 	}
 }
 
+// Tools says what environments are built with: the version of uv, and the minor versions of
+// Python that it finds. It answers CodeBuilder without uv.
+func (b *Builder) Tools(ctx context.Context) (uv string, pythons []string, err error) {
+	if b.o.UV == "" {
+		return "", nil, slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "pip install uv, where the server finds it", "uv, which builds the environments of Python models, is not on the server's PATH")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, b.o.UV, "--version")
+	cmd.Env, cmd.WaitDelay = b.env, time.Second
+	text, err := cmd.Output()
+	if err != nil {
+		return "", nil, slipway.Errorf(slipway.Unprocessable, slipway.CodeBuilder, "install it again: pip install uv", "%s cannot be started", b.o.UV)
+	}
+	return slipway.OneLine(string(text), 80), b.pythons(ctx), nil
+}
+
 // pythons lists the minor versions of the interpreters that uv finds. Why uv refuses one is
 // not read from its words: they depend on what else of that name is on the PATH.
 func (b *Builder) pythons(ctx context.Context) []string {
@@ -262,9 +279,9 @@ func hold(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// Sweep removes the environments that keep does not want, and gives their number and bytes.
-// One that is being built is left.
-func (b *Builder) Sweep(keep func(slipway.Digest) bool) (removed int, freed int64, err error) {
+// Sweep finds the environments that keep does not want, and gives their number and bytes;
+// with take it removes them. One that is being built is left.
+func (b *Builder) Sweep(keep func(slipway.Digest) bool, take bool) (found int, size int64, err error) {
 	entries, err := os.ReadDir(b.o.Dir)
 	if err != nil {
 		return 0, 0, ioError(err)
@@ -280,14 +297,15 @@ func (b *Builder) Sweep(keep func(slipway.Digest) bool) (removed int, freed int6
 		if err != nil {
 			continue
 		}
-		size := sizeOf(b.path(digest))
-		err = errors.Join(remove(b.path(digest)), held.Close())
-		if err != nil {
-			return removed, freed, ioError(err)
+		found, size = found+1, size+sizeOf(b.path(digest))
+		if take {
+			err = remove(b.path(digest))
 		}
-		removed, freed = removed+1, freed+size
+		if err = errors.Join(err, held.Close()); err != nil {
+			return found, size, ioError(err)
+		}
 	}
-	return removed, freed, nil
+	return found, size, nil
 }
 
 // sizeOf is the bytes of the files below a directory; those that uv has linked from its

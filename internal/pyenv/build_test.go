@@ -139,11 +139,11 @@ func TestBuildOnce(t *testing.T) {
 	if n, err := os.ReadFile(filepath.Join(env.Dir, "builds")); err != nil || string(n) != "synced\n" {
 		t.Errorf("it was built %q times, %v", n, err)
 	}
-	removed, freed, err := b.Sweep(func(slipway.Digest) bool { return true })
+	removed, freed, err := b.Sweep(func(slipway.Digest) bool { return true }, true)
 	if removed != 0 || freed != 0 || err != nil {
 		t.Errorf("swept %d, %d bytes, %v", removed, freed, err)
 	}
-	removed, freed, err = b.Sweep(func(slipway.Digest) bool { return false })
+	removed, freed, err = b.Sweep(func(slipway.Digest) bool { return false }, true)
 	if removed != 1 || freed == 0 || err != nil {
 		t.Errorf("swept %d, %d bytes, %v", removed, freed, err)
 	}

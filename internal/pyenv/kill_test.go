@@ -115,7 +115,7 @@ func TestSweepMarkerFirst(t *testing.T) {
 	}
 	swept := make(chan error)
 	go func() {
-		_, _, err := b.Sweep(func(slipway.Digest) bool { return false })
+		_, _, err := b.Sweep(func(slipway.Digest) bool { return false }, true)
 		swept <- err
 	}()
 	for i := 0; ; i = (i + 1) % n {

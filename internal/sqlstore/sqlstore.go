@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/slipway-ml/slipway"
 )
 
@@ -100,6 +102,22 @@ func (db *DB) migrate(ctx context.Context) error {
 		db.log.LogAttrs(ctx, slog.LevelInfo, "database schema changed", slog.Int64("schema", m.Source.Version), slog.Duration("took", m.Duration))
 	}
 	return err
+}
+
+// Check asks the database whether it is sound: SQLite reads all its pages, PostgreSQL
+// answers.
+func (db *DB) Check(ctx context.Context) error {
+	if db.goose != goose.DialectSQLite3 {
+		return classify(db.read.PingContext(ctx))
+	}
+	var said string
+	if err := db.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&said); err != nil {
+		return classify(err)
+	}
+	if said != "ok" {
+		return slipway.Errorf(slipway.Internal, slipway.CodeIO, "bring back a copy", "the database is damaged: %s", slipway.OneLine(said, 200))
+	}
+	return nil
 }
 
 // Close ends the writer and closes the database. Calls of Write that still wait are

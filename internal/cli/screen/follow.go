@@ -132,7 +132,7 @@ func (f *Follower) stage(st api.Stage) {
 		if r.Verdict == "pass" {
 			continue
 		}
-		f.p.Say("      %s %s: %s", verdictOf(r.Verdict, r.Verdict), r.Check, r.Message)
+		f.p.Say("      %s %s: %s", Verdict(r.Verdict, r.Verdict), r.Check, r.Message)
 		if r.Next != "" {
 			f.p.Say("      %s", Dim(r.Next))
 		}
@@ -142,7 +142,7 @@ func (f *Follower) stage(st api.Stage) {
 // line prints a verdict, what it is about, the time it took and a remark, in columns.
 func (f *Follower) line(verdict, what, took, text string) {
 	pad := func(s string, n int) string { return s + strings.Repeat(" ", max(n-len([]rune(s)), 0)) }
-	first := verdictOf(verdict, pad(verdict, 4))
+	first := Verdict(verdict, pad(verdict, 4))
 	line := fmt.Sprintf("%s  %s", pad(what, 12), pad(took, 7))
 	if text != "" {
 		line += "  " + text
@@ -155,7 +155,8 @@ func (f *Follower) line(verdict, what, took, text string) {
 }
 
 // verdictOf paints text as a verdict.
-func verdictOf(verdict, text string) Text {
+// Verdict colours a text by a verdict: pass, fail, and what is neither.
+func Verdict(verdict, text string) Text {
 	switch verdict {
 	case "pass":
 		return Green(text)

@@ -1,0 +1,204 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/pyenv"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
+)
+
+// state is a store with one endpoint and its deployments, newest first.
+type state struct {
+	endpoint rollout.Endpoint
+	all      []rollout.Deployment
+	refused  slipway.Digest
+}
+
+func (s *state) Endpoints(context.Context) ([]rollout.Endpoint, error) {
+	return []rollout.Endpoint{s.endpoint}, nil
+}
+
+func (s *state) Deployments(_ context.Context, _ string, before, limit int) (out []rollout.Deployment, _ error) {
+	for _, d := range s.all {
+		if before == 0 || d.Number < before {
+			out = append(out, d)
+		}
+	}
+	return out[:min(limit, len(out))], nil
+}
+
+func (s *state) Deployment(_ context.Context, id string) (rollout.Deployment, error) {
+	for _, d := range s.all {
+		if d.ID == id {
+			return d, nil
+		}
+	}
+	return rollout.Deployment{}, errors.New("none")
+}
+
+func (s *state) Refusal(_ context.Context, _ string, d slipway.Digest) (*rollout.Refusal, error) {
+	if d == s.refused {
+		return &rollout.Refusal{}, nil
+	}
+	return nil, nil
+}
+
+func digest(kind string, n int) slipway.Digest { return slipway.DigestOf(fmt.Append(nil, kind, n)) }
+
+// installation has ten revisions, each with an image, an environment and a log. The tenth
+// serves, and the ninth was refused.
+func installation(t *testing.T) (doctor.Installation, *state) {
+	t.Helper()
+	c := config.Config{Home: t.TempDir()}
+	if err := os.Chmod(c.Home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	envs, err := pyenv.New(pyenv.Options{Dir: filepath.Join(c.Home, "environments"), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &state{refused: digest("version", 9)}
+	old := time.Now().Add(-60 * 24 * time.Hour)
+	for n := 10; n > 0; n-- {
+		env := filepath.Join(c.Home, "environments", digest("environment", n).Hex())
+		r := &route.Revision{ID: fmt.Sprint("fraud-", n), VersionDigest: digest("version", n), ImageDigest: digest("image", n),
+			Runtime: route.Runtime{Kind: route.RuntimePython, Python: filepath.Join(env, "bin", "python")}, Replicas: 1}
+		s.all = append(s.all, rollout.Deployment{ID: fmt.Sprint("dep_", n), Number: n, Status: rollout.Succeeded, Digest: r.VersionDigest, Revision: r})
+		log := filepath.Join(c.Gateway(), "logs", r.ID+"-r0.log.1")
+		for _, file := range []string{filepath.Join(env, "lib", "x"), filepath.Join(c.Revisions(), r.ImageDigest.Hex(), "model", "x"), log} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, make([]byte, 1000), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.Chtimes(log, old, old), os.Chmod(filepath.Join(c.Revisions(), r.ImageDigest.Hex(), "model"), 0o500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.endpoint = rollout.Endpoint{Key: "fraud", State: route.Serving, Stable: s.all[0].Revision}
+	i := doctor.Installation{Config: c, Store: s, Environments: envs,
+		Alone:    func() (func(), bool) { return func() {}, true },
+		Database: func(context.Context) error { return nil },
+		Gateway: func(context.Context) (route.Observation, error) {
+			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
+		}}
+	return i, s
+}
+
+func of(t *testing.T, found []api.Finding, check string) api.Finding {
+	t.Helper()
+	for _, f := range found {
+		if f.Check == check {
+			return f
+		}
+	}
+	t.Fatalf("nothing is said of %s: %+v", check, found)
+	return api.Finding{}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".flock") {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// TestLeftovers: what serves and the three revisions that a rollback would choose keep all
+// they need; the rest is told, and removed when that is asked for.
+func TestLeftovers(t *testing.T) {
+	i, s := installation(t)
+	broken := filepath.Join(i.Config.Revisions(), digest("image", 99).Hex()+".gone") // a removal that was broken off
+	stranger := filepath.Join(i.Config.Revisions(), "notes")
+	if err := errors.Join(os.Mkdir(broken, 0o700), os.Mkdir(stranger, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s.all[2].Status = rollout.RolledBack // fraud-8
+	s.endpoint.Active = "dep_2"
+	kept := []int{10, 7, 6, 5, 2}
+
+	f := of(t, i.Examine(t.Context(), false), "leftovers")
+	if f.Verdict != "warn" || !f.Fixable || !strings.HasPrefix(f.Message, "16 environments") || len(names(t, i.Config.Revisions())) != 12 {
+		t.Errorf("%+v, %d directories", f, len(names(t, i.Config.Revisions())))
+	}
+	f = of(t, i.Examine(t.Context(), true), "leftovers")
+	if f.Verdict != "pass" || !strings.HasPrefix(f.Message, "removed 16") {
+		t.Errorf("%+v", f)
+	}
+	want := map[string][]string{"environments": nil, "revisions": {"notes"}, "gateway/logs": nil}
+	for _, n := range kept {
+		want["environments"] = append(want["environments"], digest("environment", n).Hex())
+		want["revisions"] = append(want["revisions"], digest("image", n).Hex())
+		want["gateway/logs"] = append(want["gateway/logs"], fmt.Sprintf("fraud-%d-r0.log.1", n))
+	}
+	for dir, want := range want {
+		slices.Sort(want)
+		if got := names(t, filepath.Join(i.Config.Home, dir)); !slices.Equal(got, want) {
+			t.Errorf("%s has %v, want %v", dir, got, want)
+		}
+	}
+	if f = of(t, i.Examine(t.Context(), false), "leftovers"); f.Verdict != "pass" || f.Message != "there are none" {
+		t.Errorf("%+v", f)
+	}
+	i.Alone = func() (func(), bool) { return nil, false }
+	if f = of(t, i.Examine(t.Context(), true), "leftovers"); !strings.Contains(f.Message, "while a pipeline runs") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestFindings: each trouble is named, with the next step.
+func TestFindings(t *testing.T) {
+	i, s := installation(t)
+	for _, f := range i.Examine(t.Context(), false) {
+		if f.Verdict == "fail" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if f := of(t, i.Examine(t.Context(), false), "python"); f.Verdict != "warn" || !strings.Contains(f.Message, "uv") {
+		t.Errorf("%+v", f)
+	}
+	if err := os.Chmod(i.Config.Home, 0o755); err != nil { //nolint:gosec // what is to be found
+		t.Fatal(err)
+	}
+	i.Database = func(context.Context) error { return errors.New("broken") }
+	i.Gateway = func(context.Context) (route.Observation, error) { return route.Observation{}, nil }
+	found := i.Examine(t.Context(), false)
+	for check, next := range map[string]string{"home": "platform doctor --fix", "database": "platform explain SLIP-E0608", "endpoint": "platform explain fraud"} {
+		if f := of(t, found, check); f.Verdict != "fail" || !strings.HasPrefix(f.Next, next) {
+			t.Errorf("%+v", f)
+		}
+	}
+	if f := of(t, i.Examine(t.Context(), true), "home"); f.Verdict != "pass" {
+		t.Errorf("%+v", f)
+	}
+	s.endpoint.State, s.endpoint.Reason = route.Withdrawn, "it failed"
+	i.Gateway = func(context.Context) (route.Observation, error) {
+		return route.Observation{}, errors.New("gone")
+	}
+	found = i.Examine(t.Context(), false)
+	if f := of(t, found, "endpoint"); f.Verdict != "warn" || !strings.Contains(f.Message, "withdrawn: it failed") {
+		t.Errorf("%+v", f)
+	}
+	if f := of(t, found, "gateway"); f.Verdict != "fail" {
+		t.Errorf("%+v", f)
+	}
+}
