@@ -46,6 +46,7 @@ func (s *session) initCmd() *cobra.Command {
 	cmd.Long = "Write an example project into a new directory: a model with its training, tests and checks,\nand the files of a CI pipeline. The directory's name becomes that of the endpoint. Without\nDIRECTORY the templates are listed."
 	names := slices.Sorted(maps.Keys(projects()))
 	cmd.Flags().StringVar(&template, "template", defaultTemplate, strings.Join(names[:len(names)-1], ", ")+" or "+names[len(names)-1])
+	completingFlag(cmd, "template", names...)
 	return cmd
 }
 

@@ -36,6 +36,7 @@ func (s *session) logsCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.since, "since", "", "not older than this: an age such as 10m, or a time such as 2026-03-01T12:00:00Z")
 	cmd.Flags().StringVar(&o.until, "until", "", "not newer than this")
 	cmd.Flags().IntVarP(&o.want.Tail, "lines", "n", 100, "the newest lines to begin with, at most 10000")
+	completingFlag(cmd, "level", "debug", "info", "warn", "error")
 	return cmd
 }
 

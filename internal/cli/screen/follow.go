@@ -154,7 +154,6 @@ func (f *Follower) line(verdict, what, took, text string) {
 	f.p.Say("%s  %s", first, line)
 }
 
-// verdictOf paints text as a verdict.
 // Verdict colours a text by a verdict: pass, fail, and what is neither.
 func Verdict(verdict, text string) Text {
 	switch verdict {
