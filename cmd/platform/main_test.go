@@ -91,6 +91,7 @@ type server struct {
 	t    *testing.T
 	env  []string // nil: as the test has it
 	exe  string
+	args []string // beside those of every test
 	home string
 	cmd  *exec.Cmd
 	url  string
@@ -109,11 +110,17 @@ func newServer(t *testing.T, env ...string) *server {
 // newServerOf starts a program of another build. The one that is tested stops it.
 func newServerOf(t *testing.T, exe string, env ...string) *server {
 	t.Helper()
+	return newServerWith(t, exe, nil, env...)
+}
+
+// newServerWith starts a program with more arguments.
+func newServerWith(t *testing.T, exe string, args []string, env ...string) *server {
+	t.Helper()
 	home, err := os.MkdirTemp("", "slipt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, exe: exe, home: filepath.Join(home, "h")}
+	s := &server{t: t, exe: exe, args: args, home: filepath.Join(home, "h")}
 	if len(env) > 0 {
 		s.env = append(os.Environ(), env...)
 	}
@@ -136,7 +143,7 @@ func (s *server) up(listen string) {
 }
 
 func (s *server) start(listen string) error {
-	s.cmd = exec.Command(s.exe, "up", "--json", "--home", s.home, "--listen", listen)
+	s.cmd = exec.Command(s.exe, append([]string{"up", "--json", "--home", s.home, "--listen", listen}, s.args...)...)
 	s.cmd.Stderr, s.cmd.Env = s.t.Output(), s.env
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -142,7 +142,7 @@ func (p place) env(cfg Config) []string {
 
 // inherited is what the processes of a model get of our environment.
 func inherited() (env []string) {
-	for _, key := range []string{"PATH", "HOME", "LANG"} {
+	for _, key := range []string{"PATH", "HOME", "LANG", "LD_LIBRARY_PATH"} {
 		if v, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+v)
 		}
