@@ -125,6 +125,8 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 	}
 	rev := r.revision(j, s)
 	rev.ID = trialID(j.d.ID, 1)
+	live := r.live(ctx, j) // it loads while the candidate does
+	defer live.stop()
 	predict, err := r.trials.start(ctx, &rev)
 	defer r.trials.stop(rev.ID)
 	if err != nil {
@@ -132,12 +134,12 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 	}
 	log.Printf("runs as %s", s.runtime.Kind)
 	candidate := evaluate.Model{Schema: s.schema, Predict: predict}
-	more, err := r.judge(ctx, j, s, candidate, log)
+	more, err := r.judge(ctx, j, s, candidate, live.model(candidate, log))
 	return append(results, more...), err
 }
 
 // judge makes every check that the platform.yaml and the model give cause for.
-func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.Model, log *pipeline.Log) ([]verdict.Result, error) {
+func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.Model, live *evaluate.Model) ([]verdict.Result, error) {
 	root, err := os.OpenRoot(r.dir(j.image))
 	if err != nil {
 		return nil, homeError(err)
@@ -171,8 +173,6 @@ func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.
 	if j.spec.Validation.Dataset == nil {
 		return results, nil
 	}
-	live, stop := r.live(ctx, j, log)
-	defer stop()
 	in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleDataset])
 	if err != nil {
 		return results, err
@@ -207,23 +207,57 @@ func (r *runner) sample(ctx context.Context, j *job, s saved, dir fs.FS) (*tenso
 	return evaluate.HoldoutRows(in, j.spec.Validation, &s.schema)
 }
 
-// live starts the version that serves now beside the candidate, to compare them. Without
-// one there is nothing to compare; one that does not start answers every question with why.
-func (r *runner) live(ctx context.Context, j *job, log *pipeline.Log) (*evaluate.Model, func()) {
-	none := func() {}
+// counterpart is the version that serves now, to compare a candidate with.
+type counterpart struct {
+	stop    func()
+	started chan struct{} // closed once it answers, or is known not to
+	schema  tensor.Schema
+	predict evaluate.Predict
+	err     error
+	same    bool // it is the candidate's version
+}
+
+// live starts the version that serves now, if the hold-out rows are to be given to both.
+func (r *runner) live(ctx context.Context, j *job) *counterpart {
+	c := &counterpart{stop: func() {}}
 	e, err := r.a.rollouts.Endpoint(ctx, j.d.Endpoint)
-	if err != nil || e.Serving() == nil {
-		return nil, none
+	if err != nil || e.Serving() == nil || j.spec.Validation.Dataset == nil {
+		return c
 	}
 	rev := *e.Serving()
-	rev.ID, rev.Replicas = trialID(j.d.ID, 2), 1
-	stop := func() { r.trials.stop(rev.ID) }
-	predict, err := r.trials.start(ctx, &rev)
-	if err != nil {
-		log.Printf("the live version was not started for a comparison: %s", slipway.AsError(err).Message)
-		predict = func(context.Context, *tensor.Batch) (*tensor.Batch, error) { return nil, err }
+	if c.same = rev.VersionDigest == j.d.Digest; c.same {
+		return c
 	}
-	return &evaluate.Model{Schema: rev.Schema, Predict: predict}, stop
+	rev.ID, rev.Replicas = trialID(j.d.ID, 2), 1
+	c.started, c.schema = make(chan struct{}), rev.Schema
+	starting, giveUp := context.WithCancel(ctx)
+	c.stop = func() {
+		giveUp()
+		<-c.started
+		r.trials.stop(rev.ID)
+	}
+	go func() {
+		defer close(c.started)
+		c.predict, c.err = r.trials.start(starting, &rev)
+	}()
+	return c
+}
+
+// model waits until it answers. Without one there is nothing to compare; one that does not
+// start answers every question with why.
+func (c *counterpart) model(candidate evaluate.Model, log *pipeline.Log) *evaluate.Model {
+	if c.same {
+		return &candidate
+	}
+	if c.started == nil {
+		return nil
+	}
+	<-c.started
+	if c.err != nil {
+		log.Printf("the live version was not started for a comparison: %s", slipway.AsError(c.err).Message)
+		c.predict = func(context.Context, *tensor.Batch) (*tensor.Batch, error) { return nil, c.err }
+	}
+	return &evaluate.Model{Schema: c.schema, Predict: c.predict}
 }
 
 // release hands the revision to the endpoint.

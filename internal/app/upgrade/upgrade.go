@@ -10,8 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -115,8 +118,10 @@ func (u *upgrade) run(ctx context.Context) (Result, error) {
 		return u.result, fmt.Errorf("keep a copy of the program that serves: %w", err)
 	}
 	u.o.Report("stopping the server " + u.from.Version + ", process " + fmt.Sprint(u.old.pid) + "; models serve on")
-	// From here on an interruption would leave nobody in charge: it is carried through.
+	// From here on an interruption would leave nobody in charge: it is carried through, also
+	// when nobody reads any more what is reported.
 	ctx = context.WithoutCancel(ctx)
+	signal.Ignore(unix.SIGPIPE, unix.SIGHUP, unix.SIGTERM)
 	began := time.Now()
 	if err := u.old.stop(ctx, stopLimit); err != nil {
 		return u.result, err

@@ -278,21 +278,27 @@ class Sklearn:
     """A scikit-learn estimator without MLflow around it."""
 
     def __init__(self, np, estimator, method, name):
-        self.np, self.estimator, self.name = np, estimator, name
-        self.predict = getattr(estimator, method)
-        self.proba, self.classes = None, None
+        self.np, self.name = np, name
+        self.prepare, self.proba, self.classes = None, None, None
         last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
         if method == "predict" and name == "predict" and hasattr(estimator, "predict_proba"):
             classes = getattr(estimator, "classes_", None)
             if isinstance(classes, np.ndarray) and classes.ndim == 1:
+                # What comes before the last step is the same for labels and probabilities.
+                kind = type(estimator)
+                if kind.__module__ == "sklearn.pipeline" and kind.__name__ == "Pipeline" and len(estimator.steps) > 1:
+                    self.prepare, estimator = estimator[:-1].transform, last
                 self.proba = estimator.predict_proba
                 module = type(last).__module__
                 if type(last).__name__ in ARGMAX and module.startswith("sklearn.") and classes.dtype.kind in "biufUO":
                     self.classes = classes
+        self.predict = getattr(estimator, method)
 
     def __call__(self, data):
         if self.proba is None:
             return self.predict(data)
+        if self.prepare is not None:
+            data = self.prepare(data)
         p = self.proba(data)
         labels = self.predict(data) if self.classes is None else self.classes.take(self.np.argmax(p, axis=1), axis=0)
         if p.ndim == 2 and p.shape[1] == 2:
