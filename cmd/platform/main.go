@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/dev"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/upgrade"
 	"github.com/slipway-ml/slipway/internal/cli"
@@ -66,6 +68,7 @@ func run() int {
 			return out, err
 		},
 		Prepare: prepare,
+		Dev:     func(ctx context.Context, d cli.Dev) error { return serveProject(ctx, exe, d) },
 		Examine: func(ctx context.Context, home string, fix bool) []api.Finding {
 			return doctor.Machine(ctx, config.Config{Home: home}, fix)
 		},
@@ -77,6 +80,29 @@ func run() int {
 		},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])
+}
+
+// serveProject runs dev.Run for the command line.
+func serveProject(ctx context.Context, exe string, d cli.Dev) error {
+	return dev.Run(ctx, dev.Options{File: d.File, Environment: d.Environment, Port: d.Port, Once: d.Once, Watch: d.Watch, Home: d.Home, Exe: exe, Version: version,
+		Env: os.Environ(), Out: d.Out, Log: slog.New(slog.NewTextHandler(d.Out, &slog.HandlerOptions{ReplaceAttr: brief})), Event: func(e dev.Event) {
+			out := cli.DevEvent{Event: e.Event, Name: e.Name, Runtime: e.Runtime, URL: e.URL, TookMS: e.TookMS, First: e.First, FirstMS: e.FirstMS}
+			for _, c := range e.Checks {
+				out.Checks = append(out.Checks, api.Result{Check: c.Check, Verdict: c.Verdict.String(), Message: c.Message, Next: c.Next})
+			}
+			if e.Problem != nil {
+				out.Problem, out.Next = e.Problem.What(), e.Problem.Next
+			}
+			d.Event(out)
+		}})
+}
+
+// brief leaves out of a record what an engineer who looks on knows.
+func brief(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Key == slog.LevelKey && a.Value.String() == "INFO" {
+		return slog.Attr{}
+	}
+	return a
 }
 
 // prepare runs upgrade.Prepare for a build that JSON describes.

@@ -3,82 +3,21 @@ package app
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/model"
 	"github.com/slipway-ml/slipway/internal/blob"
-	"github.com/slipway-ml/slipway/internal/evaluate"
-	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/pipeline"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/route"
-	"github.com/slipway-ml/slipway/internal/spec"
-	"github.com/slipway-ml/slipway/internal/tensor"
 	"github.com/slipway-ml/slipway/internal/verdict"
 )
-
-// saved is a model as its directory describes it, and how it is run.
-type saved struct {
-	model   *mlmodel.Model
-	trees   *mlmodel.Predictor // nil unless it is evaluated natively
-	schema  tensor.Schema
-	runtime route.Runtime    // without the interpreter, which the environment has
-	results []verdict.Result // of its signature, and of the choice
-}
-
-// describe reads a model directory and chooses what runs it: what platform.yaml says, else
-// the native evaluator if it knows the model exactly, else Python.
-func describe(dir fs.FS, s *spec.Spec) (saved, error) {
-	m, err := mlmodel.Read(dir)
-	if err != nil {
-		return saved{}, err
-	}
-	out := saved{model: m}
-	switch x := s.Model.External; {
-	case x != nil:
-		out.runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model}
-	case len(s.Model.Command) > 0:
-		out.runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command}
-	default:
-		if err := out.choose(dir, s); err != nil {
-			return saved{}, err
-		}
-	}
-	schema, results := evaluate.Signature(m, out.trees)
-	out.schema, out.results = schema, append(out.results, results...)
-	return out, nil
-}
-
-// choose takes the native evaluator where it gives the library's own answers.
-func (s *saved) choose(dir fs.FS, sp *spec.Spec) error {
-	python := route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
-	if s.model.XGBoost == nil && s.model.Loader != "" {
-		s.runtime = python
-		return nil
-	}
-	_, trees, err := mlmodel.OpenTree(dir)
-	var e *slipway.Error
-	switch {
-	case err == nil:
-		s.trees, s.runtime = trees, route.Runtime{Kind: route.RuntimeTree}
-		return nil
-	case s.model.Loader != "" && errors.As(err, &e) && e.Code == slipway.CodeModelFormat:
-		s.runtime = python
-		s.results = []verdict.Result{{Check: "runtime", Verdict: verdict.Warn, Message: "served by Python, which is slower: " + e.Message,
-			Next: "save the model without it to have it evaluated natively"}}
-		return nil
-	default:
-		return err
-	}
-}
 
 // environment builds what a Python model needs: it is a layer of the image.
 func (r *runner) environment(ctx context.Context, j *job, log *pipeline.Log) ([]verdict.Result, error) {
@@ -87,12 +26,12 @@ func (r *runner) environment(ctx context.Context, j *job, log *pipeline.Log) ([]
 		return nil, err
 	}
 	files := versionFiles{ctx, r.a.blobs, v}
-	s, err := describe(files, j.spec)
+	s, err := model.Describe(files, j.spec)
 	if err != nil {
 		return nil, err
 	}
-	if s.runtime.Kind != route.RuntimePython {
-		return passed("environment", "none is needed: the model is served by %s", runtimeName(s.runtime.Kind)), nil
+	if s.Runtime.Kind != route.RuntimePython {
+		return passed("environment", "none is needed: the model is served by %s", runtimeName(s.Runtime.Kind)), nil
 	}
 	env, err := r.python(ctx, j, files, log)
 	if err != nil {
@@ -118,26 +57,9 @@ func runtimeName(kind string) string {
 
 // python gives the environment of a Python model, and builds it if it is not there.
 func (r *runner) python(ctx context.Context, j *job, dir fs.FS, log *pipeline.Log) (pyenv.Env, error) {
-	req, err := pyenv.Read(dir)
-	if err != nil {
-		return pyenv.Env{}, err
-	}
-	if j.spec.Model.Python != "" {
-		req.Python = j.spec.Model.Python
-	}
 	out := &logWriter{log: log, shown: func() { r.show(j.d.ID, log) }}
-	env, err := r.envs.Build(ctx, req, out)
-	out.flush()
-	return env, err
-}
-
-// packages is where the packages of an environment lie.
-func packages(env pyenv.Env) (string, error) {
-	found, err := filepath.Glob(filepath.Join(env.Dir, "lib", "python3*", "site-packages"))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("the environment %s has no packages: %w", env.Digest.Short(), os.ErrNotExist)
-	}
-	return found[0], nil
+	defer out.flush()
+	return model.Environment(ctx, r.envs, dir, j.spec, out)
 }
 
 // versionFiles is a version that is not unpacked, as a file system that only opens files.

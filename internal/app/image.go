@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/model"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pipeline"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -19,12 +20,12 @@ import (
 // base, or of a server elsewhere, holds data: it is served here, and cannot run by itself.
 func (r *runner) runnable(ctx context.Context, j *job, v registry.Version, img *oci.Image, log *pipeline.Log) error {
 	files := versionFiles{ctx, r.a.blobs, v}
-	s, err := describe(files, j.spec)
+	s, err := model.Describe(files, j.spec)
 	if err != nil {
 		return err
 	}
 	base := r.a.o.Config.PythonBase
-	if s.runtime.Kind == route.RuntimeRemote || s.runtime.Kind == route.RuntimePython && base == "" {
+	if s.Runtime.Kind == route.RuntimeRemote || s.Runtime.Kind == route.RuntimePython && base == "" {
 		return nil
 	}
 	program, err := r.program()
@@ -36,15 +37,15 @@ func (r *runner) runnable(ctx context.Context, j *job, v registry.Version, img *
 		return err
 	}
 	img.Runtime = program
-	img.Env = map[string]string{runtime.EnvModel: v.Model, runtime.EnvVersion: strconv.Itoa(v.Number), runtime.EnvKind: s.runtime.Kind}
-	if s.runtime.Kind != route.RuntimePython {
+	img.Env = map[string]string{runtime.EnvModel: v.Model, runtime.EnvVersion: strconv.Itoa(v.Number), runtime.EnvKind: s.Runtime.Kind}
+	if s.Runtime.Kind != route.RuntimePython {
 		return nil
 	}
 	env, err := r.python(ctx, j, files, log)
 	if err != nil {
 		return err
 	}
-	dir, err := packages(env)
+	dir, err := model.Packages(env)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/model"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/plan"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -21,7 +22,7 @@ import (
 type wanted struct {
 	spec    *spec.Spec // for its environment, and for what runs the model
 	version registry.Version
-	saved   saved
+	saved   model.Saved
 }
 
 // resolve reads a platform.yaml for an environment and finds its version: the registered
@@ -42,8 +43,8 @@ func (a *App) resolve(ctx context.Context, source, environment string, number in
 	if w.version, err = a.find(ctx, s, number, files); err != nil {
 		return wanted{}, err
 	}
-	w.saved, err = describe(versionFiles{ctx, a.blobs, w.version}, s)
-	if err == nil && w.saved.runtime.Kind == route.RuntimePython {
+	w.saved, err = model.Describe(versionFiles{ctx, a.blobs, w.version}, s)
+	if err == nil && w.saved.Runtime.Kind == route.RuntimePython {
 		w.spec = s.InPython()
 	}
 	return w, err
@@ -68,7 +69,7 @@ func (a *App) find(ctx context.Context, s *spec.Spec, number int, files []regist
 // there what serves, nil if nothing does.
 func (a *App) plan(ctx context.Context, w wanted) (plan.Plan, *rollout.Deployment, error) {
 	next := plan.Next{Version: plan.Version{Model: w.version.Model, Number: w.version.Number, Digest: w.version.Digest},
-		Schema: w.saved.schema, Spec: w.spec}
+		Schema: w.saved.Schema, Spec: w.spec}
 	e, err := a.rollouts.Endpoint(ctx, w.spec.Endpoint())
 	switch {
 	case errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) || err == nil && e.Serving() == nil:

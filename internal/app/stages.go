@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/model"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pipeline"
@@ -88,25 +89,25 @@ func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict
 }
 
 // read opens the unpacked image, and finds its environment.
-func (r *runner) read(ctx context.Context, j *job, log *pipeline.Log) (saved, error) {
+func (r *runner) read(ctx context.Context, j *job, log *pipeline.Log) (model.Saved, error) {
 	root, err := os.OpenRoot(r.dir(j.image))
 	if err != nil {
-		return saved{}, homeError(err)
+		return model.Saved{}, homeError(err)
 	}
 	defer root.Close()
-	s, err := describe(root.FS(), j.spec)
-	if err != nil || s.runtime.Kind != route.RuntimePython {
+	s, err := model.Describe(root.FS(), j.spec)
+	if err != nil || s.Runtime.Kind != route.RuntimePython {
 		return s, err
 	}
 	env, err := r.python(ctx, j, root.FS(), log)
-	s.runtime.Python = env.Python
+	s.Runtime.Python = env.Python
 	return s, err
 }
 
 // revision is what would run; the endpoint gives it its number and name.
-func (r *runner) revision(j *job, s saved) route.Revision {
+func (r *runner) revision(j *job, s model.Saved) route.Revision {
 	return route.Revision{Model: j.d.Model, Version: j.d.Version, VersionDigest: j.d.Digest, ImageDigest: j.image, Dir: r.dir(j.image),
-		Runtime: s.runtime, Schema: s.schema, Replicas: j.spec.Replicas, MemoryBytes: j.spec.Resources.MemoryBytes, MilliCPU: j.spec.Resources.MilliCPU}
+		Runtime: s.Runtime, Schema: s.Schema, Replicas: j.spec.Replicas, MemoryBytes: j.spec.Resources.MemoryBytes, MilliCPU: j.spec.Resources.MilliCPU}
 }
 
 // validate runs the packaged digest, apart from all traffic, and judges it.
@@ -115,7 +116,7 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 	if err != nil {
 		return nil, err
 	}
-	results := s.results
+	results := s.Results
 	compatible, err := r.compatible(ctx, j, s)
 	if err != nil {
 		return results, err
@@ -132,20 +133,20 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 	if err != nil {
 		return append(results, verdict.Result{Check: "start", Verdict: verdict.Fail, Message: slipway.AsError(err).Message, Next: slipway.AsError(err).Next}), nil
 	}
-	log.Printf("runs as %s", s.runtime.Kind)
-	candidate := evaluate.Model{Schema: s.schema, Predict: predict}
+	log.Printf("runs as %s", s.Runtime.Kind)
+	candidate := evaluate.Model{Schema: s.Schema, Predict: predict}
 	more, err := r.judge(ctx, j, s, candidate, live.model(candidate, log))
 	return append(results, more...), err
 }
 
 // judge makes every check that the platform.yaml and the model give cause for.
-func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.Model, live *evaluate.Model) ([]verdict.Result, error) {
+func (r *runner) judge(ctx context.Context, j *job, s model.Saved, candidate evaluate.Model, live *evaluate.Model) ([]verdict.Result, error) {
 	root, err := os.OpenRoot(r.dir(j.image))
 	if err != nil {
 		return nil, homeError(err)
 	}
 	defer root.Close()
-	results, err := evaluate.Example(ctx, root.FS(), s.model, candidate)
+	results, err := evaluate.Example(ctx, root.FS(), s.Model, candidate)
 	if err != nil {
 		return results, err
 	}
@@ -183,7 +184,7 @@ func (r *runner) judge(ctx context.Context, j *job, s saved, candidate evaluate.
 }
 
 // compatible holds the schema to that of what serves, unless platform.yaml allows a break.
-func (r *runner) compatible(ctx context.Context, j *job, s saved) ([]verdict.Result, error) {
+func (r *runner) compatible(ctx context.Context, j *job, s model.Saved) ([]verdict.Result, error) {
 	if j.spec.Validation.Compatible != spec.CompatibleBackward {
 		return nil, nil
 	}
@@ -191,20 +192,20 @@ func (r *runner) compatible(ctx context.Context, j *job, s saved) ([]verdict.Res
 	if err != nil || e.Serving() == nil {
 		return nil, err
 	}
-	return evaluate.Compatible(e.Serving().Schema, s.schema), nil
+	return evaluate.Compatible(e.Serving().Schema, s.Schema), nil
 }
 
 // sample is some rows to ask for: of the hold-out file, else of the model's example.
-func (r *runner) sample(ctx context.Context, j *job, s saved, dir fs.FS) (*tensor.Batch, error) {
+func (r *runner) sample(ctx context.Context, j *job, s model.Saved, dir fs.FS) (*tensor.Batch, error) {
 	if j.spec.Validation.Dataset == nil {
-		return evaluate.ExampleRows(dir, s.model, &s.schema), nil
+		return evaluate.ExampleRows(dir, s.Model, &s.Schema), nil
 	}
 	in, _, err := r.a.blobs.Open(ctx, j.d.Files[roleDataset])
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	return evaluate.HoldoutRows(in, j.spec.Validation, &s.schema)
+	return evaluate.HoldoutRows(in, j.spec.Validation, &s.Schema)
 }
 
 // counterpart is the version that serves now, to compare a candidate with.

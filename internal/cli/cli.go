@@ -40,6 +40,8 @@ type Env struct {
 	// Prepare makes the database that a server would use fit for another build, which the
 	// argument describes as JSON, and says what it did as JSON. No server may run.
 	Prepare func(ctx context.Context, c config.Config, build string) (json.RawMessage, error)
+	// Dev serves a project on this machine until ctx ends.
+	Dev func(ctx context.Context, d Dev) error
 	// Examine looks at a home and its machine without a server.
 	Examine func(ctx context.Context, home string, fix bool) []api.Finding
 	// About is what this build says of itself, beside its version.

@@ -53,7 +53,7 @@ func (s *session) root() *cobra.Command {
 	flags.BoolVar(&s.p.JSON, "json", false, "print JSON for programs: one document, or one a line for streams")
 	flags.StringVar(&s.home, "home", "", "the platform's directory (default $SLIPWAY_HOME or ~/.local/share/slipway)")
 	flags.StringVar(&s.server, "server", "", "the server's URL (default $SLIPWAY_SERVER or the one of --home)")
-	root.AddCommand(s.upCmd(), s.downCmd(), s.upgradeCmd(), s.demoCmd(), s.initCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(),
+	root.AddCommand(s.upCmd(), s.downCmd(), s.upgradeCmd(), s.demoCmd(), s.initCmd(), s.devCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(),
 		s.completing(s.pushCmd(), 1, endpoints|deployments), s.completing(s.predictCmd(), 1, endpoints), s.completing(s.statusCmd(), 1, endpoints),
 		s.completing(s.logsCmd(), 1, endpoints), s.completing(s.rollbackCmd(), 1, endpoints), s.completing(s.promoteCmd(), 1, endpoints|deployments),
 		s.completing(s.abortCmd(), 1, endpoints|deployments), s.completing(s.deploymentsCmd(), 1, endpoints|deployments),

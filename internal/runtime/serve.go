@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/standalone"
 )
 
 const (
@@ -79,6 +80,19 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// Load loads a model into this process, or starts what answers for it. Failed gets an error
+// when it no longer can; stop ends it.
+func Load(ctx context.Context, cfg Config, log *slog.Logger) (m standalone.Predictor, failed <-chan error, stop func(), err error) {
+	if err := cfg.check(); err != nil {
+		return nil, nil, nil, err
+	}
+	l, err := load(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return l, l.failed, l.stop, nil
 }
 
 func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {

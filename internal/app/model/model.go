@@ -1,0 +1,99 @@
+// Package model says of a model directory what it is and how it is run, for the pipeline and
+// for an engineer's own machine.
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/evaluate"
+	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/pyenv"
+	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/spec"
+	"github.com/slipway-ml/slipway/internal/tensor"
+	"github.com/slipway-ml/slipway/internal/verdict"
+)
+
+// Saved is a model as its directory describes it, and how it is run.
+type Saved struct {
+	Model   *mlmodel.Model
+	Trees   *mlmodel.Predictor // nil unless it is evaluated natively
+	Schema  tensor.Schema
+	Runtime route.Runtime    // without the interpreter, which the environment has
+	Results []verdict.Result // of its signature, and of the choice
+}
+
+// Describe reads a model directory and chooses what runs it: what platform.yaml says, else
+// the native evaluator if it knows the model exactly, else Python.
+func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
+	m, err := mlmodel.Read(dir)
+	if err != nil {
+		return Saved{}, err
+	}
+	out := Saved{Model: m}
+	switch x := s.Model.External; {
+	case x != nil:
+		out.Runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model}
+	case len(s.Model.Command) > 0:
+		out.Runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command}
+	default:
+		if err := out.choose(dir, s); err != nil {
+			return Saved{}, err
+		}
+	}
+	schema, results := evaluate.Signature(m, out.Trees)
+	out.Schema, out.Results = schema, append(out.Results, results...)
+	return out, nil
+}
+
+// choose takes the native evaluator where it gives the library's own answers.
+func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
+	python := route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
+	if s.Model.XGBoost == nil && s.Model.Loader != "" {
+		s.Runtime = python
+		return nil
+	}
+	_, trees, err := mlmodel.OpenTree(dir)
+	var e *slipway.Error
+	switch {
+	case err == nil:
+		s.Trees, s.Runtime = trees, route.Runtime{Kind: route.RuntimeTree}
+		return nil
+	case s.Model.Loader != "" && errors.As(err, &e) && e.Code == slipway.CodeModelFormat:
+		s.Runtime = python
+		s.Results = []verdict.Result{{Check: "runtime", Verdict: verdict.Warn, Message: "served by Python, which is slower: " + e.Message,
+			Next: "save the model without it to have it evaluated natively"}}
+		return nil
+	default:
+		return err
+	}
+}
+
+// Environment gives the environment of a Python model, and builds it if it is not there; out
+// gets what the builder says. Errors are those of pyenv.
+func Environment(ctx context.Context, b *pyenv.Builder, dir fs.FS, s *spec.Spec, out io.Writer) (pyenv.Env, error) {
+	req, err := pyenv.Read(dir)
+	if err != nil {
+		return pyenv.Env{}, err
+	}
+	if s.Model.Python != "" {
+		req.Python = s.Model.Python
+	}
+	return b.Build(ctx, req, out)
+}
+
+// Packages is where the packages of an environment lie.
+func Packages(env pyenv.Env) (string, error) {
+	found, err := filepath.Glob(filepath.Join(env.Dir, "lib", "python3*", "site-packages"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the environment %s has no packages: %w", env.Digest.Short(), os.ErrNotExist)
+	}
+	return found[0], nil
+}
