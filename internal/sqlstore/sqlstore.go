@@ -128,11 +128,16 @@ func (db *DB) Close() error {
 	return db.dialect.close()
 }
 
+// readLimit bounds one reading: a database that hangs must not make its callers hang.
+const readLimit = 10 * time.Second
+
 // Query reads rows; scan is called for each. What a finished Write wrote is seen.
 func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
 	if err := storable(args); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return classify(err)
@@ -152,6 +157,8 @@ func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query strin
 	if err := storable(args); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
 	err := db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Missing(what)

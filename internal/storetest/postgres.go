@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,16 +22,20 @@ import (
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 )
 
-// cluster is a running PostgreSQL server that listens on a Unix socket only.
-type cluster struct {
+// Cluster is a PostgreSQL server that listens on a Unix socket only.
+type Cluster struct {
+	t         *testing.T
+	program   string
 	socketDir string
 	user      string
+	attr      *syscall.SysProcAttr
+	running   *exec.Cmd
 	databases atomic.Int64
 }
 
-// startPostgres makes a cluster in a temporary directory and runs it until the test ends.
+// StartPostgres makes a cluster in a temporary directory and runs it until the test ends.
 // It skips the test when PostgreSQL is not installed.
-func startPostgres(t *testing.T) *cluster {
+func StartPostgres(t *testing.T) *Cluster {
 	t.Helper()
 	initdb, server := find("initdb"), find("postgres")
 	if initdb == "" || server == "" {
@@ -48,18 +53,54 @@ func startPostgres(t *testing.T) *cluster {
 	if out, err := prepare.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	run := exec.Command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "log_min_messages=fatal", "-F") // -F: tests survive no power cut
-	run.Dir, run.SysProcAttr, run.Stdout, run.Stderr = dir, attr, t.Output(), t.Output()
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = run.Process.Signal(syscall.SIGQUIT) // at once
-		_ = run.Wait()
-	})
-	c := &cluster{socketDir: dir, user: superuser}
-	c.await(t)
+	c := &Cluster{t: t, program: server, socketDir: dir, user: superuser, attr: attr}
+	c.Start()
+	t.Cleanup(c.Stop)
 	return c
+}
+
+// Start starts the server after Stop, and waits until it answers.
+func (c *Cluster) Start() {
+	c.t.Helper()
+	c.running = exec.Command(c.program, "-D", filepath.Join(c.socketDir, "data"), "-k", c.socketDir, "-c", "listen_addresses=", "-c", "log_min_messages=panic",
+		"-F") // tests survive no power cut
+	c.running.Dir, c.running.SysProcAttr, c.running.Stdout, c.running.Stderr = c.socketDir, c.attr, c.t.Output(), c.t.Output()
+	if err := c.running.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.await()
+}
+
+// Stop ends the server at once, without a word to its clients.
+func (c *Cluster) Stop() {
+	_ = c.running.Process.Signal(syscall.SIGQUIT)
+	_ = c.running.Wait()
+}
+
+// Pause stops all processes of the server where they are, until Resume.
+func (c *Cluster) Pause() { c.signal(syscall.SIGSTOP) }
+
+// Resume lets them go on.
+func (c *Cluster) Resume() { c.signal(syscall.SIGCONT) }
+
+func (c *Cluster) signal(sig syscall.Signal) {
+	c.t.Helper()
+	pid := c.running.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, word := range append([]string{strconv.Itoa(pid)}, strings.Fields(string(children))...) { // each is the leader of its own group
+		if n, err := strconv.Atoi(word); err == nil {
+			_ = syscall.Kill(n, sig) // one may just have ended
+		}
+	}
+}
+
+// Database is an empty database of the server.
+func (c *Cluster) Database() sqlstore.Options {
+	c.t.Helper()
+	return c.create(c.t)
 }
 
 // find looks for a program of PostgreSQL, the newest first.
@@ -108,13 +149,13 @@ func identity(t *testing.T, dir string) (attr *syscall.SysProcAttr) {
 }
 
 // url is the address of a database of the cluster.
-func (c *cluster) url(database string) string {
+func (c *Cluster) url(database string) string {
 	q := url.Values{"host": {c.socketDir}, "user": {c.user}}
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
 // do runs a statement on the cluster.
-func (c *cluster) do(ctx context.Context, statement string) error {
+func (c *Cluster) do(ctx context.Context, statement string) error {
 	db, err := sql.Open("pgx", c.url("postgres"))
 	if err != nil {
 		return err
@@ -125,9 +166,9 @@ func (c *cluster) do(ctx context.Context, statement string) error {
 }
 
 // await waits until the server answers.
-func (c *cluster) await(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+func (c *Cluster) await() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
 	defer cancel()
 	for {
 		err := c.do(ctx, "SELECT 1")
@@ -136,14 +177,14 @@ func (c *cluster) await(t *testing.T) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("PostgreSQL does not answer: %v", err)
+			c.t.Fatalf("PostgreSQL does not answer: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 // create makes an empty database and tells where it is.
-func (c *cluster) create(t *testing.T) sqlstore.Options {
+func (c *Cluster) create(t *testing.T) sqlstore.Options {
 	t.Helper()
 	name := fmt.Sprintf("test%d", c.databases.Add(1))
 	if err := c.do(t.Context(), "CREATE DATABASE "+name); err != nil {

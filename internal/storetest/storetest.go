@@ -18,7 +18,7 @@ func Each(t *testing.T, test func(t *testing.T, open func(t *testing.T) *sqlstor
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, SQLite) })
 	t.Run("postgres", func(t *testing.T) {
-		cluster := startPostgres(t)
+		cluster := StartPostgres(t)
 		test(t, func(t *testing.T) *sqlstore.DB {
 			t.Helper()
 			return Open(t, cluster.create(t))
@@ -42,7 +42,7 @@ func File(t *testing.T) sqlstore.Options {
 // skips the test when PostgreSQL is not installed.
 func Postgres(t *testing.T) sqlstore.Options {
 	t.Helper()
-	return startPostgres(t).create(t)
+	return StartPostgres(t).create(t)
 }
 
 // Open opens a database and closes it when the test ends.
