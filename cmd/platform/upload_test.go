@@ -83,9 +83,6 @@ func TestUploadResumes(t *testing.T) {
 	if _, err := upload(ctx, "part2", cancel); err == nil {
 		t.Fatal("an upload that was broken off has succeeded")
 	}
-	if half := digest(contents["part2"]); whole()[half] {
-		t.Error("half a file is kept under its name")
-	}
 	arrived := whole() // more may come: what was sent whole is kept
 	crash := sync.OnceFunc(func() {
 		if err := s.cmd.Process.Kill(); err != nil {
