@@ -412,6 +412,7 @@ return x`)), func(o *python.Options) {
 	if out, err := p.Predict(t.Context(), column(4)); err != nil || out.Tensors[0].Float(0) != 4 {
 		t.Errorf("%v, %v", out, err)
 	}
+	p.Stop() // what it printed last may come after its answer
 	if n := count.Load(); n < 1<<30+1<<28 {
 		t.Errorf("%d bytes came", n)
 	}
