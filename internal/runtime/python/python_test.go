@@ -381,7 +381,9 @@ return x`)), nil)
 		}
 	}
 	wg.Wait()
-	p.Stop() // it prints the last mark after its answer
+	for limit := time.Now().Add(time.Minute); !strings.HasSuffix(said.String(), "logged\n\x00\n") && time.Now().Before(limit); {
+		time.Sleep(time.Millisecond) // it prints the last mark after its answer
+	}
 	_, got, _ := strings.Cut(said.String(), "import\n")
 	joined := "\x00q-2,q-3\nfor [2, 3]\nlogged\n\x00\n"
 	if strings.Contains(got, "q-3,") {
