@@ -63,6 +63,9 @@ func (s *session) listCodes() error {
 
 // explainThing explains a deployment or an endpoint.
 func (s *session) explainThing(ctx context.Context, name string) error {
+	if _, _, err := slipway.ParseEndpoint(name); err != nil && !isDeployment(name) {
+		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform explain", "%.60q is no error code, and cannot be a deployment or an endpoint", name)
+	}
 	c, err := s.client()
 	if err != nil {
 		return err
