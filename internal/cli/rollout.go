@@ -110,8 +110,11 @@ func (s *session) active(ctx context.Context, c *client.Client, args []string) (
 }
 
 func (s *session) deploymentsCmd() *cobra.Command {
-	var before, limit int
-	cmd := command("deployments [ENDPOINT|DEPLOYMENT]", "List deployments, newest first, or show one", "  platform deployments fraud\n  platform deployments dep_018f… --json", cobra.MaximumNArgs(1),
+	var (
+		before, limit int
+		log           bool
+	)
+	cmd := command("deployments [ENDPOINT|DEPLOYMENT]", "List deployments, newest first, or show one", "  platform deployments fraud\n  platform deployments dep_018f… --log", cobra.MaximumNArgs(1),
 		func(ctx context.Context, args []string) error {
 			if limit < 1 || limit > 200 || before < 0 {
 				return misuse("give -n from 1 to 200", "there is no such range of deployments")
@@ -122,12 +125,13 @@ func (s *session) deploymentsCmd() *cobra.Command {
 			}
 			key := strings.Join(args, "")
 			if isDeployment(key) {
-				return s.showDeployment(ctx, c, key)
+				return s.showDeployment(ctx, c, key, log)
 			}
 			return s.listDeployments(ctx, c, key, before, limit)
 		})
 	cmd.Flags().IntVarP(&limit, "lines", "n", 20, "how many, at most 200")
 	cmd.Flags().IntVar(&before, "before", 0, "only numbers below this one")
+	cmd.Flags().BoolVar(&log, "log", false, "show what each stage of the deployment logged")
 	return cmd
 }
 
@@ -147,14 +151,16 @@ func (s *session) listDeployments(ctx context.Context, c *client.Client, key str
 	return nil
 }
 
-func (s *session) showDeployment(ctx context.Context, c *client.Client, id string) error {
+func (s *session) showDeployment(ctx context.Context, c *client.Client, id string, log bool) error {
 	d, err := c.Deployment(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !s.p.Document(d) {
 		s.p.Say("%s  %s  %s:%d to %s by %s%s", screen.Bold(d.ID), screen.StatusOf(d), d.Model, d.Version, d.Endpoint, d.By, screen.Because(d.Reason))
-		screen.NewFollower(s.p, s.env.Now).Show(d)
+		f := screen.NewFollower(s.p, s.env.Now)
+		f.Log = log
+		f.Show(d)
 		if d.Message != "" {
 			s.p.Say("%s %s", d.Code, d.Message)
 		}

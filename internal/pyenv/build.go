@@ -159,19 +159,23 @@ func finish(dir string, r Requirements) error {
 	return errors.Join(err, f.Sync(), f.Close(), d.Sync())
 }
 
+// diskFull tells whether a step failed for want of space.
+func diskFull(err error) bool {
+	var u *uvError
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) ||
+		errors.As(err, &u) && (strings.Contains(u.said, "No space left on device") || strings.Contains(u.said, "os error 28"))
+}
+
 // failure classifies what went wrong.
 func (b *Builder) failure(ctx context.Context, r Requirements, err error) error {
 	var u *uvError
-	full := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-	if errors.As(err, &u) {
-		full = full || strings.Contains(u.said, "No space left on device") || strings.Contains(u.said, "os error 28")
-	}
+	errors.As(err, &u)
 	switch {
-	case full:
+	case diskFull(err):
 		return &slipway.Error{Code: slipway.CodeDiskFull, Kind: slipway.Exhausted, Cause: err,
 			Message: "the disk is full: the environment was not built", Next: "free space on the disk of the home directory"}
 	case errors.Is(context.Cause(ctx), errLimit):
-		return slipway.Errorf(slipway.Unprocessable, slipway.CodeEnvironment, "see the log of the stage environment; is the index reachable?",
+		return slipway.Errorf(slipway.Unprocessable, slipway.CodeEnvironment, "see what the stage logged: platform deployments DEPLOYMENT --log; is the index reachable?",
 			"the environment was not built within %v", b.o.Limit)
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -89,8 +89,12 @@ func fakeUV(how string, args []string) int {
 		if err != nil {
 			return 1
 		}
+		defer f.Close()
 		fmt.Fprintln(f, "synced")
-		f.Close()
+		if info, err := f.Stat(); err != nil || how == "absent" || how == "late" && info.Size() < int64(len("synced\n")*3) {
+			fmt.Fprintln(os.Stderr, "error: No solution found\ncause: Because there is no version of six==1.17.0")
+			return 1
+		}
 	}
 	return 0
 }
@@ -265,6 +269,17 @@ func TestEnvironment(t *testing.T) {
 		if got := out.String(); !slices.Contains(strings.Split(got, "\n"), tt.want) || tt.not != "" && strings.Contains(got, tt.not) {
 			t.Errorf("%s gives\n%s", tt.given, got)
 		}
+	}
+}
+
+// TestLateMirror asks again for wheels that a mirror of the index has not got yet.
+func TestLateMirror(t *testing.T) {
+	if _, err := builder(t, t.TempDir(), "late").Build(t.Context(), wants(t, "six"), &bytes.Buffer{}); err != nil {
+		t.Error(err)
+	}
+	_, err := builder(t, t.TempDir(), "absent").Build(t.Context(), wants(t, "six"), &bytes.Buffer{})
+	if e := slipway.AsError(err); e.Code != slipway.CodeEnvironment || !strings.Contains(e.Message, "no such version") {
+		t.Error(err)
 	}
 }
 

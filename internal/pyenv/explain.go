@@ -65,7 +65,7 @@ func (r Requirements) explain(said string) *slipway.Error {
 			"the environment cannot be built: the package index does not answer")
 	}
 	e.Message = "the environment cannot be built: " + reason(said)
-	e.Next = "see the log of the stage environment"
+	e.Next = "see what the stage logged: platform deployments DEPLOYMENT --log"
 	return e
 }
 

@@ -51,7 +51,21 @@ func (u *run) build(ctx context.Context, r Requirements, dir string) error {
 	if err := os.WriteFile(lock, []byte(pinned), 0o600); err != nil {
 		return err
 	}
-	return u.step(ctx, "pip", "sync", "--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements", "--python", python, lock)
+	return u.install(ctx, python, lock)
+}
+
+// installTries bounds how often the wheels of a lock are asked for. The lock says that they
+// are there; but an index of several mirrors may answer from one that has not got them yet.
+const installTries = 3
+
+func (u *run) install(ctx context.Context, python, lock string) (err error) {
+	for range installTries {
+		err = u.step(ctx, "pip", "sync", "--require-hashes", "--only-binary", ":all:", "--allow-empty-requirements", "--python", python, lock)
+		if err == nil || ctx.Err() != nil || diskFull(err) {
+			break
+		}
+	}
+	return err
 }
 
 // uvError is what uv said before it failed.

@@ -22,6 +22,7 @@ const (
 
 // Follower prints what is new in each state of a deployment.
 type Follower struct {
+	Log    bool // show all that each stage logged, and not only the end of what a failed one did
 	p      *Printer
 	now    func() time.Time
 	stages int       // printed
@@ -120,6 +121,9 @@ func (f *Follower) judged(d api.Deployment) {
 	}
 }
 
+// failedLines bounds what is shown unasked of a failed stage's log.
+const failedLines = 20
+
 func (f *Follower) stage(st api.Stage) {
 	var passed []string
 	for _, r := range st.Results {
@@ -136,6 +140,17 @@ func (f *Follower) stage(st api.Stage) {
 		if r.Next != "" {
 			f.p.Say("      %s", Dim(r.Next))
 		}
+	}
+	log := st.Log
+	switch {
+	case f.Log:
+	case st.Verdict == "pass" || st.Verdict == "warn":
+		log = nil
+	default:
+		log = log[max(len(log)-failedLines, 0):]
+	}
+	for _, line := range log {
+		f.p.Say("      %s", Dim(oneLine(line)))
 	}
 }
 
