@@ -2,16 +2,19 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,34 +172,34 @@ func (s *server) start(listen string) error {
 // register uploads the model of the template, with a note that makes it a version of its own.
 func (s *server) register(ctx context.Context, note string) api.Version {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	model, err := fs.Sub(templates.FS, "xgboost/model")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.CopyFS(dir, model); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "NOTE"), []byte(note), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	var r api.RegisterVersion
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		r.Files = append(r.Files, api.File{Path: f.Name(), Digest: digest(b), Size: int64(len(b))})
-	}
-	v, err := s.c.UploadVersion(ctx, "fraud", r, func(f api.File) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, f.Path)) }, func(int64, int64) {})
+	v, err := s.upload(ctx, note)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return v
+}
+
+func (s *server) upload(ctx context.Context, note string) (api.Version, error) {
+	model, err := fs.Sub(templates.FS, "xgboost/model")
+	if err != nil {
+		return api.Version{}, err
+	}
+	files, err := fs.ReadDir(model, ".")
+	if err != nil {
+		return api.Version{}, err
+	}
+	contents := map[string][]byte{"NOTE": []byte(note)}
+	for _, f := range files {
+		if contents[f.Name()], err = fs.ReadFile(model, f.Name()); err != nil {
+			return api.Version{}, err
+		}
+	}
+	var r api.RegisterVersion
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		r.Files = append(r.Files, api.File{Path: name, Digest: digest(contents[name]), Size: int64(len(contents[name]))})
+	}
+	open := func(f api.File) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(contents[f.Path])), nil }
+	return s.c.UploadVersion(ctx, "fraud", r, open, func(int64, int64) {})
 }
 
 const quick = "apiVersion: platform/v1\nkind: RealtimeModel\nname: fraud\ntier: 4\nowner: {team: risk}\nmodel: {source: ./model}\n" +

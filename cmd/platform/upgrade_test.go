@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/client"
 	"github.com/slipway-ml/slipway/templates"
@@ -108,21 +109,33 @@ func (s *server) upgrade(want int, args ...string) (out upgraded) {
 
 func (s *server) deployed(note string) api.Deployment {
 	s.t.Helper()
-	v := s.register(s.t.Context(), note)
-	d, err := s.c.CreateDeployment(s.t.Context(), "", api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+	d, err := s.deploy(s.t.Context(), note)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for now, err := range s.c.WatchDeployment(s.t.Context(), d.ID) {
+	return d
+}
+
+// deploy uploads, deploys and waits; its error is also that of a deployment which failed.
+func (s *server) deploy(ctx context.Context, note string) (api.Deployment, error) {
+	v, err := s.upload(ctx, note)
+	if err != nil {
+		return api.Deployment{}, err
+	}
+	d, err := s.c.CreateDeployment(ctx, "", api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+	if err != nil {
+		return d, err
+	}
+	for now, err := range s.c.WatchDeployment(ctx, d.ID) {
 		if err != nil {
-			s.t.Fatal(err)
+			return d, err
 		}
 		d = now
 	}
 	if d.Status != "succeeded" {
-		s.t.Fatalf("%s: %s", d.Status, d.Message)
+		return d, &slipway.Error{Code: d.Code, Message: d.Message, Next: d.Next}
 	}
-	return d
+	return d, nil
 }
 
 func (s *server) version() string {

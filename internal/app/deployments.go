@@ -105,7 +105,7 @@ func (d deploymentsAPI) Get(ctx context.Context, id string) (api.Deployment, err
 	}
 	out := deploymentView(dep)
 	if n := len(out.Stages); n > 0 && out.Stages[n-1].Finished.IsZero() {
-		out.Stages[n-1].Log = d.a.runner.shown(id)
+		out.Stages[n-1].Log, out.Waiting = d.a.runner.shown(id)
 	}
 	return out, nil
 }

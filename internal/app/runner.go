@@ -30,6 +30,7 @@ type runner struct {
 	mu      sync.Mutex
 	running map[string]context.CancelFunc
 	logs    map[string]*pipeline.Log // of stages that take long, by deployment
+	waits   map[string]string        // why a pipeline does not go on, by deployment
 	closing sync.Once
 }
 
@@ -45,7 +46,7 @@ func newRunner(a *App) (*runner, error) {
 		return nil, err
 	}
 	program := sync.OnceValues(func() (oci.Program, error) { return oci.Prepare(context.Background(), a.o.Config.Images(), a.o.Exe) })
-	r := &runner{a: a, envs: envs, program: program, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}, logs: map[string]*pipeline.Log{}}
+	r := &runner{a: a, envs: envs, program: program, trials: &trials{a: a}, starting: make(chan string, 1000), slots: make(chan struct{}, parallel), running: map[string]context.CancelFunc{}, logs: map[string]*pipeline.Log{}, waits: map[string]string{}}
 	r.stages = []pipeline.Stage[*job]{{Name: "resolve", Run: r.resolve}, {Name: "environment", Run: r.environment},
 		{Name: "package", Run: r.pack}, {Name: "validate", Run: r.validate}, {Name: "release", Run: r.release}}
 	return r, nil
@@ -124,8 +125,28 @@ func (r *runner) drive(ctx context.Context, id string) {
 	}
 	e := slipway.AsError(err)
 	r.a.o.Log.LogAttrs(ctx, slog.LevelWarn, "deployment failed", slog.String("deployment", id), slog.String("code", e.Code), slog.String("error", e.Error()), slog.Any("cause", e.Cause))
-	if err := r.a.controller.Fail(ctx, id, err); err != nil && ctx.Err() == nil {
-		r.a.o.Log.Error("the end of a deployment was not recorded", "deployment", id, "error", err.Error())
+	r.fail(ctx, id, err)
+}
+
+// recordAgain is how long a pipeline waits that could not record its end.
+const recordAgain = time.Second
+
+// fail records that a pipeline has failed. While that cannot be recorded, as on a full
+// disk, the deployment says why it waits.
+func (r *runner) fail(ctx context.Context, id string, cause error) {
+	for {
+		err := r.a.controller.Fail(ctx, id, cause)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if why := "its end cannot be recorded: " + err.Error(); r.wait(id, why) {
+			r.a.o.Log.Error("the end of a deployment was not recorded", "deployment", id, "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(recordAgain):
+		}
 	}
 }
 
@@ -164,6 +185,19 @@ func (r *runner) leave(id string) {
 	defer r.mu.Unlock()
 	delete(r.running, id)
 	delete(r.logs, id)
+	delete(r.waits, id)
+}
+
+// wait remembers why a pipeline does not go on, and tells whether that is new.
+func (r *runner) wait(id, why string) bool {
+	r.mu.Lock()
+	known := r.waits[id]
+	r.waits[id] = why
+	r.mu.Unlock()
+	if known != why {
+		r.a.controller.Announce()
+	}
+	return known != why
 }
 
 // show lets people read what a stage has logged so far.
@@ -174,14 +208,15 @@ func (r *runner) show(id string, log *pipeline.Log) {
 	r.a.controller.Announce()
 }
 
-// shown is what the stage that runs has logged so far, nil if it does not say.
-func (r *runner) shown(id string) []string {
+// shown is what the stage that runs has logged so far, nil if it does not say, and why the
+// pipeline does not go on, if it does not.
+func (r *runner) shown(id string) (lines []string, waits string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if log := r.logs[id]; log != nil {
-		return log.Lines()
+		lines = log.Lines()
 	}
-	return nil
+	return lines, r.waits[id]
 }
 
 // interrupt stops a pipeline whose deployment was told to end.

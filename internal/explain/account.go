@@ -139,6 +139,9 @@ func (a *Account) inPipeline(d api.Deployment, now time.Time) {
 			a.why("its log ends: %s", st.Log[n-1])
 		}
 	}
+	if d.Waiting != "" {
+		a.why("%s", d.Waiting)
+	}
 	a.do("platform status %s --watch", d.Endpoint)
 	a.do("platform abort %s", d.ID)
 }
