@@ -15,6 +15,7 @@ const (
 	CodeUnavailable   = "SLIP-E0008"
 	CodeTooLarge      = "SLIP-E0009"
 	CodeIO            = "SLIP-E0010"
+	CodePolicy        = "SLIP-E0011" // a policy of access cannot be used
 
 	CodeSpec       = "SLIP-E0101" // platform.yaml has mistakes
 	CodeSpecPolicy = "SLIP-E0102" // platform.yaml loosens a policy of its tier

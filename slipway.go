@@ -112,12 +112,6 @@ func NewID(prefix string, now time.Time) string {
 	return fmt.Sprintf("%s_%x-%x-%x-%x-%x", prefix, u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// Principal is who acts: a person's or a service's name as the token says it.
-type Principal struct {
-	ID    string `json:"id"`
-	Scope string `json:"scope"`
-}
-
 // Event is the record of one change or one denied attempt. A store commits it with the
 // change it describes, or neither.
 type Event struct {

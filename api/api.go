@@ -31,12 +31,14 @@ type Version struct {
 type RegisterVersion struct {
 	Files  []File `json:"files" maxItems:"10000"`
 	Source string `json:"source,omitempty" maxLength:"1000"`
+	Team   string `json:"team,omitempty" maxLength:"63" doc:"That owns the model from its first version on"`
 }
 
 // Model is a named line of versions.
 type Model struct {
 	Name   string `json:"name"`
 	Latest int    `json:"latest" doc:"Number of the newest version"`
+	Team   string `json:"team,omitempty" doc:"That owns it"`
 }
 
 // Alias points at a version.

@@ -127,6 +127,21 @@ func routes(ctx context.Context) []route {
 		{"GET /v1/endpoints/a%2Fb%3Fc", func(c *client.Client) error { _, err := c.Endpoint(ctx, "a/b?c"); return err }},
 		{"POST /v1/endpoints/e/rollback", func(c *client.Client) error { _, err := c.Rollback(ctx, "e", ""); return err }},
 		{"POST /v1/plans", func(c *client.Client) error { _, err := c.Plan(ctx, api.CreatePlan{}); return err }},
+		{"GET /v1/accounts", func(c *client.Client) error { _, err := c.Accounts(ctx); return err }},
+		{"POST /v1/accounts", func(c *client.Client) error { _, err := c.CreateAccount(ctx, api.CreateAccount{}); return err }},
+		{"PATCH /v1/accounts/ada", func(c *client.Client) error {
+			_, err := c.ChangeAccount(ctx, "ada", api.ChangeAccount{})
+			return err
+		}},
+		{"POST /v1/accounts/ada/roles", func(c *client.Client) error { _, err := c.ChangeRole(ctx, "ada", api.ChangeRole{}); return err }},
+		{"GET /v1/tokens?account=ada", func(c *client.Client) error { _, err := c.Tokens(ctx, "ada"); return err }},
+		{"POST /v1/accounts/ada/tokens", func(c *client.Client) error { _, err := c.IssueToken(ctx, "ada", api.IssueToken{}); return err }},
+		{"POST /v1/tokens/t/rotate", func(c *client.Client) error { _, err := c.RotateToken(ctx, "t", api.RotateToken{}); return err }},
+		{"POST /v1/tokens/t/revoke", func(c *client.Client) error { _, err := c.RevokeToken(ctx, "t", api.RevokeToken{}); return err }},
+		{"GET /v1/access?account=ada&action=a&resource=server", func(c *client.Client) error {
+			_, err := c.ExplainAccess(ctx, "ada", "a", "server")
+			return err
+		}},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

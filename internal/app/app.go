@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -31,7 +32,6 @@ import (
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
-	tokenstore "github.com/slipway-ml/slipway/internal/sqlstore/token"
 )
 
 // Options are what a server is started with.
@@ -53,7 +53,7 @@ type App struct {
 	db         *sqlstore.DB
 	blobs      *blob.Dir
 	models     *registry.Service
-	tokens     *tokenstore.Store
+	access     *access.Control
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
@@ -107,12 +107,12 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.models = registry.New(registrystore.New(a.db), a.blobs, time.Now)
-	a.tokens, a.events, a.rollouts = tokenstore.New(a.db), eventstore.New(a.db), rolloutstore.New(a.db)
-	if err := ensureOwner(ctx, c.OwnerToken(), a.tokens); err != nil {
+	a.events, a.rollouts = eventstore.New(a.db), rolloutstore.New(a.db)
+	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
-	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.grants,
+	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
 	a.runner, err = newRunner(a)
@@ -129,7 +129,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
-	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: authenticator{a.tokens}, Models: modelsAPI{a},
+	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -145,6 +145,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.keeper.watch(run) })
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
+	a.wg.Go(func() { a.flushUses(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/spec"
 )
@@ -31,6 +34,9 @@ func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key str
 		return api.Deployment{}, err
 	}
 	s, v := w.spec, w.version
+	if err := d.may(ctx, p, authz.EndpointDeploy, w); err != nil {
+		return api.Deployment{}, err
+	}
 	files, err := d.files(ctx, s, r.Files)
 	if err != nil {
 		return api.Deployment{}, err
@@ -41,13 +47,33 @@ func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key str
 		}
 	}
 	dep, err := d.a.controller.Create(ctx, rollout.Request{Kind: rollout.KindDeploy, Endpoint: s.Endpoint(), Source: r.PlatformYAML,
-		Spec: s.Canonical(), Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier),
+		Spec: s.Canonical(), Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier), Class: s.Data.Classification,
 		Deadline: s.Rollout.Deadline, Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
 	if err != nil {
 		return api.Deployment{}, err
 	}
 	d.a.runner.begin(dep.ID)
 	return deploymentView(dep), nil
+}
+
+// may answers Denied unless the principal may do something with an endpoint as it is and as
+// it would be, and may see the model.
+func (d deploymentsAPI) may(ctx context.Context, p slipway.Principal, action authz.Action, w wanted) error {
+	if err := d.a.access.Check(ctx, p, authz.ModelRead, access.ModelOf(w.version.Model, w.version.Team)); err != nil {
+		return err
+	}
+	s := w.spec
+	next := rollout.Endpoint{Key: s.Endpoint(), Owner: s.Owner.Team, Tier: int(s.Tier), Classification: s.Data.Classification}
+	if err := d.a.access.Check(ctx, p, action, access.EndpointOf(&next)); err != nil {
+		return err
+	}
+	now, err := d.a.rollouts.Endpoint(ctx, s.Endpoint())
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return d.a.access.Check(ctx, p, action, access.EndpointOf(&now))
 }
 
 // unchangedView is the deployment that serves already what was asked for.
@@ -111,13 +137,30 @@ func (d deploymentsAPI) Get(ctx context.Context, id string) (api.Deployment, err
 }
 
 // List gives the newest first.
-func (d deploymentsAPI) List(ctx context.Context, endpoint string, before, limit int) ([]api.Deployment, error) {
-	all, err := d.a.rollouts.Deployments(ctx, endpoint, before, limit)
-	out := []api.Deployment{}
-	for _, dep := range all {
-		out = append(out, deploymentView(dep))
+func (d deploymentsAPI) List(ctx context.Context, p slipway.Principal, endpoint string, before, limit int) ([]api.Deployment, error) {
+	endpoints, err := d.a.rollouts.Endpoints(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	seen := map[string]bool{}
+	for i := range endpoints {
+		seen[endpoints[i].Key] = d.a.access.Allows(p, authz.EndpointRead, access.EndpointOf(&endpoints[i]))
+	}
+	out := []api.Deployment{}
+	for {
+		page, err := d.a.rollouts.Deployments(ctx, endpoint, before, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, dep := range page {
+			if before = dep.Number; seen[dep.Endpoint] && len(out) < limit {
+				out = append(out, deploymentView(dep))
+			}
+		}
+		if len(out) == limit || len(page) < limit {
+			return out, nil
+		}
+	}
 }
 
 // Command tells a running deployment what to do.

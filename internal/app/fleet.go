@@ -6,6 +6,8 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -24,15 +26,17 @@ func (f fleetAPI) observe(ctx context.Context) *route.Observation {
 	return &o
 }
 
-// Endpoints lists every endpoint.
-func (f fleetAPI) Endpoints(ctx context.Context) ([]api.Endpoint, error) {
+// Endpoints lists those that the principal may see.
+func (f fleetAPI) Endpoints(ctx context.Context, p slipway.Principal) ([]api.Endpoint, error) {
 	all, err := f.a.rollouts.Endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
 	obs, out := f.observe(ctx), []api.Endpoint{}
 	for _, e := range all {
-		out = append(out, endpointView(e, obs))
+		if f.a.access.Allows(p, authz.EndpointRead, access.EndpointOf(&e)) {
+			out = append(out, endpointView(e, obs))
+		}
 	}
 	return out, nil
 }

@@ -2,11 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/registry"
 )
@@ -20,13 +23,33 @@ func (m modelsAPI) Register(ctx context.Context, p slipway.Principal, model stri
 	for i, f := range r.Files {
 		files[i] = registry.File{Path: f.Path, Digest: slipway.Digest(f.Digest), Size: f.Size, Executable: f.Executable}
 	}
-	v, added, err := m.a.models.Register(ctx, p, model, files, r.Source)
+	team, err := m.owner(ctx, p, model, r.Team)
+	if err != nil {
+		return api.Version{}, err
+	}
+	v, added, err := m.a.models.Register(ctx, p, model, team, files, r.Source)
 	if err != nil {
 		return api.Version{}, err
 	}
 	out := versionView(v)
 	out.New = added
 	return out, nil
+}
+
+// owner is the team whose model it is, or will be with its first version, if the principal
+// may register versions of it.
+func (m modelsAPI) owner(ctx context.Context, p slipway.Principal, model, team string) (string, error) {
+	switch known, err := m.a.models.Model(ctx, model); {
+	case err == nil && known.Team != "":
+		team = known.Team
+	case err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}):
+		return "", err
+	case team != "":
+		if _, err := slipway.ParseName(team); err != nil {
+			return "", err
+		}
+	}
+	return team, m.a.access.Check(ctx, p, authz.ModelRegister, access.ModelOf(model, team))
 }
 
 // Version finds a version by number, @alias or latest.
@@ -42,17 +65,29 @@ func (m modelsAPI) Version(ctx context.Context, model, ref string) (api.Version,
 	return versionView(v), nil
 }
 
-// Models lists models by name; the cursor is the last name.
-func (m modelsAPI) Models(ctx context.Context, cursor string, limit int) (api.Page[api.Model], error) {
-	found, err := m.a.models.Models(ctx, cursor, limit+1)
+// Models lists models that the principal may see, by name; the cursor is the last name.
+func (m modelsAPI) Models(ctx context.Context, p slipway.Principal, cursor string, limit int) (api.Page[api.Model], error) {
 	page := api.Page[api.Model]{Items: []api.Model{}}
-	for _, v := range found[:min(limit, len(found))] {
-		page.Items = append(page.Items, api.Model{Name: v.Name, Latest: v.Latest})
+	for {
+		found, err := m.a.models.Models(ctx, cursor, limit+1)
+		if err != nil {
+			return page, err
+		}
+		for _, v := range found {
+			if !m.a.access.Allows(p, authz.ModelRead, access.ModelOf(v.Name, v.Team)) {
+				continue
+			}
+			if len(page.Items) == limit {
+				page.Next = page.Items[limit-1].Name
+				return page, nil
+			}
+			page.Items = append(page.Items, api.Model{Name: v.Name, Latest: v.Latest, Team: v.Team})
+		}
+		if len(found) <= limit {
+			return page, nil
+		}
+		cursor = found[limit].Name
 	}
-	if len(found) > limit {
-		page.Next = page.Items[limit-1].Name
-	}
-	return page, err
 }
 
 // Versions lists versions, newest first; the cursor is the last number.

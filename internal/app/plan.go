@@ -9,6 +9,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app/model"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/plan"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -142,7 +143,7 @@ func scores(d rollout.Deployment) map[string]float64 {
 }
 
 // Plan says what a deployment would change.
-func (d deploymentsAPI) Plan(ctx context.Context, r api.CreatePlan) (api.Plan, error) {
+func (d deploymentsAPI) Plan(ctx context.Context, p slipway.Principal, r api.CreatePlan) (api.Plan, error) {
 	files := make([]registry.File, len(r.Files))
 	for i, f := range r.Files {
 		files[i] = registry.File{Path: f.Path, Digest: slipway.Digest(f.Digest), Size: f.Size, Executable: f.Executable}
@@ -151,8 +152,11 @@ func (d deploymentsAPI) Plan(ctx context.Context, r api.CreatePlan) (api.Plan, e
 	if err != nil {
 		return api.Plan{}, err
 	}
-	p, _, err := d.a.plan(ctx, w)
-	return planView(p), err
+	if err := d.may(ctx, p, authz.EndpointPlan, w); err != nil {
+		return api.Plan{}, err
+	}
+	out, _, err := d.a.plan(ctx, w)
+	return planView(out), err
 }
 
 // unchanged finds the deployment that serves exactly what is wanted, validated with the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/plan"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore/event"
@@ -73,12 +74,12 @@ func (f fleetAPI) History(ctx context.Context, key string, before int64, limit i
 
 // Diff compares two revisions, each given as itself, as a deployment, or as an endpoint,
 // which stands for what serves there.
-func (f fleetAPI) Diff(ctx context.Context, from, to string) (api.Plan, error) {
-	a, err := f.released(ctx, from)
+func (f fleetAPI) Diff(ctx context.Context, p slipway.Principal, from, to string) (api.Plan, error) {
+	a, err := f.released(ctx, p, from)
 	if err != nil {
 		return api.Plan{}, err
 	}
-	b, err := f.released(ctx, to)
+	b, err := f.released(ctx, p, to)
 	if err != nil {
 		return api.Plan{}, err
 	}
@@ -93,19 +94,27 @@ func (f fleetAPI) Diff(ctx context.Context, from, to string) (api.Plan, error) {
 	version := func(d rollout.Deployment) plan.Version {
 		return plan.Version{Model: d.Model, Number: d.Version, Digest: d.Digest}
 	}
-	p := plan.Make(&plan.Live{Revision: a.Revision.ID, Version: version(a), Schema: a.Revision.Schema, Scores: scores(a), Spec: was},
+	out := plan.Make(&plan.Live{Revision: a.Revision.ID, Version: version(a), Schema: a.Revision.Schema, Scores: scores(a), Spec: was},
 		plan.Next{Version: version(b), Schema: b.Revision.Schema, Scores: scores(b), Spec: now})
-	p.Version = b.Revision.ID
-	for _, s := range p.Sections {
+	out.Version = b.Revision.ID
+	for _, s := range out.Sections {
 		for i := range s.Changes {
 			s.Changes[i].Origin = "" // both come from records
 		}
 	}
-	return planView(p), nil
+	return planView(out), nil
 }
 
 // released finds the deployment of a revision.
-func (f fleetAPI) released(ctx context.Context, name string) (rollout.Deployment, error) {
+func (f fleetAPI) released(ctx context.Context, p slipway.Principal, name string) (rollout.Deployment, error) {
+	d, err := f.releasedAs(ctx, name)
+	if err == nil {
+		err = f.a.access.Enter(ctx, p, authz.EndpointRead, d.Endpoint)
+	}
+	return d, err
+}
+
+func (f fleetAPI) releasedAs(ctx context.Context, name string) (rollout.Deployment, error) {
 	none := func(why string) error {
 		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform deployments", "%s: %s", name, why)
 	}

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,70 +9,79 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/route"
-	tokenstore "github.com/slipway-ml/slipway/internal/sqlstore/token"
+	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/identity"
+	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
 )
 
-// owner is the principal of the token that the first start makes.
+// owner is the account of the token that the first start makes.
 const owner = "owner"
 
-// ensureOwner makes the owner's token: first the file, 0600, then its hash in the store, so
-// that a crash between the two is mended by the next start.
-func ensureOwner(ctx context.Context, path string, tokens *tokenstore.Store) error {
-	token, err := os.ReadFile(path)
+// system is who acts when the platform does so by itself.
+const system = "system"
+
+// newAccess joins what decides who may do what.
+func (a *App) newAccess(ctx context.Context) error {
+	store := identitystore.New(a.db)
+	if err := ensureOwner(ctx, a.o.Config.OwnerToken(), store); err != nil {
+		return err
+	}
+	engine, err := authz.New(authz.Policies(), time.Now)
+	if err != nil {
+		return err
+	}
+	a.access = &access.Control{Engine: engine, Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
+		Changed: func() { a.controller.Poke() }, Now: time.Now}
+	return nil
+}
+
+// ensureOwner makes the owner's token: first the file, 0600, then the account, and its hash
+// in the store, so that a crash between them is mended by the next start.
+func ensureOwner(ctx context.Context, path string, store identity.Store) error {
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b := make([]byte, 32)
-		if _, err := rand.Read(b); err != nil {
-			return err
-		}
-		token = []byte("slip_" + base64.RawURLEncoding.EncodeToString(b))
-		err = replaceFile(path, append(token, '\n'))
+		b = []byte(identity.NewText() + "\n")
+		err = replaceFile(path, b)
 	}
 	if err != nil {
 		return homeError(err)
 	}
-	hash := hashToken(strings.TrimSpace(string(token)))
-	if _, err := tokens.ByHash(ctx, hash); !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+	now := time.Now()
+	event := func(action string) slipway.Event {
+		return slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: system, Action: action, Subject: owner}
+	}
+	if _, err := store.Account(ctx, owner); errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		err = store.SaveAccount(ctx, identity.Account{Name: owner, Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleOwner}}, Created: now, By: system}, event("account.created"))
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
 		return err
 	}
-	now := time.Now()
-	return tokens.Add(ctx, tokenstore.Token{Hash: hash, Principal: owner, Scope: route.ScopeOwner, Created: now},
-		slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: "system", Action: "token.created", Subject: owner,
-			Detail: map[string]string{"scope": route.ScopeOwner}})
+	hash := identity.HashText(strings.TrimSpace(string(b)))
+	if _, err := store.TokenByHash(ctx, hash); !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		return err
+	}
+	return store.AddToken(ctx, identity.Token{ID: slipway.NewID("tok", now), Hash: hash, Account: owner, Note: "of this home, for this machine", By: system, Created: now},
+		"", time.Time{}, event("token.issued"))
 }
 
-func hashToken(token string) string { return slipway.DigestOf([]byte(token)).Hex() }
+// flushPace is how often the last uses of tokens are written down.
+const flushPace = 30 * time.Second
 
-// authenticator finds the principals of tokens.
-type authenticator struct{ tokens *tokenstore.Store }
-
-// Authenticate answers Unauthorized for a token that is unknown, revoked or expired.
-func (a authenticator) Authenticate(ctx context.Context, token string) (slipway.Principal, error) {
-	t, err := a.tokens.ByHash(ctx, hashToken(token))
-	if err == nil && usable(t, time.Now()) {
-		return slipway.Principal{ID: t.Principal, Scope: t.Scope}, nil
-	}
-	if err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
-		return slipway.Principal{}, err
-	}
-	return slipway.Principal{}, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send a valid token", "the token is not valid")
-}
-
-func usable(t tokenstore.Token, now time.Time) bool {
-	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
-}
-
-// grants are the tokens that the gateway honours.
-func (a *App) grants(ctx context.Context) ([]route.Grant, error) {
-	tokens, err := a.tokens.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []route.Grant
-	for _, t := range tokens {
-		if usable(t, time.Now()) {
-			out = append(out, route.Grant{TokenSHA256: t.Hash, Principal: t.Principal, Scope: t.Scope, Expires: t.Expires})
+// flushUses writes down when tokens were last used, until ctx ends, and then once more.
+func (a *App) flushUses(ctx context.Context) {
+	tick := time.NewTicker(flushPace)
+	defer tick.Stop()
+	for over := false; !over; {
+		select {
+		case <-ctx.Done():
+			over = true
+		case <-tick.C:
+		}
+		if err := a.access.Identity.Flush(context.WithoutCancel(ctx)); err != nil {
+			a.o.Log.Warn("the last uses of tokens were not written down", "error", err.Error())
 		}
 	}
-	return out, nil
 }

@@ -92,7 +92,7 @@ func (s *session) register(ctx context.Context, c *client.Client, p *project) (a
 	if err != nil {
 		return api.Version{}, err
 	}
-	r := api.RegisterVersion{Source: p.spec.Model.Source.String(), Files: files}
+	r := api.RegisterVersion{Source: p.spec.Model.Source.String(), Team: p.spec.Owner.Team, Files: files}
 	v, err := c.UploadVersion(ctx, p.spec.Model.Name, r, open, s.progress("uploading the model"))
 	if err != nil {
 		return api.Version{}, err

@@ -58,7 +58,7 @@ func (s *session) root() *cobra.Command {
 		s.completing(s.logsCmd(), 1, endpoints), s.completing(s.rollbackCmd(), 1, endpoints), s.completing(s.promoteCmd(), 1, endpoints|deployments),
 		s.completing(s.abortCmd(), 1, endpoints|deployments), s.completing(s.deploymentsCmd(), 1, endpoints|deployments),
 		s.completing(s.historyCmd(), 1, endpoints), s.completing(s.diffCmd(), 2, endpoints|deployments|revisions),
-		s.completing(s.explainCmd(), 1, endpoints|deployments), s.doctorCmd(), s.versionCmd())
+		s.completing(s.explainCmd(), 1, endpoints|deployments), s.accountsCmd(), s.tokensCmd(), s.accessCmd(), s.doctorCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {
 		c.Hidden = true
 		root.AddCommand(c)
@@ -70,6 +70,16 @@ func (s *session) root() *cobra.Command {
 func command(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Example: example, Args: args,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) }}
+}
+
+// group makes a command that only has others below it.
+func group(use, short, example string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misuse("platform "+use+" --help", "there is no command %s %.40q", use, args[0])
+		}
+		return cmd.Help()
+	}}
 }
 
 // preferJSON honours --json on a command line that could not be read to its end.

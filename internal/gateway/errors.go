@@ -12,7 +12,7 @@ func unauthorized() *slipway.Error {
 }
 
 func denied(message string) *slipway.Error {
-	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: message, Next: "use an owner's token"}
+	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: message, Next: "ask the team that owns it for a role or a token that allows it"}
 }
 
 func unknownEndpoint(key string) *slipway.Error {

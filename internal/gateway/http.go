@@ -70,7 +70,7 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 			return
 		}
 		if allow(w, r, p, http.MethodGet) {
-			g.model(w, rest)
+			g.model(w, rest, grant)
 		}
 		return
 	}
@@ -99,8 +99,8 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 	case "/v2/health/ready":
 		writeReady(w, g.ready(), map[string]any{"ready": g.ready()})
 	case "/metrics":
-		if grant.Scope != route.ScopeOwner {
-			openInference.fail(w, denied("metrics need an owner's token"))
+		if !grant.MayReadMetrics() {
+			openInference.fail(w, denied("this token is not for metrics"))
 			return
 		}
 		promhttp.HandlerFor(g.c.Metrics, promhttp.HandlerOpts{}).ServeHTTP(w, r)
@@ -110,11 +110,11 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 }
 
 // model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, rest string) {
+func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) {
 	key, isReady := strings.CutSuffix(rest, "/ready")
-	e := g.table.Load().endpoints[key]
-	if e == nil {
-		openInference.fail(w, unknownEndpoint(key))
+	e, err := g.granted(key, grant)
+	if err != nil {
+		openInference.fail(w, err)
 		return
 	}
 	rev := e.stable
@@ -133,6 +133,18 @@ func (g *Gateway) model(w http.ResponseWriter, rest string) {
 	}
 }
 
+// granted finds an endpoint that a grant is for. Whether there is another one is not told.
+func (g *Gateway) granted(key string, grant *route.Grant) (*endpoint, *slipway.Error) {
+	e := g.table.Load().endpoints[key]
+	switch {
+	case !grant.MayPredict(key):
+		return nil, denied("this token is not for the endpoint " + slipway.OneLine(key, 130))
+	case e == nil:
+		return nil, unknownEndpoint(key)
+	}
+	return e, nil
+}
+
 // authorize finds the grant of the bearer's token, or nil. Tokens are looked up by hash,
 // so that the time it takes says nothing about them.
 func (g *Gateway) authorize(r *http.Request) *route.Grant {
@@ -145,7 +157,7 @@ func (g *Gateway) authorize(r *http.Request) *route.Grant {
 	if grant == nil || !grant.Expires.IsZero() && !g.c.Now().Before(grant.Expires) {
 		return nil
 	}
-	if grant.Scope != route.ScopeOwner && grant.Scope != route.ScopeCaller {
+	if grant.Scope != route.ScopeOwner && grant.Scope != route.ScopeListed {
 		return nil
 	}
 	return grant

@@ -149,6 +149,7 @@ func (s *source) Float64() float64 {
 const (
 	ownerToken  = "owner-token"
 	callerToken = "caller-token"
+	leadToken   = "lead-token"
 	oldToken    = "old-token"
 )
 
@@ -183,7 +184,8 @@ func first() route.Endpoint {
 func table(seq uint64, endpoints ...route.Endpoint) route.Table {
 	return route.Table{Seq: seq, Endpoints: endpoints, Grants: []route.Grant{
 		{TokenSHA256: hash(ownerToken), Principal: "ana", Scope: route.ScopeOwner},
-		{TokenSHA256: hash(callerToken), Principal: "shop", Scope: route.ScopeCaller},
+		{TokenSHA256: hash(callerToken), Principal: "shop", Scope: route.ScopeListed, Predict: []string{"fraud", "gone.staging", "lone", "new"}},
+		{TokenSHA256: hash(leadToken), Principal: "lea", Scope: route.ScopeListed, RollBack: []string{"fraud"}},
 		{TokenSHA256: hash(oldToken), Principal: "old", Scope: route.ScopeOwner, Expires: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
 	}}
 }

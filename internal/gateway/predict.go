@@ -40,12 +40,11 @@ type call struct {
 
 // predict answers one prediction request of an authorized caller.
 func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.Grant, key string, p protocol) {
-	e := g.table.Load().endpoints[key]
-	if e == nil {
-		p.fail(w, unknownEndpoint(key))
-		return
+	_, err := g.granted(key, grant)
+	if err == nil {
+		err = acceptable(r)
 	}
-	if err := acceptable(r); err != nil {
+	if err != nil {
 		p.fail(w, err)
 		return
 	}
@@ -61,8 +60,9 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 		return
 	}
 	// The table may have changed while the body came: requests are routed by the newest.
-	if e = g.table.Load().endpoints[key]; e == nil {
-		p.fail(w, unknownEndpoint(key))
+	e, err := g.granted(key, grant)
+	if err != nil {
+		p.fail(w, err)
 		return
 	}
 	e.stats.inFlight.Add(1)

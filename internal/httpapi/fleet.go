@@ -8,11 +8,13 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/authz"
 )
 
 // Fleet is what runs: endpoints, their logs, the record of changes.
 type Fleet interface {
-	Endpoints(ctx context.Context) ([]api.Endpoint, error)
+	// Endpoints lists those that the principal may see.
+	Endpoints(ctx context.Context, p slipway.Principal) ([]api.Endpoint, error)
 	Endpoint(ctx context.Context, key string) (api.Endpoint, error)
 	Rollback(ctx context.Context, p slipway.Principal, key, reason string) (api.RolledBack, error)
 	// Logs gives the newest lines of an endpoint's replicas in order of time, or those
@@ -28,7 +30,7 @@ type Records interface {
 	// sequence number unless it is 0.
 	History(ctx context.Context, key string, before int64, limit int) ([]api.Event, error)
 	// Diff compares two revisions, given by their ids, by deployments or by endpoints.
-	Diff(ctx context.Context, from, to string) (api.Plan, error)
+	Diff(ctx context.Context, p slipway.Principal, from, to string) (api.Plan, error)
 	Info(ctx context.Context) api.Info
 }
 
@@ -43,9 +45,11 @@ type EndpointPath struct {
 }
 
 func registerFleet(h huma.API, c Config) {
-	handle(h, c, operation("list-endpoints", http.MethodGet, "/v1/endpoints", "List endpoints"),
-		func(ctx context.Context, _ *struct{}) ([]api.Endpoint, error) { return c.Fleet.Endpoints(ctx) })
-	handle(h, c, operation("get-endpoint", http.MethodGet, "/v1/endpoints/{endpoint}", "One endpoint: revisions, replicas, outcomes"),
+	handle(h, c, c.operation(authz.EndpointRead, "list-endpoints", http.MethodGet, "/v1/endpoints", "List endpoints"),
+		func(ctx context.Context, _ *struct{}) ([]api.Endpoint, error) {
+			return c.Fleet.Endpoints(ctx, principal(ctx))
+		})
+	handle(h, c, c.operation(authz.EndpointRead, "get-endpoint", http.MethodGet, "/v1/endpoints/{endpoint}", "One endpoint: revisions, replicas, outcomes"),
 		func(ctx context.Context, in *EndpointPath) (api.Endpoint, error) {
 			return c.Fleet.Endpoint(ctx, in.Endpoint)
 		})
@@ -53,7 +57,7 @@ func registerFleet(h huma.API, c Config) {
 		EndpointPath
 		Body api.Rollback
 	}
-	handle(h, c, operation("rollback-endpoint", http.MethodPost, "/v1/endpoints/{endpoint}/rollback", "Take the endpoint back; the gateway does it alone when the previous revision is warm"),
+	handle(h, c, c.operation(authz.EndpointRollback, "rollback-endpoint", http.MethodPost, "/v1/endpoints/{endpoint}/rollback", "Take the endpoint back; the gateway does it alone when the previous revision is warm"),
 		func(ctx context.Context, in *rollbackInput) (api.RolledBack, error) {
 			return c.Fleet.Rollback(ctx, principal(ctx), in.Endpoint, in.Body.Reason)
 		})
@@ -61,7 +65,7 @@ func registerFleet(h huma.API, c Config) {
 		EndpointPath
 		api.LogQuery
 	}
-	handle(h, c, operation("endpoint-logs", http.MethodGet, "/v1/endpoints/{endpoint}/logs", "The newest log lines of its replicas, or those behind a cursor"),
+	handle(h, c, c.operation(authz.EndpointLogs, "endpoint-logs", http.MethodGet, "/v1/endpoints/{endpoint}/logs", "The newest log lines of its replicas, or those behind a cursor"),
 		func(ctx context.Context, in *logsInput) (api.Logs, error) {
 			return c.Fleet.Logs(ctx, in.Endpoint, in.LogQuery)
 		})
@@ -69,12 +73,12 @@ func registerFleet(h huma.API, c Config) {
 		After int64 `query:"after" minimum:"0"`
 		Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 	}
-	handle(h, c, operation("list-events", http.MethodGet, "/v1/events", "Every change, in order"),
+	handle(h, c, c.operation(authz.AuditRead, "list-events", http.MethodGet, "/v1/events", "Every change, in order"),
 		func(ctx context.Context, in *eventsInput) ([]api.Event, error) {
 			return c.Fleet.Events(ctx, in.After, in.Limit)
 		})
 	type examinationInput struct{ Body api.Examination }
-	handle(h, c, operation("examine", http.MethodPost, "/v1/examinations", "Look for what is wrong with the installation"),
+	handle(h, c, c.operation(authz.ServerExamine, "examine", http.MethodPost, "/v1/examinations", "Look for what is wrong with the installation"),
 		func(ctx context.Context, in *examinationInput) ([]api.Finding, error) {
 			return c.Doctor.Examine(ctx, in.Body.Fix), nil
 		})
@@ -83,7 +87,7 @@ func registerFleet(h huma.API, c Config) {
 		Before int64 `query:"before" minimum:"0"`
 		Limit  int   `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 	}
-	handle(h, c, operation("endpoint-history", http.MethodGet, "/v1/endpoints/{endpoint}/history", "What happened on an endpoint, newest first"),
+	handle(h, c, c.operation(authz.EndpointRead, "endpoint-history", http.MethodGet, "/v1/endpoints/{endpoint}/history", "What happened on an endpoint, newest first"),
 		func(ctx context.Context, in *historyInput) ([]api.Event, error) {
 			return c.Fleet.History(ctx, in.Endpoint, in.Before, in.Limit)
 		})
@@ -91,8 +95,10 @@ func registerFleet(h huma.API, c Config) {
 		From string `query:"from" required:"true" maxLength:"140" doc:"A revision, a deployment, or an endpoint: what serves there"`
 		To   string `query:"to" required:"true" maxLength:"140"`
 	}
-	handle(h, c, operation("diff", http.MethodGet, "/v1/diff", "What differs between two revisions"),
-		func(ctx context.Context, in *diffInput) (api.Plan, error) { return c.Fleet.Diff(ctx, in.From, in.To) })
-	handle(h, c, operation("info", http.MethodGet, "/v1/info", "What this server is"),
+	handle(h, c, c.operation(authz.EndpointRead, "diff", http.MethodGet, "/v1/diff", "What differs between two revisions"),
+		func(ctx context.Context, in *diffInput) (api.Plan, error) {
+			return c.Fleet.Diff(ctx, principal(ctx), in.From, in.To)
+		})
+	handle(h, c, c.operation(authz.ServerRead, "info", http.MethodGet, "/v1/info", "What this server is"),
 		func(ctx context.Context, _ *struct{}) (api.Info, error) { return c.Fleet.Info(ctx), nil })
 }

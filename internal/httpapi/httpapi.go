@@ -7,26 +7,20 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/route"
 )
-
-// Authenticator finds the principal of a bearer token. An unknown, expired or revoked
-// token is Unauthorized.
-type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (slipway.Principal, error)
-}
 
 // Config is what the front door is made of.
 type Config struct {
 	Version     string
 	Auth        Authenticator
+	Access      Access
+	Accounts    Accounts
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
@@ -43,6 +37,7 @@ func New(c Config) http.Handler {
 	registerModels(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
+	registerAccounts(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
 	})
@@ -56,6 +51,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerModels(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
+	registerAccounts(h, c)
 	return h.OpenAPI().YAML()
 }
 
@@ -68,35 +64,6 @@ func newAPI(mux *http.ServeMux, c Config) huma.API {
 	hc.Security = []map[string][]string{{"token": {}}}
 	hc.Transformers = []huma.Transformer{problemOfModel}
 	return humago.New(mux, hc)
-}
-
-type principalKey struct{}
-
-// guard lets nobody in without a valid token, whatever the path. All of this API needs the
-// owner's scope; a caller's token is good for predictions only, at the gateway.
-func guard(next http.Handler, auth Authenticator) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || token == "" {
-			writeProblem(w, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
-			return
-		}
-		p, err := auth.Authenticate(r.Context(), token)
-		if err != nil {
-			writeProblem(w, err)
-			return
-		}
-		if p.Scope != route.ScopeOwner {
-			writeProblem(w, slipway.Errorf(slipway.Denied, slipway.CodeDenied, "use an owner's token", "%s may only call endpoints", p.ID))
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
-	})
-}
-
-func principal(ctx context.Context) slipway.Principal {
-	p, _ := ctx.Value(principalKey{}).(slipway.Principal)
-	return p
 }
 
 // problem is api.Problem as the framework wants its errors.
@@ -168,11 +135,6 @@ func (c Config) fail(ctx context.Context, err error) error {
 		c.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
 	}
 	return &problem{ProblemOf(err)}
-}
-
-// operation describes one route.
-func operation(id, method, path, summary string) huma.Operation {
-	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary}
 }
 
 // body wraps an answer.

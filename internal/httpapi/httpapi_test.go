@@ -12,12 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/httpapi"
-	"github.com/slipway-ml/slipway/internal/route"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/openapi.yaml")
@@ -28,11 +29,24 @@ type tokens struct{}
 func (tokens) Authenticate(_ context.Context, token string) (slipway.Principal, error) {
 	switch token {
 	case "owner":
-		return slipway.Principal{ID: "ana", Scope: route.ScopeOwner}, nil
+		return slipway.Principal{ID: "ana"}, nil
 	case "caller":
-		return slipway.Principal{ID: "shop", Scope: route.ScopeCaller}, nil
+		return slipway.Principal{ID: "shop"}, nil
 	}
 	return slipway.Principal{}, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send a valid token", "the token is not valid")
+}
+
+// access lets ana do everything, and shop nothing; it must be asked for an action that there is.
+type access struct{ t *testing.T }
+
+func (x access) Enter(_ context.Context, p slipway.Principal, a authz.Action, name string) error {
+	if _, ok := authz.Actions[a]; !ok {
+		x.t.Errorf("%q is no action", a)
+	}
+	if p.ID == "ana" {
+		return nil
+	}
+	return slipway.Errorf(slipway.Denied, slipway.CodeDenied, "ask somebody", "%s may not do %s on %q", p.ID, a, name)
 }
 
 // fleet has one endpoint, whose name is not "missing".
@@ -46,7 +60,7 @@ func (fleet) Endpoint(_ context.Context, key string) (api.Endpoint, error) {
 }
 
 func handler(t *testing.T) http.Handler {
-	return httpapi.New(httpapi.Config{Version: "test", Auth: tokens{}, Fleet: fleet{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	return httpapi.New(httpapi.Config{Version: "test", Auth: tokens{}, Access: access{t}, Fleet: fleet{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 }
 
 func ask(h http.Handler, method, path, token, body string) *httptest.ResponseRecorder {
@@ -86,25 +100,32 @@ func TestNoRouteIsAnonymous(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, path, routes := handler(t), "", 0
-	for line := range strings.Lines(string(doc)) {
-		if m := regexp.MustCompile(`^  (/\S+):`).FindStringSubmatch(line); m != nil {
-			path = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(m[1], "x")
+	var api3 struct {
+		Paths map[string]map[string]struct {
+			Action authz.Action `yaml:"x-slipway-action"`
 		}
-		m := regexp.MustCompile(`^    (get|put|post|delete|patch):`).FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		routes++
-		for token, status := range map[string]int{"": 401, "wrong": 401, "caller": 403} {
-			w := ask(h, strings.ToUpper(m[1]), path, token, "{}")
-			var p api.Problem
-			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != status || p.Code == "" || p.Next == "" {
-				t.Errorf("%s %s with token %q: %d %s", m[1], path, token, w.Code, w.Body)
+	}
+	if err := yaml.Unmarshal(doc, &api3); err != nil {
+		t.Fatal(err)
+	}
+	h, routes := handler(t), 0
+	for path, methods := range api3.Paths {
+		path = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
+		for method, op := range methods {
+			routes++
+			if _, ok := authz.Actions[op.Action]; !ok {
+				t.Errorf("%s %s names the action %q", method, path, op.Action)
+			}
+			for token, status := range map[string]int{"": 401, "wrong": 401, "caller": 403} {
+				w := ask(h, strings.ToUpper(method), path, token, "{}")
+				var p api.Problem
+				if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != status || p.Code == "" || p.Next == "" {
+					t.Errorf("%s %s with token %q: %d %s", method, path, token, w.Code, w.Body)
+				}
 			}
 		}
 	}
-	if routes < 15 {
+	if routes < 30 {
 		t.Errorf("only %d routes were found", routes)
 	}
 	for _, path := range []string{"/openapi.yaml", "/openapi.json", "/openapi-3.0.yaml", "/docs", "/"} {

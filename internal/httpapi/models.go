@@ -10,6 +10,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/authz"
 )
 
 // Models is the registry as the API offers it.
@@ -22,7 +23,8 @@ type Models interface {
 
 // Listing gives pages; a cursor is what the page before gave.
 type Listing interface {
-	Models(ctx context.Context, cursor string, limit int) (api.Page[api.Model], error)
+	// Models lists those that the principal may see.
+	Models(ctx context.Context, p slipway.Principal, cursor string, limit int) (api.Page[api.Model], error)
 	Versions(ctx context.Context, model, cursor string, limit int) (api.Page[api.Version], error)
 	AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error)
 }
@@ -61,12 +63,12 @@ func (i *blobInput) Resolve(ctx huma.Context) []error {
 const maxJSON = 16 << 20
 
 func registerModels(h huma.API, c Config) {
-	handle(h, c, large(operation("missing-blobs", http.MethodPost, "/v1/blobs/missing", "Which of these blobs are not there yet")),
+	handle(h, c, large(c.operation(authz.Upload, "missing-blobs", http.MethodPost, "/v1/blobs/missing", "Which of these blobs are not there yet")),
 		func(ctx context.Context, in *struct{ Body api.MissingBlobs }) (api.MissingBlobs, error) {
 			missing, err := c.Blobs.Missing(ctx, in.Body.Digests)
 			return api.MissingBlobs{Digests: missing}, err
 		})
-	put := operation("put-blob", http.MethodPut, "/v1/blobs/{digest}", "Upload the bytes of one file; visible only when complete")
+	put := c.operation(authz.Upload, "put-blob", http.MethodPut, "/v1/blobs/{digest}", "Upload the bytes of one file; visible only when complete")
 	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {}}}
 	huma.Register(h, put, func(ctx context.Context, in *blobInput) (*struct{}, error) {
 		if err := c.Blobs.Put(ctx, in.Digest, in.Size, in.body); err != nil {
@@ -74,7 +76,7 @@ func registerModels(h huma.API, c Config) {
 		}
 		return nil, nil
 	})
-	handle(h, c, large(operation("register-version", http.MethodPost, "/v1/models/{model}/versions", "Register uploaded files as a version; the same files give the same version")),
+	handle(h, c, large(c.operation(authz.ModelRegister, "register-version", http.MethodPost, "/v1/models/{model}/versions", "Register uploaded files as a version; the same files give the same version")),
 		func(ctx context.Context, in *struct {
 			ModelPath
 			Body api.RegisterVersion
@@ -85,18 +87,18 @@ func registerModels(h huma.API, c Config) {
 }
 
 func registerModelQueries(h huma.API, c Config) {
-	handle(h, c, operation("list-models", http.MethodGet, "/v1/models", "List models"),
+	handle(h, c, c.operation(authz.ModelRead, "list-models", http.MethodGet, "/v1/models", "List models"),
 		func(ctx context.Context, in *PageQuery) (api.Page[api.Model], error) {
-			return c.Models.Models(ctx, in.Cursor, in.Limit)
+			return c.Models.Models(ctx, principal(ctx), in.Cursor, in.Limit)
 		})
-	handle(h, c, operation("list-versions", http.MethodGet, "/v1/models/{model}/versions", "List versions, newest first"),
+	handle(h, c, c.operation(authz.ModelRead, "list-versions", http.MethodGet, "/v1/models/{model}/versions", "List versions, newest first"),
 		func(ctx context.Context, in *struct {
 			ModelPath
 			PageQuery
 		}) (api.Page[api.Version], error) {
 			return c.Models.Versions(ctx, in.Model, in.Cursor, in.Limit)
 		})
-	handle(h, c, operation("get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
+	handle(h, c, c.operation(authz.ModelRead, "get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
 		func(ctx context.Context, in *struct {
 			ModelPath
 			Ref string `path:"ref" maxLength:"64"`
@@ -108,12 +110,12 @@ func registerModelQueries(h huma.API, c Config) {
 		Alias string `path:"alias" maxLength:"63"`
 		Body  api.SetAlias
 	}
-	handle(h, c, operation("set-alias", http.MethodPut, "/v1/models/{model}/aliases/{alias}", "Point an alias at a version"),
+	handle(h, c, c.operation(authz.ModelAlias, "set-alias", http.MethodPut, "/v1/models/{model}/aliases/{alias}", "Point an alias at a version"),
 		func(ctx context.Context, in *aliasInput) (api.Alias, error) {
 			err := c.Models.SetAlias(ctx, principal(ctx), in.Model, in.Alias, in.Body)
 			return api.Alias{Alias: in.Alias, Version: in.Body.Version}, err
 		})
-	handle(h, c, operation("alias-history", http.MethodGet, "/v1/models/{model}/aliases", "Every move of the model's aliases, newest first"),
+	handle(h, c, c.operation(authz.ModelRead, "alias-history", http.MethodGet, "/v1/models/{model}/aliases", "Every move of the model's aliases, newest first"),
 		func(ctx context.Context, in *ModelPath) ([]api.AliasChange, error) {
 			return c.Models.AliasHistory(ctx, in.Model)
 		})

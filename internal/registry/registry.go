@@ -21,6 +21,7 @@ type File struct {
 // words of who registered them.
 type Version struct {
 	Model   string
+	Team    string // that owns the model, from its first version on; lists leave it out
 	Number  int
 	Digest  slipway.Digest
 	Files   []File
@@ -43,6 +44,7 @@ func (v *Version) File(path string) *File {
 type Model struct {
 	Name   string
 	Latest int
+	Team   string // that owns it
 }
 
 // AliasChange is one move of an alias. From is 0 when the alias was new.

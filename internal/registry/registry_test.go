@@ -20,7 +20,7 @@ import (
 
 var (
 	now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	ada = slipway.Principal{ID: "ada", Scope: "owner"}
+	ada = slipway.Principal{ID: "ada"}
 )
 
 func file(path, content string) registry.File {
@@ -61,12 +61,12 @@ func TestRegister(t *testing.T) {
 	s, m := service("flavors", "weights")
 	files := []registry.File{file("model.ubj", "weights"), file("MLmodel", "flavors"), file("a/model.ubj", "weights")}
 	given := slices.Clone(files)
-	v, added, err := s.Register(t.Context(), ada, "fraud", files, "git 1234")
+	v, added, err := s.Register(t.Context(), ada, "fraud", "risk", files, "git 1234")
 	if err != nil {
 		t.Fatal(err)
 	}
 	sorted := []registry.File{files[1], files[2], files[0]}
-	want := registry.Version{Model: "fraud", Number: 1, Digest: registry.DigestOf(sorted), Files: sorted, Source: "git 1234", Created: now, By: "ada"}
+	want := registry.Version{Model: "fraud", Team: "risk", Number: 1, Digest: registry.DigestOf(sorted), Files: sorted, Source: "git 1234", Created: now, By: "ada"}
 	if diff := cmp.Diff(want, v); diff != "" || !added {
 		t.Errorf("added %v: %s", added, diff)
 	}
@@ -81,7 +81,7 @@ func TestRegister(t *testing.T) {
 	if f := v.File("model.ubj"); f == nil || *f != files[0] || v.File("none") != nil {
 		t.Errorf("model.ubj is %v, and none %v", f, v.File("none"))
 	}
-	again, added, err := s.Register(t.Context(), slipway.Principal{ID: "bob"}, "fraud", sorted, "elsewhere")
+	again, added, err := s.Register(t.Context(), slipway.Principal{ID: "bob"}, "fraud", "risk", sorted, "elsewhere")
 	if diff := cmp.Diff(v, again); diff != "" || added || err != nil || len(m.events) != 1 {
 		t.Errorf("again: added %v, %v, %d events: %s", added, err, len(m.events), diff)
 	}
@@ -119,7 +119,7 @@ func TestRegisterRefuses(t *testing.T) {
 		{"bytes that were not uploaded", "fraud", []registry.File{file("a", "weights"), file("b", "none")}, slipway.CodeUploadMissing, ""},
 	} {
 		s, m := service("weights")
-		_, added, err := s.Register(t.Context(), ada, c.model, c.files, "")
+		_, added, err := s.Register(t.Context(), ada, c.model, "risk", c.files, "")
 		check(t, c.name, err, c.code, c.field)
 		if added || len(m.versions) != 0 || len(m.events) != 0 {
 			t.Errorf("%s: something was kept", c.name)
@@ -128,7 +128,7 @@ func TestRegisterRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s, _ := service("weights")
-	if _, _, err := s.Register(ctx, ada, "fraud", []registry.File{file("a", "weights")}, ""); !errors.Is(err, context.Canceled) {
+	if _, _, err := s.Register(ctx, ada, "fraud", "risk", []registry.File{file("a", "weights")}, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want to be cancelled", err)
 	}
 }
@@ -146,7 +146,7 @@ func TestDigestProperty(t *testing.T) {
 			for _, f := range files {
 				m.blobs[f.Digest] = f.Size
 			}
-			v, _, err := s.Register(t.Context(), ada, "fraud", files, "")
+			v, _, err := s.Register(t.Context(), ada, "fraud", "risk", files, "")
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestDigestProperty(t *testing.T) {
 func TestVersion(t *testing.T) {
 	s, _ := service("a", "b")
 	for _, content := range []string{"a", "b"} {
-		if _, _, err := s.Register(t.Context(), ada, "fraud", []registry.File{file("MLmodel", content)}, ""); err != nil {
+		if _, _, err := s.Register(t.Context(), ada, "fraud", "risk", []registry.File{file("MLmodel", content)}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestVersion(t *testing.T) {
 func TestSetAlias(t *testing.T) {
 	s, m := service("a", "b")
 	for _, content := range []string{"a", "b"} {
-		if _, _, err := s.Register(t.Context(), ada, "fraud", []registry.File{file("MLmodel", content)}, ""); err != nil {
+		if _, _, err := s.Register(t.Context(), ada, "fraud", "risk", []registry.File{file("MLmodel", content)}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

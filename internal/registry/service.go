@@ -23,15 +23,16 @@ func New(store Store, blobs Blobs, now func() time.Time) *Service {
 }
 
 // Register makes a version of files whose bytes are uploaded. The same files of a model
-// give the same version again, whoever registers them; added tells whether it is new. It
+// give the same version again, whoever registers them; added tells whether it is new. The
+// first version makes the model the team's. It
 // answers Invalid, with the field, for files that cannot be one directory or have another
 // size, and CodeUploadMissing when bytes lack.
-func (s *Service) Register(ctx context.Context, p slipway.Principal, model string, files []File, source string) (v Version, added bool, err error) {
+func (s *Service) Register(ctx context.Context, p slipway.Principal, model, team string, files []File, source string) (v Version, added bool, err error) {
 	if v, err = s.Draft(ctx, model, files); err != nil {
 		return Version{}, false, err
 	}
 	now := s.now()
-	v.Source, v.Created, v.By = source, now, p.ID
+	v.Source, v.Created, v.By, v.Team = source, now, p.ID, team
 	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
 }
 

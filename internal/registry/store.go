@@ -28,6 +28,8 @@ type Store interface {
 // Lists gives pages of at most limit entries, and limit is at least 1. A model that is not
 // there has none.
 type Lists interface {
+	// Model finds a model; NotFound if there is none.
+	Model(ctx context.Context, name string) (Model, error)
 	// Models lists by name, after the given one; "" is before all.
 	Models(ctx context.Context, after string, limit int) ([]Model, error)
 	// Versions lists newest first, below a number (0: from the newest), without files.

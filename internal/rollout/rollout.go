@@ -99,17 +99,19 @@ type StageRun struct {
 
 // Endpoint is where a model answers, in one environment.
 type Endpoint struct {
-	Key       string              `json:"key"`
-	State     route.EndpointState `json:"state"`
-	Reason    string              `json:"reason,omitempty"`
-	Deadline  time.Duration       `json:"deadline"`
-	Owner     string              `json:"owner"`
-	Tier      int                 `json:"tier"`
-	Revisions int                 `json:"revisions"` // numbered so far
-	Stable    *route.Revision     `json:"stable,omitempty"`
-	Candidate *route.Revision     `json:"candidate,omitempty"`
-	Weight    float64             `json:"weight"`
-	Rollout   *route.Rollout      `json:"rollout,omitempty"`
+	Key      string              `json:"key"`
+	State    route.EndpointState `json:"state"`
+	Reason   string              `json:"reason,omitempty"`
+	Deadline time.Duration       `json:"deadline"`
+	Owner    string              `json:"owner"`
+	Tier     int                 `json:"tier"`
+	// Classification of the data that it takes and was trained on; empty: not given.
+	Classification string          `json:"classification,omitempty"`
+	Revisions      int             `json:"revisions"` // numbered so far
+	Stable         *route.Revision `json:"stable,omitempty"`
+	Candidate      *route.Revision `json:"candidate,omitempty"`
+	Weight         float64         `json:"weight"`
+	Rollout        *route.Rollout  `json:"rollout,omitempty"`
 	// Active is the deployment that drives the endpoint, empty if none does. It is set in
 	// the transaction that creates the deployment, so two never drive one endpoint.
 	Active string `json:"active,omitempty"`

@@ -4,6 +4,7 @@
 package route
 
 import (
+	"slices"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -21,16 +22,36 @@ type Table struct {
 // Scopes of a grant.
 const (
 	ScopeOwner  = "owner"  // everything
-	ScopeCaller = "caller" // predictions only
+	ScopeListed = "listed" // what the grant lists
 )
 
-// Grant lets the bearer of a token call. TokenSHA256 is the hexadecimal SHA-256 of the
-// token's text; the token itself is nowhere.
+// Grant lets the bearer of a token do what the gateway decides alone. TokenSHA256 is the
+// hexadecimal SHA-256 of the token's text; the token itself is nowhere. The lists hold keys
+// of endpoints, sorted.
 type Grant struct {
 	TokenSHA256 string    `json:"token_sha256"`
 	Principal   string    `json:"principal"`
 	Scope       string    `json:"scope"`
 	Expires     time.Time `json:"expires,omitzero"`
+	Predict     []string  `json:"predict,omitempty"`  // may be called
+	RollBack    []string  `json:"rollback,omitempty"` // may be taken back
+	Metrics     bool      `json:"metrics,omitempty"`  // may be read
+}
+
+// MayPredict says whether the bearer may call an endpoint, and see what it takes.
+func (g *Grant) MayPredict(key string) bool { return g.Scope == ScopeOwner || contains(g.Predict, key) }
+
+// MayRollBack says whether the bearer may take an endpoint back.
+func (g *Grant) MayRollBack(key string) bool {
+	return g.Scope == ScopeOwner || contains(g.RollBack, key)
+}
+
+// MayReadMetrics says whether the bearer may read the metrics of all endpoints.
+func (g *Grant) MayReadMetrics() bool { return g.Scope == ScopeOwner || g.Metrics }
+
+func contains(keys []string, key string) bool {
+	_, found := slices.BinarySearch(keys, key)
+	return found
 }
 
 // EndpointState says how an endpoint answers.

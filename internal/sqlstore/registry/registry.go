@@ -39,14 +39,18 @@ func (s *Store) AddVersion(ctx context.Context, v registry.Version, ev slipway.E
 		err := tx.QueryRow([]any{&out.Number, &out.Source, &created, &out.By},
 			`SELECT number, source, created, actor FROM version WHERE model = $1 AND digest = $2`, v.Model, string(v.Digest))
 		if err == nil {
+			err = tx.QueryRow([]any{&out.Team}, `SELECT team FROM model WHERE name = $1`, v.Model)
+		}
+		if err == nil {
 			out.Created = sqlstore.Time(created)
 			return sqlstore.ErrUnchanged
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		err = tx.QueryRow([]any{&out.Number}, `INSERT INTO model (name, latest) VALUES ($1, 1)
-			ON CONFLICT (name) DO UPDATE SET latest = model.latest + 1 RETURNING latest`, v.Model)
+		err = tx.QueryRow([]any{&out.Number, &out.Team}, `INSERT INTO model (name, latest, team) VALUES ($1, 1, $2)
+			ON CONFLICT (name) DO UPDATE SET latest = model.latest + 1, team = CASE WHEN model.team = '' THEN excluded.team ELSE model.team END
+			RETURNING latest, team`, v.Model, v.Team)
 		if err != nil {
 			return err
 		}
@@ -70,8 +74,8 @@ func (s *Store) Version(ctx context.Context, model string, number int) (registry
 	if number == 0 {
 		what = "version of model " + model
 	}
-	err := s.db.QueryRow(ctx, what, []any{&v.Number, &digest, &files, &v.Source, &created, &v.By},
-		`SELECT number, digest, files, source, created, actor FROM version
+	err := s.db.QueryRow(ctx, what, []any{&v.Team, &v.Number, &digest, &files, &v.Source, &created, &v.By},
+		`SELECT team, number, digest, files, source, created, actor FROM version JOIN model ON model.name = version.model
 		WHERE model = $1 AND (number = $2 OR $2 = 0) ORDER BY number DESC LIMIT 1`, model, number)
 	if err != nil {
 		return registry.Version{}, err
@@ -105,15 +109,20 @@ func (s *Store) SetAlias(ctx context.Context, c registry.AliasChange, ev slipway
 	})
 }
 
+// Model implements registry.Lists.
+func (s *Store) Model(ctx context.Context, name string) (m registry.Model, err error) {
+	return m, s.db.QueryRow(ctx, "model "+name, []any{&m.Name, &m.Latest, &m.Team}, `SELECT name, latest, team FROM model WHERE name = $1`, name)
+}
+
 // Models implements registry.Lists.
 func (s *Store) Models(ctx context.Context, after string, limit int) ([]registry.Model, error) {
 	var out []registry.Model
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var m registry.Model
-		err := rows.Scan(&m.Name, &m.Latest)
+		err := rows.Scan(&m.Name, &m.Latest, &m.Team)
 		out = append(out, m)
 		return err
-	}, `SELECT name, latest FROM model WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
+	}, `SELECT name, latest, team FROM model WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
 	return out, err
 }
 

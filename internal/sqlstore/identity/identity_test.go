@@ -1,21 +1,22 @@
-package token_test
+package identity_test
 
 import (
 	"testing"
 
+	"github.com/slipway-ml/slipway/internal/identity"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	"github.com/slipway-ml/slipway/internal/sqlstore/event"
-	"github.com/slipway-ml/slipway/internal/sqlstore/token"
+	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
 	"github.com/slipway-ml/slipway/internal/storetest"
 	eventtest "github.com/slipway-ml/slipway/internal/storetest/event"
-	tokentest "github.com/slipway-ml/slipway/internal/storetest/token"
+	identitytest "github.com/slipway-ml/slipway/internal/storetest/identity"
 )
 
 func TestStore(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func(t *testing.T) *sqlstore.DB) {
-		tokentest.Run(t, func(t *testing.T) (tokentest.Store, eventtest.Reader) {
+		identitytest.Run(t, func(t *testing.T) (identity.Store, eventtest.Reader) {
 			db := open(t)
-			return token.New(db), event.New(db)
+			return identitystore.New(db), event.New(db)
 		})
 	})
 }

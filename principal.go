@@ -1,0 +1,85 @@
+package slipway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kinds of principals.
+const (
+	Person  = "person"
+	Service = "service" // a caller of endpoints, or CI
+)
+
+// Roles. The first three are of the whole installation, the others of one team.
+const (
+	RoleOwner            = "owner"
+	RolePlatformEngineer = "platform-engineer"
+	RoleAuditor          = "auditor" // reads, for a time
+	RoleTeamLead         = "team-lead"
+	RoleEngineer         = "engineer"
+	RoleCaller           = "caller" // predictions only
+)
+
+var roles = []string{RoleOwner, RolePlatformEngineer, RoleAuditor, RoleTeamLead, RoleEngineer, RoleCaller}
+
+// Role is what a principal is, of which team and until when.
+type Role struct {
+	Name  string    `json:"role"`
+	Team  string    `json:"team,omitempty"`
+	Until time.Time `json:"until,omitzero"` // zero: no end
+}
+
+// OfTeam says whether a role belongs to one team.
+func OfTeam(role string) bool {
+	return role == RoleTeamLead || role == RoleEngineer || role == RoleCaller
+}
+
+// Check answers Invalid, with the field, for a role that there is not.
+func (r Role) Check() error {
+	switch {
+	case !slices.Contains(roles, r.Name):
+		return &Error{Code: CodeInvalid, Kind: Invalid, Field: "role", Message: fmt.Sprintf("%.40q is not one that there is", r.Name), Next: "choose one of " + strings.Join(roles, ", ")}
+	case OfTeam(r.Name) && r.Team == "":
+		return &Error{Code: CodeInvalid, Kind: Invalid, Field: "team", Message: "is missing: " + r.Name + " is a role in a team", Next: "name the team"}
+	case !OfTeam(r.Name) && r.Team != "":
+		return &Error{Code: CodeInvalid, Kind: Invalid, Field: "team", Message: "is too much: " + r.Name + " is a role in the whole installation", Next: "leave the team out"}
+	case r.Name == RoleAuditor && r.Until.IsZero():
+		return &Error{Code: CodeInvalid, Kind: Invalid, Field: "until", Message: "is missing: an auditor is one for a time", Next: "say until when"}
+	case r.Team != "":
+		if _, err := ParseName(r.Team); err != nil {
+			e := AsError(err)
+			e.Field = "team"
+			return e
+		}
+	}
+	return nil
+}
+
+// Classifications of data, from what everybody may see to what few may.
+var Classifications = []string{"public", "internal", "confidential", "restricted"}
+
+// Principal is who acts, with what a token makes of it.
+type Principal struct {
+	ID        string // the account's name
+	Kind      string // Person or Service
+	Roles     []Role
+	Clearance string // the highest classification of data that it may see; empty: internal
+	Limit     Limit  // of the token
+	Token     string // its id
+}
+
+// Owner says whether it may do everything.
+func (p *Principal) Owner() bool {
+	return slices.ContainsFunc(p.Roles, func(r Role) bool { return r.Name == RoleOwner })
+}
+
+// Limit is what a token may be used for, of what its account may do. What is empty does not
+// limit.
+type Limit struct {
+	Actions   []string `json:"actions,omitempty"`
+	Teams     []string `json:"teams,omitempty"`
+	Endpoints []string `json:"endpoints,omitempty"`
+}
