@@ -232,7 +232,7 @@ func lockHome(path string) (*os.File, error) {
 func homeError(err error) error {
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "the home directory cannot be used",
 		Next: "check its permissions, or choose another with --home", Cause: err}
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if slipway.DiskFull(err) {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk is full", "free space on the disk of the home directory"
 	}
 	return e

@@ -128,15 +128,19 @@ func (t *trials) start(ctx context.Context, rev *route.Revision) (evaluate.Predi
 		if st.Ready > 0 {
 			break
 		}
+		last := route.ReplicaStatus{Reason: "it was not ready in time"}
 		for _, r := range st.Replicas {
 			if r.Restarts > 0 {
 				return nil, notStarted(r)
+			}
+			if r.State == route.ReplicaHeld {
+				last = r
 			}
 		}
 		select {
 		case <-time.After(trialPoll):
 		case <-ctx.Done():
-			return nil, notStarted(route.ReplicaStatus{Reason: "it was not ready in time"})
+			return nil, notStarted(last)
 		}
 	}
 	return func(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
@@ -156,6 +160,9 @@ func notStarted(r route.ReplicaStatus) error {
 	message := "the model does not start: " + r.Reason
 	if last := r.LogTail[max(0, len(r.LogTail)-tailLines):]; len(last) > 0 {
 		message += "; its log ends with: " + strings.Join(last, " | ")
+	}
+	if r.State == route.ReplicaHeld {
+		return slipway.Errorf(slipway.Exhausted, slipway.CodeDiskFull, "free space on the disk of the home directory, then deploy again", "%s", message)
 	}
 	return slipway.Errorf(slipway.Unprocessable, slipway.CodeReplicaStart, "start the model by itself and correct it, then deploy again", "%s", message)
 }

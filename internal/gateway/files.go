@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -59,7 +58,7 @@ func plain(b byte) bool {
 func ioError(what string, err error) error {
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "cannot " + what,
 		Next: "check the permissions of the gateway's directory", Cause: err}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if slipway.DiskFull(err) {
 		e.Code, e.Next = slipway.CodeDiskFull, "free space on the disk of the gateway's directory"
 	}
 	return e

@@ -104,7 +104,7 @@ func (s *Service) Disable(ctx context.Context, by, name, reason string) (Account
 }
 
 // change makes a change of one account, unless the last owner is lost by it.
-func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, make func(*Account) error) (Account, error) {
+func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, apply func(*Account) error) (Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, err := s.Accounts(ctx)
@@ -116,7 +116,7 @@ func (s *Service) change(ctx context.Context, by, name, action string, detail ma
 		return Account{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform accounts list", "there is no account %.64q", name)
 	}
 	before := slices.ContainsFunc(all, func(a Account) bool { return a.owner() })
-	if err := make(&all[i]); err != nil {
+	if err := apply(&all[i]); err != nil {
 		return Account{}, err
 	}
 	if before && !slices.ContainsFunc(all, func(a Account) bool { return a.owner() }) {

@@ -8,6 +8,7 @@ import (
 
 // The pace of restarts.
 const (
+	heldRetry   = 2 * time.Second // while the disk is full, which is no fault of the model
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 30 * time.Second
 	stableAfter = time.Minute // ready this long, and the past is forgotten
@@ -36,6 +37,7 @@ const (
 	lost                     // the connection broke, the process lives
 	healthy                  // it answered again
 	exited                   // the process ended, or could not be started
+	held                     // it did so because the disk is full
 	dropped                  // the replica is no longer wanted
 )
 
@@ -82,6 +84,8 @@ func (h history) next(e event, now time.Time) history {
 		}
 	case exited:
 		h = h.fail(e, now)
+	case held:
+		h.State, h.Reason, h.Retry = route.ReplicaHeld, e.reason, now.Add(heldRetry)
 	case dropped:
 		h.State = route.ReplicaDraining
 	}

@@ -134,7 +134,7 @@ func killGroup(pid int) {
 // reap takes the exit status of an ended process if it is our child, and tells how it
 // ended. Whatever it left behind in its group is killed first, while the number is still
 // surely its own.
-func (p proc) reap() string {
+func (p proc) reap() (how string, code int) {
 	_ = unix.Kill(-p.pid, unix.SIGKILL)
 	var status unix.WaitStatus
 	for {
@@ -143,11 +143,11 @@ func (p proc) reap() string {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil || pid != p.pid:
-			return "ended; it was started by an earlier gateway, so its exit status is unknown"
+			return "ended; it was started by an earlier gateway, so its exit status is unknown", 0
 		case status.Signaled():
-			return fmt.Sprintf("killed by signal %d (%s)", status.Signal(), status.Signal())
+			return fmt.Sprintf("killed by signal %d (%s)", status.Signal(), status.Signal()), 0
 		default:
-			return fmt.Sprintf("exited with code %d", status.ExitStatus())
+			return fmt.Sprintf("exited with code %d", status.ExitStatus()), status.ExitStatus()
 		}
 	}
 }

@@ -86,16 +86,19 @@ func (r *replica) run() {
 		if p.pid == 0 {
 			p, err = r.launch(rev, restarts)
 		}
-		reason := ""
-		if err != nil {
-			reason = "cannot be started: " + err.Error()
-		} else {
+		end := event{what: exited}
+		switch {
+		case slipway.DiskFull(err):
+			end = event{what: held, reason: noRoom}
+		case err != nil:
+			end.reason = "cannot be started: " + err.Error()
+		default:
 			var ended bool
-			if reason, ended = r.attend(p); !ended {
+			if end, ended = r.attend(p); !ended {
 				return
 			}
 		}
-		if !r.again(reason) {
+		if !r.again(end) {
 			return
 		}
 	}
@@ -118,17 +121,18 @@ func (r *replica) launch(rev *route.Revision, restarts int) (proc, error) {
 
 // again decides after the end of a process. It waits for the time of the next start, or
 // removes the replica and answers false.
-func (r *replica) again(reason string) bool {
+func (r *replica) again(end event) bool {
 	s := r.s
 	tail := readTail(s.files.log(r.id))
 	s.limits.remove(r.id)
-	r.note(event{what: exited, reason: reason, jitter: float64(s.o.Rand(1024)) / 1024})
+	end.jitter = float64(s.o.Rand(1024)) / 1024
+	r.note(end)
 	s.mu.Lock()
 	r.proc, r.tail = proc{}, tail
 	wait, known, state := r.Retry.Sub(s.o.Now()), r.rev != nil, r.State
 	s.mu.Unlock()
 	if known && r.dropped.Err() == nil {
-		s.o.Log.Warn("a replica ended", "replica", r.id, "reason", reason, "state", state, "retry_in", wait)
+		s.o.Log.Warn("a replica ended", "replica", r.id, "reason", end.reason, "state", state, "retry_in", wait)
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
@@ -150,20 +154,26 @@ func (r *replica) again(reason string) bool {
 	return false
 }
 
+// noRoom is why a replica is held.
+const noRoom = "the disk is full; it starts when there is room"
+
+// exitDisk is the exit code of a runtime that could not write for want of space.
+const exitDisk = 14
+
 // attend stays with a process until its end and tells how it ended. It answers false when
 // the supervision ends first; the process is then left as it is.
-func (r *replica) attend(p proc) (reason string, ended bool) {
+func (r *replica) attend(p proc) (end event, ended bool) {
 	s := r.s
-	life, end := context.WithCancel(s.ctx) // ends with the process
+	life, over := context.WithCancel(s.ctx) // ends with the process
 	var watch sync.WaitGroup
-	watch.Go(func() { defer end(); p.wait(life) })
+	watch.Go(func() { defer over(); p.wait(life) })
 	defer watch.Wait()
-	defer end()
+	defer over()
 	serving, stop := context.WithCancel(life)
 	defer stop()
 	defer context.AfterFunc(r.dropped, stop)()
 
-	reason = r.serve(serving)
+	reason := r.serve(serving)
 	if life.Err() == nil { // not wanted, or of no use
 		if r.dropped.Err() != nil {
 			r.drain(life, p)
@@ -173,19 +183,22 @@ func (r *replica) attend(p proc) (reason string, ended bool) {
 		<-life.Done()
 	}
 	if s.ctx.Err() != nil {
-		return "", false
+		return end, false
 	}
 	if l := r.attach(nil); l != nil {
 		l.conn.Close()
 	}
-	how := p.reap()
+	how, code := p.reap()
 	if s.limits.outOfMemory(r.id) {
 		how += ": out of memory, its limit was reached"
 	}
-	if reason != "" {
+	switch {
+	case reason != "":
 		how = reason
+	case code == exitDisk:
+		return event{what: held, reason: noRoom}, true
 	}
-	return how, true
+	return event{what: exited, reason: how}, true
 }
 
 // serve connects to the replica and watches its health. It answers when ctx ends, or why

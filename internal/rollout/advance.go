@@ -52,8 +52,11 @@ func (c *Controller) observe(ctx context.Context, e *Endpoint, d *Deployment, ob
 	if r := obs.Revision(d.Revision.ID); r != nil {
 		o.Ready, o.Want, o.Requests = r.Ready, r.Want, r.Counts.Requests
 		for _, rep := range r.Replicas {
-			if rep.State == route.ReplicaCrashLoop {
+			switch rep.State {
+			case route.ReplicaCrashLoop:
 				o.Crash = rep.Reason
+			case route.ReplicaHeld:
+				o.Held = rep.Reason
 			}
 		}
 	}

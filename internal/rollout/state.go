@@ -64,6 +64,7 @@ type Observation struct {
 	Ready     int
 	Want      int
 	Crash     string // why a replica is in a crash loop
+	Held      string // why a replica waits for the machine
 	Requests  uint64
 	Vetoed    bool // the gateway took the weight away
 	Acked     bool // the gateway acknowledged the promotion
@@ -159,10 +160,18 @@ func (s State) starting(p Plan, o Observation) (State, Action) {
 	case o.Crash != "":
 		return s.enter(PhaseFailed, "replicas crash: "+o.Crash), TakeDown
 	case s.Held > p.StartLimit:
-		return s.enter(PhaseFailed, fmt.Sprintf("%d of %d replicas ready after %s", o.Ready, o.Want, p.StartLimit)), TakeDown
+		return s.enter(PhaseFailed, fmt.Sprintf("%s after %s", o.replicas(), p.StartLimit)), TakeDown
 	}
-	s.Waiting = fmt.Sprintf("%d of %d replicas ready", o.Ready, o.Want)
+	s.Waiting = o.replicas()
 	return s, NoAction
+}
+
+func (o Observation) replicas() string {
+	ready := fmt.Sprintf("%d of %d replicas ready", o.Ready, o.Want)
+	if o.Held != "" {
+		ready += ": " + o.Held
+	}
+	return ready
 }
 
 func (s State) checking(o Observation) (State, Action) {

@@ -115,6 +115,8 @@ func TestReplicasThatNeverComeUp(t *testing.T) {
 	t.Parallel()
 	walk(t, plan(), []tell{{time.Second, rollout.Observation{Want: 1}, rollout.PhaseStarting, 0, ""},
 		{61 * time.Second, rollout.Observation{Want: 1}, rollout.PhaseFailed, 0, rollout.TakeDown}})
+	walk(t, plan(), []tell{{time.Second, rollout.Observation{Want: 1, Held: "no room"}, rollout.PhaseStarting, 0, ""},
+		{time.Second, ready(0), rollout.PhaseStepping, .05, ""}})
 	walk(t, plan(), []tell{{time.Second, rollout.Observation{Want: 1, Crash: "exit 3"}, rollout.PhaseFailed, 0, rollout.TakeDown}})
 }
 

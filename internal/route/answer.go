@@ -42,6 +42,7 @@ const (
 	ReplicaStarting  = "starting"
 	ReplicaReady     = "ready"
 	ReplicaBackoff   = "backoff"
+	ReplicaHeld      = "held" // the disk is full; it starts when there is room
 	ReplicaCrashLoop = "crash-loop"
 	ReplicaDraining  = "draining"
 )

@@ -22,6 +22,7 @@ const (
 	ExitModel  = 11 // the model cannot be loaded, or the command cannot be started
 	ExitChild  = 12 // the custom server or the Python workers ended, or were not ready in time
 	ExitMemory = 13 // out of memory, soft limit
+	ExitDisk   = 14 // the disk is full
 )
 
 const (

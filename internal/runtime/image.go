@@ -47,10 +47,7 @@ func ServeImage(release string, getenv func(string) string, out io.Writer) int {
 		return ExitOK
 	}
 	log.Error(err.Error())
-	if e := (*exitError)(nil); errors.As(err, &e) {
-		return e.code
-	}
-	return ExitFailed
+	return codeOf(err, ExitFailed)
 }
 
 func serveImage(ctx context.Context, release string, getenv func(string) string, log *slog.Logger) error {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
@@ -38,12 +39,12 @@ func Main(args []string, stderr io.Writer) int {
 	cfg, err := ReadConfig(*file)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return ExitConfig
+		return codeOf(err, ExitConfig)
 	}
 	out, err := logfile.Open(cfg.Log, logfile.Stdio)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return ExitConfig
+		return codeOf(err, ExitConfig)
 	}
 	defer out.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
@@ -56,12 +57,20 @@ func Main(args []string, stderr io.Writer) int {
 		own.Info("stopped")
 		return ExitOK
 	}
-	code := ExitFailed
-	if e := (*exitError)(nil); errors.As(err, &e) {
-		code = e.code
-	}
+	code := codeOf(err, ExitFailed)
 	own.Error(err.Error(), "exit_code", code)
 	return code
+}
+
+// codeOf is the exit code for an error, or other if it does not say one.
+func codeOf(err error, other int) int {
+	if slipway.DiskFull(err) {
+		return ExitDisk
+	}
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		return e.code
+	}
+	return other
 }
 
 // limit tells the Go runtime of the replica's limits. The collector works harder from 90 %
