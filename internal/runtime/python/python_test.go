@@ -97,7 +97,7 @@ func TestAnswers(t *testing.T) {
 		t.Fatalf("train.py: %v\n%s", err, out)
 	}
 	models, err := os.ReadDir(dir)
-	if err != nil || len(models) < 9 {
+	if err != nil || len(models) < 12 {
 		t.Fatalf("%d models, %v", len(models), err)
 	}
 	for _, model := range models {
