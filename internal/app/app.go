@@ -156,7 +156,8 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
+		Program: a.runner.part, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.
