@@ -122,7 +122,12 @@ func (s *server) deploy(ctx context.Context, note string) (api.Deployment, error
 	if err != nil {
 		return api.Deployment{}, err
 	}
-	d, err := s.c.CreateDeployment(ctx, "", api.CreateDeployment{PlatformYAML: quick, Version: v.Number})
+	return s.bring(ctx, quick, v)
+}
+
+// bring deploys a version and waits.
+func (s *server) bring(ctx context.Context, yaml string, v api.Version) (api.Deployment, error) {
+	d, err := s.c.CreateDeployment(ctx, "", api.CreateDeployment{PlatformYAML: yaml, Version: v.Number})
 	if err != nil {
 		return d, err
 	}
