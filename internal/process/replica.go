@@ -203,7 +203,7 @@ func (r *replica) serve(ctx context.Context) string {
 		if ctx.Err() != nil {
 			return ""
 		}
-		return fmt.Sprintf("not ready within %v: %v", limit, err)
+		return fmt.Sprintf("not ready within %v: %v", limit.Round(100*time.Millisecond), err)
 	}
 	r.open(conn)
 	return r.watch(ctx, conn)
