@@ -65,7 +65,7 @@ func newProxy(socket string) *httputil.ReverseProxy {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,
-					Message: "the control plane is restarting; serving continues", Next: "try again in a second"})
+					Message: "the control plane does not answer, or is restarting; models serve on", Next: "platform up"}) // a client has tried for seconds
 			}
 		},
 	}
