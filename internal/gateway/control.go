@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -73,11 +74,11 @@ func newProxy(socket string) *httputil.ReverseProxy {
 
 // writeProblem answers like the control API.
 func writeProblem(w http.ResponseWriter, e *slipway.Error) {
-	code := status(e)
+	code := answer.Status(e)
 	h := w.Header()
 	switch code {
 	case http.StatusServiceUnavailable:
-		h["Retry-After"] = retryAfter
+		h["Retry-After"] = answer.RetryAfter
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
@@ -116,7 +117,7 @@ func (g *Gateway) rollback(w http.ResponseWriter, r *http.Request, key string, g
 		writeProblem(w, slipway.AsError(e))
 		return
 	}
-	writeJSON(w, http.StatusOK, out)
+	answer.Write(w, http.StatusOK, out)
 }
 
 // canRollBack says whether there is a candidate with weight and a stable revision.
