@@ -12,9 +12,8 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Dir keeps blobs as files, "ab/abcd…" by the digits of their digests. One process owns the
@@ -41,7 +40,7 @@ func Open(path string) (*Dir, error) {
 		err = os.MkdirAll(shard(path, i), 0o700)
 	}
 	if err == nil {
-		err = errors.Join(syncDir(path), syncDir(filepath.Dir(path)))
+		err = errors.Join(disk.Sync(path), disk.Sync(filepath.Dir(path)))
 	}
 	if err != nil {
 		return nil, ioError("open the directory", err)
@@ -150,7 +149,7 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	}
 	err = os.Rename(f.Name(), path)
 	if err == nil {
-		if err = syncDir(filepath.Dir(path)); err != nil {
+		if err = disk.Sync(filepath.Dir(path)); err != nil {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}
@@ -160,16 +159,8 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	return nil
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 func ioError(what string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		return &slipway.Error{Code: slipway.CodeDiskFull, Kind: slipway.Exhausted, Message: "the disk of the blob directory is full",
 			Next: "free space on it, then try again", Cause: fmt.Errorf("blob: %w", err)}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Collect finds the images of models in the layout at dir that keep does not want and that
@@ -173,7 +174,7 @@ func (c *collection) remove(ctx context.Context, old []part) error {
 		if err := replace(c.dir, filepath.Join(c.dir, "index.json"), b); err != nil {
 			return err
 		}
-		if err := syncPath(c.dir); err != nil {
+		if err := disk.Sync(c.dir); err != nil {
 			return err
 		}
 	}

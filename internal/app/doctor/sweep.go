@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -140,7 +141,7 @@ func sweepUnpacked(dir string, w wanted, fix bool) (n int, size int64, err error
 		if _, err := slipway.ParseDigest("sha256:" + name); err != nil || name == e.Name() && w.images[name] {
 			continue
 		}
-		n, size = n+1, size+sizeOf(filepath.Join(dir, e.Name()))
+		n, size = n+1, size+disk.Size(filepath.Join(dir, e.Name()))
 		if fix {
 			if err := remove(filepath.Join(dir, name)); err != nil {
 				return n, size, err
@@ -188,16 +189,4 @@ func sweepLogs(dir string, w wanted, before time.Time, fix bool) (n int, size in
 		}
 	}
 	return n, size, nil
-}
-
-func sizeOf(dir string) (size int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				size += info.Size()
-			}
-		}
-		return nil // what cannot be seen has no size
-	})
-	return size
 }
