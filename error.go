@@ -3,7 +3,6 @@ package slipway
 import (
 	"errors"
 	"fmt"
-	"syscall"
 )
 
 // Kind is the class of an error; one place maps it to a status or an exit code.
@@ -72,9 +71,4 @@ func AsError(err error) *Error {
 // Errorf makes an Error whose message is formatted.
 func Errorf(kind Kind, code, next, format string, args ...any) *Error {
 	return &Error{Code: code, Kind: kind, Message: fmt.Sprintf(format, args...), Next: next}
-}
-
-// DiskFull says whether the cause of an error is that a disk, or a quota on it, is full.
-func DiskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -194,12 +194,17 @@ func (s *server) upload(ctx context.Context, note string) (api.Version, error) {
 			return api.Version{}, err
 		}
 	}
+	return s.send(ctx, "fraud", contents)
+}
+
+// send uploads files and registers them as a version.
+func (s *server) send(ctx context.Context, model string, contents map[string][]byte) (api.Version, error) {
 	var r api.RegisterVersion
 	for _, name := range slices.Sorted(maps.Keys(contents)) {
 		r.Files = append(r.Files, api.File{Path: name, Digest: digest(contents[name]), Size: int64(len(contents[name]))})
 	}
 	open := func(f api.File) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(contents[f.Path])), nil }
-	return s.c.UploadVersion(ctx, "fraud", r, open, func(int64, int64) {})
+	return s.c.UploadVersion(ctx, model, r, open, func(int64, int64) {})
 }
 
 const quick = "apiVersion: platform/v1\nkind: RealtimeModel\nname: fraud\ntier: 4\nowner: {team: risk}\nmodel: {source: ./model}\n" +

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -24,6 +23,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/gateway"
 	"github.com/slipway-ml/slipway/internal/httpapi"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -147,7 +147,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
 	url := a.keeper.url()
-	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
+	if err := disk.Replace(a.o.Config.Address(), []byte(url+"\n"), true); err != nil {
 		return Ready{}, homeError(err)
 	}
 	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
@@ -156,7 +156,8 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
+		Program: a.runner.part, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.
@@ -232,7 +233,7 @@ func lockHome(path string) (*os.File, error) {
 func homeError(err error) error {
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "the home directory cannot be used",
 		Next: "check its permissions, or choose another with --home", Cause: err}
-	if slipway.DiskFull(err) {
+	if disk.Full(err) {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk is full", "free space on the disk of the home directory"
 	}
 	return e
@@ -263,23 +264,6 @@ func listenPrivate(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return ln, nil
-}
-
-// replaceFile writes a private file so that a reader sees the old or the new one.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", filepath.Base(path), err), os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // random is uniform in [0, 1) and safe for concurrent use.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/gateway"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
 	"github.com/slipway-ml/slipway/internal/process"
@@ -87,7 +88,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(buildFile(c), []byte(build(o.Version))); err != nil {
+	if err := disk.Replace(buildFile(c), []byte(build(o.Version)), true); err != nil {
 		return homeError(err)
 	}
 	log.Info("serving", "address", front.Socket.Addr().String(), "version", o.Version)

@@ -24,7 +24,7 @@ const (
 )
 
 // startLimit is how long the replicas of a new revision may take to become ready.
-const startLimit = 2 * time.Minute
+const startLimit = 3 * time.Minute
 
 // Create checks what can be checked at once, records the deployment and lets its pipeline
 // begin.

@@ -228,6 +228,12 @@ func (r *runner) interrupt(id string) {
 	}
 }
 
+// part is the part of the layout of images that the next image will hold too.
+func (r *runner) part() slipway.Digest {
+	p, _ := r.program() // who needs it gets its error
+	return p.Layer
+}
+
 // close stops the processes of validations.
 func (r *runner) close() { r.closing.Do(r.trials.close) }
 

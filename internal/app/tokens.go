@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/identity"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
 )
@@ -42,7 +43,7 @@ func ensureOwner(ctx context.Context, path string, store identity.Store) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(identity.NewText() + "\n")
-		err = replaceFile(path, b)
+		err = disk.Replace(path, b, true)
 	}
 	if err != nil {
 		return homeError(err)

@@ -32,7 +32,7 @@ type trials struct {
 }
 
 const (
-	trialStart   = 2 * time.Minute
+	trialStart   = 150 * time.Second // more than a supervisor gives a process
 	trialPoll    = 5 * time.Millisecond
 	trialRequest = 30 * time.Second
 	tailLines    = 3 // of its log, in the error of a trial that does not start

@@ -12,9 +12,8 @@ import (
 	"strconv"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Dir keeps blobs as files, "ab/abcd…" by the digits of their digests. One process owns the
@@ -38,16 +37,21 @@ func Open(path string) (*Dir, error) {
 		err = os.MkdirAll(filepath.Join(path, incoming), 0o700)
 	}
 	for i := 0; i < 256 && err == nil; i++ {
-		err = os.MkdirAll(filepath.Join(path, fmt.Sprintf("%02x", i)), 0o700)
+		err = os.MkdirAll(shard(path, i), 0o700)
 	}
 	if err == nil {
-		err = errors.Join(syncDir(path), syncDir(filepath.Dir(path)))
+		err = errors.Join(disk.Sync(path), disk.Sync(filepath.Dir(path)))
 	}
 	if err != nil {
 		return nil, ioError("open the directory", err)
 	}
 	return &Dir{path: path}, nil
 }
+
+// shard is the subdirectory of the blobs whose digests begin with a byte.
+func shard(path string, i int) string { return filepath.Join(path, fmt.Sprintf("%02x", i)) }
+
+func (d *Dir) shard(i int) string { return shard(d.path, i) }
 
 // place is where the bytes of a blob lie, and the lock of that directory.
 func (d *Dir) place(digest slipway.Digest) (string, *sync.RWMutex, error) {
@@ -69,7 +73,18 @@ func (d *Dir) size(digest slipway.Digest) (int64, error) {
 	}
 	shard.RLock()
 	defer shard.RUnlock()
-	return sizeOf(path)
+	return askFor(path)
+}
+
+// askFor is sizeOf for somebody who relies on the blob from now on.
+func askFor(path string) (int64, error) {
+	size, err := sizeOf(path)
+	if err == nil && size != absent {
+		if err = touch(path); err != nil {
+			err = ioError("keep a blob", err)
+		}
+	}
+	return size, err
 }
 
 func sizeOf(path string) (int64, error) {
@@ -129,12 +144,12 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	}
 	shard.Lock()
 	defer shard.Unlock()
-	if have, err := sizeOf(path); err != nil || have == size {
+	if have, err := askFor(path); err != nil || have == size {
 		return err
 	}
 	err = os.Rename(f.Name(), path)
 	if err == nil {
-		if err = syncDir(filepath.Dir(path)); err != nil {
+		if err = disk.Sync(filepath.Dir(path)); err != nil {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}
@@ -144,16 +159,8 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	return nil
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 func ioError(what string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		return &slipway.Error{Code: slipway.CodeDiskFull, Kind: slipway.Exhausted, Message: "the disk of the blob directory is full",
 			Next: "free space on it, then try again", Cause: fmt.Errorf("blob: %w", err)}
 	}

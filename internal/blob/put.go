@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Put stores a blob of the given size in bytes, at most 50 GiB. If it is there already, r
@@ -46,12 +46,12 @@ func (d *Dir) Put(ctx context.Context, digest slipway.Digest, size int64, r io.R
 func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, r io.Reader) error {
 	if size > 0 {
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if disk.Full(err) {
 			return ioError("store a blob", err)
 		}
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(disk{f}, h), upload{ctx, io.LimitReader(r, size+1)}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(io.MultiWriter(file{f}, h), upload{ctx, io.LimitReader(r, size+1)}, make([]byte, 256<<10))
 	if err != nil {
 		return err
 	}
@@ -62,10 +62,10 @@ func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64,
 	return nil
 }
 
-// disk and upload tell the errors of the one side from those of the other.
-type disk struct{ f *os.File }
+// file and upload tell the errors of the one side from those of the other.
+type file struct{ f *os.File }
 
-func (d disk) Write(p []byte) (int, error) {
+func (d file) Write(p []byte) (int, error) {
 	n, err := d.f.Write(p)
 	if err != nil {
 		err = ioError("store a blob", err)

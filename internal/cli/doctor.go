@@ -15,7 +15,7 @@ func (s *session) doctorCmd() *cobra.Command {
 	var fix bool
 	cmd := command("doctor", "Look for what is wrong, and mend it", "  platform doctor\n  platform doctor --fix\n  platform doctor --json", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return s.doctor(ctx, fix) })
-	cmd.Long = "Look for what is wrong with the installation: rights, room, isolation, database, Python, the\ngateway, endpoints, and what nothing needs any more. With --fix it mends what can be mended\nwithout asking anybody: it takes rights from others, and removes environments and unpacked\nimages that nothing serves and no rollback would choose. The exit code is 3 if something is wrong."
+	cmd.Long = "Look for what is wrong with the installation: rights, room, isolation, database, Python, the\ngateway, endpoints, and what nothing needs any more. With --fix it mends what can be mended\nwithout asking anybody: it takes rights from others, and removes environments and\nimages that nothing serves and no rollback would choose, and uploads older than a day that no version\nor deployment names. The exit code is 3 if something is wrong."
 	cmd.Flags().BoolVar(&fix, "fix", false, "mend what can be mended")
 	return cmd
 }

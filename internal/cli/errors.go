@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/cli/screen"
 	"github.com/slipway-ml/slipway/internal/spec"
 )
@@ -59,37 +60,13 @@ func exitCode(err error) int {
 	}
 }
 
-// status is the HTTP status that an error of a kind would have, for problem documents.
-func status(k slipway.Kind) int {
-	switch k {
-	case slipway.Invalid:
-		return http.StatusBadRequest
-	case slipway.Unauthorized:
-		return http.StatusUnauthorized
-	case slipway.Denied:
-		return http.StatusForbidden
-	case slipway.NotFound:
-		return http.StatusNotFound
-	case slipway.Conflict:
-		return http.StatusConflict
-	case slipway.Unprocessable:
-		return http.StatusUnprocessableEntity
-	case slipway.Exhausted:
-		return http.StatusInsufficientStorage
-	case slipway.Unavailable:
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
 // fail prints an error on stderr: as problem JSON for programs, else what happened, what
 // to do, and where to read more.
 func (s *session) fail(ctx context.Context, err error) {
 	p := s.p
 	e := told(ctx, err)
 	if p.JSON {
-		code := status(e.Kind)
+		code := answer.StatusOf(e.Kind)
 		b, err := json.Marshal(api.Problem{Type: "about:blank", Title: http.StatusText(code), Status: code,
 			Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field})
 		if err == nil {

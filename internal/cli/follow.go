@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -17,17 +18,50 @@ func (s *session) follow(ctx context.Context, c *client.Client, d api.Deployment
 		s.p.Say("%s  %s:%d to %s", screen.Bold(d.ID), d.Model, d.Version, d.Endpoint)
 	}
 	f := screen.NewFollower(s.p, s.env.Now)
-	for now, err := range c.WatchDeployment(ctx, d.ID) {
-		if err != nil {
-			s.p.Note("the deployment goes on without being watched: platform status %s --watch", d.Endpoint)
-			return err
-		}
-		d = now
-		if !s.p.Line(d) {
-			f.Show(d)
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	states := make(chan state)
+	go watch(watching, c, d.ID, states)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f.Tick()
+		case now, more := <-states:
+			if !more {
+				if now.err = ctx.Err(); now.err == nil {
+					return s.ended(ctx, c, d)
+				}
+			}
+			if now.err != nil {
+				s.p.Note("the deployment goes on without being watched: platform status %s --watch", d.Endpoint)
+				return now.err
+			}
+			d = now.d
+			if !s.p.Line(d) {
+				f.Show(d)
+			}
 		}
 	}
-	return s.ended(ctx, c, d)
+}
+
+// state is what WatchDeployment gives.
+type state struct {
+	d   api.Deployment
+	err error
+}
+
+// watch sends the states of a deployment until its end, or that of ctx.
+func watch(ctx context.Context, c *client.Client, id string, states chan<- state) {
+	defer close(states)
+	for d, err := range c.WatchDeployment(ctx, id) {
+		select {
+		case states <- state{d, err}:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // ended tells the result.

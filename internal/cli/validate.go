@@ -85,10 +85,14 @@ func summary(sp *spec.Spec) [][]screen.Text {
 		}
 		steps = append(steps, text)
 	}
+	memory := screen.Size(sp.Resources.MemoryBytes)
+	if python := sp.InPython().Resources.MemoryBytes; python != sp.Resources.MemoryBytes {
+		memory += ", or " + screen.Size(python) + " if it runs in Python,"
+	}
 	return append(rows,
 		row("rollout", "rollout.steps", strings.Join(steps, ", ")),
 		row("warm", "rollout.keep_previous_warm", "previous revision for "+screen.Duration(sp.Rollout.KeepPreviousWarm)),
-		row("replicas", "scaling.replicas", fmt.Sprintf("%d with %g cores and %s each", sp.Replicas, float64(sp.Resources.MilliCPU)/1000, screen.Size(sp.Resources.MemoryBytes))))
+		row("replicas", "scaling.replicas", fmt.Sprintf("%d with %g cores and %s each", sp.Replicas, float64(sp.Resources.MilliCPU)/1000, memory)))
 }
 
 func (s *session) schemaCmd() *cobra.Command {

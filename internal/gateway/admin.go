@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -42,16 +43,16 @@ func (g *Gateway) admin() http.Handler {
 			writeError(w, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, ack)
+		answer.Write(w, http.StatusOK, ack)
 	})
-	mux.HandleFunc("GET /observe", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.Observe()) })
+	mux.HandleFunc("GET /observe", func(w http.ResponseWriter, _ *http.Request) { answer.Write(w, http.StatusOK, g.Observe()) })
 	mux.HandleFunc("GET /journal", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		if err != nil {
 			writeError(w, invalid("after", "is no sequence number"))
 			return
 		}
-		writeJSON(w, http.StatusOK, g.journal.after(after))
+		answer.Write(w, http.StatusOK, g.journal.after(after))
 	})
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, r *http.Request) {
 		s := stopRequest{r.FormValue("replicas") == "stop", make(chan struct{})}
@@ -80,5 +81,5 @@ type wireError struct {
 
 func writeError(w http.ResponseWriter, err error) {
 	e := slipway.AsError(err)
-	writeJSON(w, status(e), wireError{e.Code, e.Kind, e.Message, e.Next, e.Field})
+	answer.Write(w, answer.Status(e), wireError{e.Code, e.Kind, e.Message, e.Next, e.Field})
 }

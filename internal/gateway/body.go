@@ -3,11 +3,11 @@ package gateway
 import (
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"sync"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
 )
 
 // buffer holds the body of a request and of its answer.
@@ -24,28 +24,12 @@ func (b *buffer) release() {
 	}
 }
 
-// acceptable refuses what is not JSON as it stands.
-func acceptable(r *http.Request) *slipway.Error {
-	if r.Header.Get(encodingHeader) != "" {
-		return unsupported(encodingHeader, "send the body uncompressed")
-	}
-	switch ct := r.Header.Get(typeHeader); ct {
-	case "application/json", "":
-		return nil
-	default:
-		if kind, _, err := mime.ParseMediaType(ct); err != nil || kind != "application/json" {
-			return unsupported(typeHeader, "send JSON, with Content-Type: application/json")
-		}
-		return nil
-	}
-}
-
 // read fills a buffer with the body of a request. held is how much of the memory for
 // bodies it takes, to be given back.
 func (g *Gateway) read(b *buffer, r *http.Request) (held int64, failed *slipway.Error) {
 	limit := g.c.MaxBody
 	if r.ContentLength > limit {
-		return 0, tooLarge(limit)
+		return 0, answer.TooLarge(limit)
 	}
 	held = limit
 	if r.ContentLength >= 0 {
@@ -65,7 +49,7 @@ func (g *Gateway) read(b *buffer, r *http.Request) (held int64, failed *slipway.
 		in = in[:len(in)+n]
 		switch {
 		case int64(len(in)) > limit:
-			return held, tooLarge(limit)
+			return held, answer.TooLarge(limit)
 		case errors.Is(err, io.EOF):
 			return held, nil
 		case err != nil:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -65,7 +66,7 @@ func newProxy(socket string) *httputil.ReverseProxy {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,
-					Message: "the control plane is restarting; serving continues", Next: "try again in a second"})
+					Message: "the control plane does not answer, or is restarting; models serve on", Next: "platform up"}) // a client has tried for seconds
 			}
 		},
 	}
@@ -73,11 +74,11 @@ func newProxy(socket string) *httputil.ReverseProxy {
 
 // writeProblem answers like the control API.
 func writeProblem(w http.ResponseWriter, e *slipway.Error) {
-	code := status(e)
+	code := answer.Status(e)
 	h := w.Header()
 	switch code {
 	case http.StatusServiceUnavailable:
-		h["Retry-After"] = retryAfter
+		h["Retry-After"] = answer.RetryAfter
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
@@ -116,7 +117,7 @@ func (g *Gateway) rollback(w http.ResponseWriter, r *http.Request, key string, g
 		writeProblem(w, slipway.AsError(e))
 		return
 	}
-	writeJSON(w, http.StatusOK, out)
+	answer.Write(w, http.StatusOK, out)
 }
 
 // canRollBack says whether there is a candidate with weight and a stable revision.

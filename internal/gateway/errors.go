@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"net/http"
-
 	"github.com/slipway-ml/slipway"
 )
 
@@ -22,14 +20,6 @@ func unknownEndpoint(key string) *slipway.Error {
 func unknownPath() *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeNotFound, Kind: slipway.NotFound, Message: "no such path",
 		Next: "POST to /v2/models/ENDPOINT/infer or /endpoints/ENDPOINT/invocations"}
-}
-
-func unsupported(header, next string) *slipway.Error {
-	return &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Field: header, Message: "is not supported", Next: next}
-}
-
-func tooLarge(limit int64) *slipway.Error {
-	return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "send fewer rows at once", "the body is larger than %d bytes", limit)
 }
 
 func pending(key, reason string) *slipway.Error {
@@ -57,37 +47,4 @@ func late(revision string, cause error) *slipway.Error {
 func modelFailed(revision string, cause error) *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeModelFailed, Kind: slipway.Internal,
 		Message: revision + " failed", Next: "its owner finds the cause with: platform logs", Cause: cause}
-}
-
-// status is an error's HTTP status on the data plane.
-func status(e *slipway.Error) int {
-	switch e.Code {
-	case slipway.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case slipway.CodeModelFailed:
-		return http.StatusBadGateway
-	case slipway.CodeDeadline:
-		return http.StatusGatewayTimeout
-	}
-	switch e.Kind {
-	case slipway.Invalid:
-		if e.Field == typeHeader || e.Field == encodingHeader {
-			return http.StatusUnsupportedMediaType
-		}
-		return http.StatusBadRequest
-	case slipway.Unauthorized:
-		return http.StatusUnauthorized
-	case slipway.Denied:
-		return http.StatusForbidden
-	case slipway.NotFound:
-		return http.StatusNotFound
-	case slipway.Conflict:
-		return http.StatusConflict
-	case slipway.Unprocessable:
-		return http.StatusUnprocessableEntity
-	case slipway.Unavailable, slipway.Exhausted:
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/eprocess"
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -56,7 +57,7 @@ func (g *Gateway) saveJudges() {
 		}
 		b, err := json.Marshal(s)
 		if err == nil {
-			err = replaceFile(filepath.Join(g.judgesDir(), snapshotName(e.live.key)), b, false)
+			err = disk.Replace(filepath.Join(g.judgesDir(), snapshotName(e.live.key)), b, false)
 		}
 		if err != nil {
 			g.c.Log.Error("evidence was not saved; a restart would lose it", "endpoint", e.Key, "error", err)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"io"
 	"math"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -45,67 +45,57 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 	h := w.Header()
 	h[requestIDHeader] = g.requestID(r)
 	rest, mlflow := strings.CutPrefix(path, "/endpoints/")
-	p := openInference
+	p := answer.OpenInference
 	if mlflow {
-		p = mlflowScoring
+		p = answer.MLflowScoring
 	}
 	switch {
 	case grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
-		p.fail(w, unauthorized())
+		p.Fail(w, unauthorized())
 		return
 	case mlflow:
-		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && allow(w, r, p, http.MethodPost) {
+		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && p.Allow(w, r, http.MethodPost) {
 			g.predict(w, r, grant, key, p)
 		} else if !ok {
-			p.fail(w, unknownPath())
+			p.Fail(w, unknownPath())
 		}
 		return
 	}
 	if rest, ok := strings.CutPrefix(path, "/v2/models/"); ok {
 		if key, ok := strings.CutSuffix(rest, "/infer"); ok {
-			if allow(w, r, p, http.MethodPost) {
+			if p.Allow(w, r, http.MethodPost) {
 				g.predict(w, r, grant, key, p)
 			}
 			return
 		}
-		if allow(w, r, p, http.MethodGet) {
+		if p.Allow(w, r, http.MethodGet) {
 			g.model(w, rest, grant)
 		}
 		return
 	}
-	if allow(w, r, p, http.MethodGet) {
+	if p.Allow(w, r, http.MethodGet) {
 		g.about(w, r, path, grant)
 	}
-}
-
-// allow checks the method, and answers if it is another.
-func allow(w http.ResponseWriter, r *http.Request, p protocol, method string) bool {
-	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
-		return true
-	}
-	w.Header().Set("Allow", method)
-	p.write(w, http.StatusMethodNotAllowed, &slipway.Error{Code: slipway.CodeRequest, Message: "the method is not allowed here", Next: "use " + method})
-	return false
 }
 
 // about answers what is not of one model.
 func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, grant *route.Grant) {
 	switch path {
 	case "/v2", "/v2/":
-		writeJSON(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
 	case "/v2/health/live":
-		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
-		writeReady(w, g.ready(), map[string]any{"ready": g.ready()})
+		answer.Ready(w, g.ready(), map[string]any{"ready": g.ready()})
 	case "/metrics":
 		if !grant.MayReadMetrics() {
-			openInference.fail(w, denied("this token is not for metrics"))
+			answer.OpenInference.Fail(w, denied("this token is not for metrics"))
 			return
 		}
 		promhttp.HandlerFor(g.c.Metrics, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	default:
-		openInference.fail(w, unknownPath())
+		answer.OpenInference.Fail(w, unknownPath())
 	}
 }
 
@@ -114,7 +104,7 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) 
 	key, isReady := strings.CutSuffix(rest, "/ready")
 	e, err := g.granted(key, grant)
 	if err != nil {
-		openInference.fail(w, err)
+		answer.OpenInference.Fail(w, err)
 		return
 	}
 	rev := e.stable
@@ -125,11 +115,11 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) 
 		(e.stable != nil || e.live.given() > 0)
 	switch {
 	case isReady:
-		writeReady(w, serves, map[string]any{"name": key, "ready": serves})
+		answer.Ready(w, serves, map[string]any{"name": key, "ready": serves})
 	case rev == nil:
-		openInference.fail(w, withdrawn(e.Reason))
+		answer.OpenInference.Fail(w, withdrawn(e.Reason))
 	default:
-		writeJSON(w, http.StatusOK, metadataOf(key, rev))
+		answer.Write(w, http.StatusOK, metadataOf(key, rev))
 	}
 }
 
@@ -176,21 +166,4 @@ func (g *Gateway) requestID(r *http.Request) []string {
 // nonce makes the beginning of a process's request ids from a number in [0, 1).
 func nonce(random float64) string {
 	return strconv.FormatUint(uint64(random*math.MaxInt32), 36) + "-"
-}
-
-// retryAfter says after how many seconds a client shall try again.
-var retryAfter = []string{"1"}
-
-func writeReady(w http.ResponseWriter, ok bool, body any) {
-	code := http.StatusOK
-	if !ok {
-		code = http.StatusServiceUnavailable
-	}
-	writeJSON(w, code, body)
-}
-
-func writeJSON(w http.ResponseWriter, code int, body any) {
-	w.Header()["Content-Type"] = jsonType
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body) // a client that left
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -56,7 +57,7 @@ func openJournal(path string, now time.Time, log *slog.Logger) (*journal, error)
 	j.file = f
 	err = j.read()
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = disk.Sync(filepath.Dir(path))
 	}
 	if err != nil {
 		f.Close()

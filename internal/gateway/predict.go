@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/eprocess"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -20,17 +21,14 @@ const (
 	versionHeader   = "Slipway-Model-Version"
 	deadlineHeader  = "Slipway-Deadline-Ms"
 	typeHeader      = "Content-Type"
-	encodingHeader  = "Content-Encoding"
 )
-
-var jsonType = []string{"application/json"}
 
 // call is one prediction on its way.
 type call struct {
 	g        *Gateway
 	r        *http.Request
 	e        *endpoint
-	protocol protocol
+	protocol answer.Protocol
 	body     []byte
 	deadline time.Duration // of the whole request
 	shorter  bool          // by the client's wish
@@ -39,13 +37,13 @@ type call struct {
 }
 
 // predict answers one prediction request of an authorized caller.
-func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.Grant, key string, p protocol) {
+func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.Grant, key string, p answer.Protocol) {
 	_, err := g.granted(key, grant)
 	if err == nil {
-		err = acceptable(r)
+		err = answer.Acceptable(r.Header)
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.Fail(w, err)
 		return
 	}
 	buf := buffers.Get().(*buffer)
@@ -56,13 +54,13 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 		if err.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")
 		}
-		p.fail(w, err)
+		p.Fail(w, err)
 		return
 	}
 	// The table may have changed while the body came: requests are routed by the newest.
 	e, err := g.granted(key, grant)
 	if err != nil {
-		p.fail(w, err)
+		p.Fail(w, err)
 		return
 	}
 	e.stats.inFlight.Add(1)
@@ -81,12 +79,12 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 		h[revisionHeader], h[versionHeader] = rev.header, rev.version
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.Fail(w, err)
 		return
 	}
-	buf.out = p.append(buf.out[:0], key, rev, c.id, out)
+	buf.out = p.Append(buf.out[:0], key, rev.version[0], c.id, out)
 	h := w.Header()
-	h["Content-Type"] = jsonType
+	h["Content-Type"] = answer.JSON
 	if len(buf.out) > 2048 { // net/http counts less by itself
 		h["Content-Length"] = []string{strconv.Itoa(len(buf.out))}
 	}

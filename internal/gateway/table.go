@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -258,7 +259,7 @@ func (g *Gateway) persist(t route.Table) error {
 	if err != nil {
 		return invalid("table", "cannot be written as JSON")
 	}
-	if err := replaceFile(g.tablePath(), b, true); err != nil {
+	if err := disk.Replace(g.tablePath(), b, true); err != nil {
 		return ioError("write the table", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/answer"
 )
 
 // Config is what the front door is made of.
@@ -73,34 +74,10 @@ func (p *problem) GetStatus() int            { return p.Status }
 func (p *problem) Error() string             { return p.Detail }
 func (p *problem) ContentType(string) string { return "application/problem+json" }
 
-// Status maps an error's kind to its HTTP status; the one place that does.
-func Status(k slipway.Kind) int {
-	switch k {
-	case slipway.Invalid:
-		return http.StatusBadRequest
-	case slipway.Unauthorized:
-		return http.StatusUnauthorized
-	case slipway.Denied:
-		return http.StatusForbidden
-	case slipway.NotFound:
-		return http.StatusNotFound
-	case slipway.Conflict:
-		return http.StatusConflict
-	case slipway.Unprocessable:
-		return http.StatusUnprocessableEntity
-	case slipway.Exhausted:
-		return http.StatusInsufficientStorage
-	case slipway.Unavailable:
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
 // ProblemOf is the wire form of an error.
 func ProblemOf(err error) api.Problem {
 	e := slipway.AsError(err)
-	status := Status(e.Kind)
+	status := answer.StatusOf(e.Kind)
 	return api.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status,
 		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field}
 }

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Build writes an image into the layout at dir, which it makes if it is missing, and gives
@@ -58,7 +59,7 @@ func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	if err != nil {
 		return "", ioError("write the image", err)
 	}
-	if err := syncPath(blobs(dir)); err != nil {
+	if err := disk.Sync(blobs(dir)); err != nil {
 		return "", ioError("write the image", err)
 	}
 	if err := addToIndex(dir, manifest); err != nil {
@@ -179,7 +180,7 @@ func prepare(dir string) error {
 	if _, err := os.Stat(marker); err == nil {
 		return nil
 	}
-	if err := errors.Join(syncPath(filepath.Join(dir, "blobs")), syncPath(dir), syncPath(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(disk.Sync(filepath.Join(dir, "blobs")), disk.Sync(dir), disk.Sync(filepath.Dir(dir))); err != nil {
 		return err
 	}
 	return replace(dir, marker, []byte(`{"imageLayoutVersion":"1.0.0"}`))
@@ -299,7 +300,7 @@ func addToIndex(dir string, image v1.Descriptor) error {
 	if err := replace(dir, name, b); err != nil {
 		return err
 	}
-	return syncPath(dir)
+	return disk.Sync(dir)
 }
 
 // readBounded reads a small file.

@@ -94,12 +94,3 @@ func discard(f *os.File) {
 	_ = os.RemoveAll(f.Name())
 	f.Close()
 }
-
-// syncPath makes a file or the names in a directory durable.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

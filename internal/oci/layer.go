@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // layer is one layer of an image: its blob, and the digest of the archive that a
@@ -158,7 +159,7 @@ func packed(ctx context.Context, dir, role string, key slipway.Digest, fill func
 	if err != nil {
 		return layer{}, err
 	}
-	if err := syncPath(blobs(dir)); err != nil { // the note must not be there without the blob
+	if err := disk.Sync(blobs(dir)); err != nil { // the note must not be there without the blob
 		return layer{}, err
 	}
 	return l, replace(dir, note, b)

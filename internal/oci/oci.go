@@ -17,9 +17,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/modeldir"
 )
 
@@ -165,7 +164,7 @@ func ioError(what string, err error) error {
 	}
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "cannot " + what, Next: "check the disk and the permissions of the directory of images",
 		Cause: fmt.Errorf("oci: %w", err)}
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk of the images is full", "free space on it, then try again"
 	}
 	return e

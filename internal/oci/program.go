@@ -19,6 +19,7 @@ type Program struct {
 	Path         string
 	Digest       slipway.Digest
 	Architecture string
+	Layer        slipway.Digest // the part of a layout that holds it
 }
 
 // Prepare reads a program that images are to hold, and writes its layer into the layout at
@@ -40,7 +41,8 @@ func Prepare(ctx context.Context, dir, name string) (Program, error) {
 	if p.Digest, _, err = slipway.DigestReader(contextReader{ctx, f}); err != nil {
 		return Program{}, ioError("read the runtime", err)
 	}
-	_, err = p.layer(ctx, dir)
+	l, err := p.layer(ctx, dir)
+	p.Layer = slipway.Digest(l.Blob.Digest.String())
 	return p, err
 }
 

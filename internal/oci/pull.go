@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/oci/transfer"
 )
 
@@ -124,7 +125,7 @@ func (p *puller) pull(ctx context.Context, architecture string) (slipway.Digest,
 		return "", unusable("its configuration is of another image")
 	}
 	desc := v1.Descriptor{MediaType: got.MediaType, Size: got.Size, Digest: got.Digest}
-	return digest, ioError("write the index of images", errors.Join(syncPath(blobs(p.dir)), addToIndex(p.dir, desc)))
+	return digest, ioError("write the index of images", errors.Join(disk.Sync(blobs(p.dir)), addToIndex(p.dir, desc)))
 }
 
 // get reads a manifest or an index.

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Unpack writes the model's files of an image of the layout at dir to the directory dest, which
@@ -58,7 +59,7 @@ func Unpack(ctx context.Context, dir string, digest slipway.Digest, dest string)
 		return nil
 	}
 	if err == nil {
-		err = syncPath(parent)
+		err = disk.Sync(parent)
 	}
 	return ioError("unpack the image", err)
 }
@@ -69,7 +70,7 @@ func syncTree(dir string) error {
 		if err != nil {
 			return err
 		}
-		return syncPath(p)
+		return disk.Sync(p)
 	})
 }
 

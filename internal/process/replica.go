@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -88,7 +89,7 @@ func (r *replica) run() {
 		}
 		end := event{what: exited}
 		switch {
-		case slipway.DiskFull(err):
+		case disk.Full(err):
 			end = event{what: held, reason: noRoom}
 		case err != nil:
 			end.reason = "cannot be started: " + err.Error()
@@ -216,7 +217,7 @@ func (r *replica) serve(ctx context.Context) string {
 		if ctx.Err() != nil {
 			return ""
 		}
-		return fmt.Sprintf("not ready within %v: %v", limit, err)
+		return fmt.Sprintf("not ready within %v: %v", limit.Round(100*time.Millisecond), err)
 	}
 	r.open(conn)
 	return r.watch(ctx, conn)

@@ -42,7 +42,7 @@ type Options struct {
 
 // Timing holds the time limits; a zero field takes its default.
 type Timing struct {
-	Start  time.Duration // from the start of a process to its first answer; 60 s
+	Start  time.Duration // from the start of a process to its first answer; 2 min, more than a runtime gives its own children
 	Health time.Duration // between health checks; 1 s
 	Answer time.Duration // for the answer to a health check; 2 s
 	Drain  time.Duration // for the requests in flight of a replica that goes; 10 s
@@ -51,7 +51,7 @@ type Timing struct {
 
 func (t Timing) withDefaults() Timing {
 	return Timing{
-		Start:  cmp.Or(t.Start, time.Minute),
+		Start:  cmp.Or(t.Start, 2*time.Minute),
 		Health: cmp.Or(t.Health, time.Second),
 		Answer: cmp.Or(t.Answer, 2*time.Second),
 		Drain:  cmp.Or(t.Drain, 10*time.Second),
@@ -317,6 +317,8 @@ func (s *Supervisor) await(ctx context.Context, revision string) bool {
 		return there
 	}
 	select {
+	case <-s.ctx.Done(): // nothing changes any more
+		return false
 	case <-news:
 		return true
 	case <-ctx.Done():

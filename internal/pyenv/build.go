@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Options are what a Builder is made of.
@@ -162,7 +163,7 @@ func finish(dir string, r Requirements) error {
 // diskFull tells whether a step failed for want of space.
 func diskFull(err error) bool {
 	var u *uvError
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) ||
+	return disk.Full(err) ||
 		errors.As(err, &u) && (strings.Contains(u.said, "No space left on device") || strings.Contains(u.said, "os error 28"))
 }
 
@@ -301,7 +302,7 @@ func (b *Builder) Sweep(keep func(slipway.Digest) bool, take bool) (found int, s
 		if err != nil {
 			continue
 		}
-		found, size = found+1, size+sizeOf(b.path(digest))
+		found, size = found+1, size+disk.Size(b.path(digest)) // what uv has linked from its cache counts, although it is freed only with that
 		if take {
 			err = remove(b.path(digest))
 		}
@@ -312,25 +313,10 @@ func (b *Builder) Sweep(keep func(slipway.Digest) bool, take bool) (found int, s
 	return found, size, nil
 }
 
-// sizeOf is the bytes of the files below a directory; those that uv has linked from its
-// cache count, although they are freed only with it.
-func sizeOf(dir string) int64 {
-	var n int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				n += info.Size()
-			}
-		}
-		return nil // what cannot be seen has no size
-	})
-	return n
-}
-
 func ioError(err error) error {
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Cause: err,
 		Message: "the directory of environments cannot be used", Next: "check its permissions"}
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk is full", "free space on the disk of the home directory"
 	}
 	return e

@@ -29,7 +29,7 @@ const (
 	maxConfig           = 4 << 20
 	maxSocketPath       = 105 // sun_path holds 107 bytes; the custom server's socket has a suffix
 	maxWorkers          = 64
-	defaultStartTimeout = 60 * time.Second
+	defaultStartTimeout = 100 * time.Second // the first import of a large library from a cold disk takes a minute
 )
 
 // Config is all that a runtime process knows. The supervisor writes it as a JSON file.
@@ -44,7 +44,7 @@ type Config struct {
 	MemoryBytes  int64         `json:"memory_bytes"`            // soft limit of the process and those it starts, 0 for none
 	MilliCPU     int           `json:"milli_cpu"`               // bounds the worker set, 0 for all processors
 	Log          string        `json:"log"`                     // the log file, absolute
-	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for a minute
+	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for 100 s
 }
 
 // ReadConfig reads and checks a configuration file; unknown keys are mistakes.

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
@@ -64,7 +64,7 @@ func Main(args []string, stderr io.Writer) int {
 
 // codeOf is the exit code for an error, or other if it does not say one.
 func codeOf(err error, other int) int {
-	if slipway.DiskFull(err) {
+	if disk.Full(err) {
 		return ExitDisk
 	}
 	if e := (*exitError)(nil); errors.As(err, &e) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/rollout"
@@ -27,6 +28,11 @@ type Installation struct {
 	Config       config.Config
 	Store        Store
 	Environments *pyenv.Builder
+	Blobs        *blob.Dir
+	Registry     Registry
+	// Program is the part of the layout of images that the next image will hold too; it may
+	// be empty.
+	Program func() slipway.Digest
 	// Alone keeps pipelines from running until release is called; ok is false while one runs.
 	Alone    func() (release func(), ok bool)
 	Database func(ctx context.Context) error
@@ -123,9 +129,9 @@ func (i Installation) leftovers(ctx context.Context, fix bool) api.Finding {
 	var n int
 	var size int64
 	if err == nil {
-		n, size, err = i.sweep(w, fix)
+		n, size, err = i.sweep(ctx, w, fix)
 	}
-	text := fmt.Sprintf("%d environments, unpacked images and logs that nothing needs, %.1f MiB", n, float64(size)/(1<<20))
+	text := fmt.Sprintf("%d environments, images, uploads and logs that nothing needs, %.1f MiB", n, float64(size)/(1<<20))
 	switch {
 	case err != nil:
 		return finding(check, warn, "platform doctor --fix", "%s", slipway.AsError(err).Message)

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,11 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pyenv"
+	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -25,6 +29,7 @@ type state struct {
 	endpoint rollout.Endpoint
 	all      []rollout.Deployment
 	refused  slipway.Digest
+	models   []registry.Model
 }
 
 func (s *state) Endpoints(context.Context) ([]rollout.Endpoint, error) {
@@ -54,6 +59,19 @@ func (s *state) Refusal(_ context.Context, _ string, d slipway.Digest) (*rollout
 		return &rollout.Refusal{}, nil
 	}
 	return nil, nil
+}
+
+func (s *state) Models(_ context.Context, after string, limit int) (out []registry.Model, _ error) {
+	for _, m := range s.models {
+		if m.Name > after && len(out) < limit {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+func (s *state) Version(_ context.Context, model string, ref registry.Ref) (registry.Version, error) {
+	return registry.Version{Files: []registry.File{{Digest: digest(model, ref.Number)}, {Digest: digest("shared", 0)}}}, nil
 }
 
 func digest(kind string, n int) slipway.Digest { return slipway.DigestOf(fmt.Append(nil, kind, n)) }
@@ -88,7 +106,11 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 		}
 	}
 	s.endpoint = rollout.Endpoint{Key: "fraud", State: route.Serving, Stable: s.all[0].Revision}
-	i := doctor.Installation{Config: c, Store: s, Environments: envs,
+	blobs, err := blob.Open(c.Blobs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := doctor.Installation{Config: c, Store: s, Environments: envs, Blobs: blobs, Registry: s, Program: func() slipway.Digest { return "" },
 		Alone:    func() (func(), bool) { return func() {}, true },
 		Database: func(context.Context) error { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
@@ -162,6 +184,73 @@ func TestLeftovers(t *testing.T) {
 	i.Alone = func() (func(), bool) { return nil, false }
 	if f = of(t, i.Examine(t.Context(), true), "leftovers"); !strings.Contains(f.Message, "while a pipeline runs") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestUploads: a blob that a version or a deployment names stays, however old; of the others
+// the old ones go. There are more versions and deployments than are read at once.
+func TestUploads(t *testing.T) {
+	i, s := installation(t)
+	s.all = s.all[:1]
+	for n := range 120 {
+		s.models = append(s.models, registry.Model{Name: fmt.Sprintf("model-%03d", n), Latest: 2})
+		s.all = append([]rollout.Deployment{{Number: 100 + n, Endpoint: "other", Files: map[string]slipway.Digest{"golden": digest("golden", n)}}}, s.all...)
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	store := func(kind string, n int, when time.Time) slipway.Digest {
+		content := fmt.Append(nil, kind, n)
+		d := slipway.DigestOf(content)
+		path := filepath.Join(i.Config.Blobs(), d.Hex()[:2], d.Hex())
+		if err := errors.Join(i.Blobs.Put(t.Context(), d, int64(len(content)), bytes.NewReader(content)), os.Chtimes(path, when, when)); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	stay := []slipway.Digest{store("model-000", 1, old), store("model-119", 2, old), store("shared", 0, old), store("golden", 0, old), store("golden", 119, old),
+		store("just sent", 0, time.Now())}
+	gone := []slipway.Digest{store("model-000", 3, old), store("sent long ago", 0, old)}
+	if f := of(t, i.Examine(t.Context(), true), "leftovers"); f.Verdict != "pass" || !strings.HasPrefix(f.Message, "removed ") {
+		t.Errorf("%+v", f)
+	}
+	missing, err := i.Blobs.Missing(t.Context(), append(stay, gone...))
+	if err != nil || !slices.Equal(missing, gone) {
+		t.Errorf("%v are gone, want %v; %v", missing, gone, err)
+	}
+}
+
+// TestImages: the image of what serves stays, and that of a deployment which failed goes
+// after a day.
+func TestImages(t *testing.T) {
+	i, s := installation(t)
+	image := func(spec string) slipway.Digest {
+		d, err := oci.Build(t.Context(), i.Config.Images(), oci.Image{Spec: []byte(spec)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	serving, failed := image("serves"), image("failed")
+	s.endpoint.Stable.ImageDigest = serving
+	_ = i.Examine(t.Context(), true)
+	there := func(d slipway.Digest) bool {
+		return oci.Unpack(t.Context(), i.Config.Images(), d, filepath.Join(t.TempDir(), "x")) == nil
+	}
+	if !there(serving) || !there(failed) {
+		t.Error("an image of today is gone")
+	}
+	files, err := filepath.Glob(filepath.Join(i.Config.Images(), "blobs", "sha256", "*"))
+	old := time.Now().Add(-25 * time.Hour)
+	for _, f := range files {
+		err = errors.Join(err, os.Chtimes(f, old, old))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := of(t, i.Examine(t.Context(), true), "leftovers"); f.Verdict != "pass" || !strings.HasPrefix(f.Message, "removed 1 ") {
+		t.Errorf("%+v", f)
+	}
+	if !there(serving) || there(failed) {
+		t.Errorf("the image that serves is there: %v, the one that failed: %v", there(serving), there(failed))
 	}
 }
 

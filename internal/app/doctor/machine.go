@@ -40,7 +40,7 @@ func finding(check, verdict, next, format string, args ...any) api.Finding {
 // Machine examines what needs no server: the home directory and the machine. With fix it
 // takes rights from others that they should not have.
 func Machine(ctx context.Context, c config.Config, fix bool) []api.Finding {
-	return []api.Finding{home(c, fix), disk(c), files(), isolation(ctx)}
+	return []api.Finding{home(c, fix), room(c), files(), isolation(ctx)}
 }
 
 // home looks at who may read what is secret.
@@ -76,8 +76,8 @@ func missing(path string) bool {
 	return os.IsNotExist(err)
 }
 
-// disk looks at the room where the home is.
-func disk(c config.Config) api.Finding {
+// room looks at the disk where the home is.
+func room(c config.Config) api.Finding {
 	dir := c.Home
 	for missing(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)

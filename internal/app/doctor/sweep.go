@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
+	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -17,6 +19,7 @@ import (
 const (
 	keptReleases = 3                   // of each endpoint, beside what serves: rollbacks find them
 	keptLogs     = 30 * 24 * time.Hour // of revisions that are gone
+	keptUnused   = 24 * time.Hour      // images, and uploads that nothing names: who sent them may not be done
 )
 
 // wanted is what must stay.
@@ -65,7 +68,6 @@ func (i Installation) wanted(ctx context.Context) (wanted, error) {
 
 // releases adds the revisions that a rollback would choose, one after the other.
 func (i Installation) releases(ctx context.Context, e rollout.Endpoint, w wanted) error {
-	const page = 50
 	serving := e.Serving()
 	for before, kept := 0, 0; kept < keptReleases; {
 		ds, err := i.Store.Deployments(ctx, e.Key, before, page)
@@ -94,23 +96,42 @@ func (i Installation) releases(ctx context.Context, e rollout.Endpoint, w wanted
 }
 
 // sweep counts what is not wanted, and removes it with fix.
-func (i Installation) sweep(w wanted, fix bool) (n int, size int64, err error) {
-	n, size, err = i.Environments.Sweep(func(d slipway.Digest) bool { return w.environments[d.Hex()] }, fix)
-	if err != nil {
-		return n, size, err
+func (i Installation) sweep(ctx context.Context, w wanted, fix bool) (n int, size int64, err error) {
+	now := time.Now()
+	for _, part := range []func() (int, int64, error){
+		func() (int, int64, error) {
+			return i.Environments.Sweep(func(d slipway.Digest) bool { return w.environments[d.Hex()] }, fix)
+		},
+		func() (int, int64, error) { return sweepUnpacked(i.Config.Revisions(), w, fix) },
+		func() (int, int64, error) {
+			program := i.Program()
+			return oci.Collect(ctx, i.Config.Images(), func(d slipway.Digest) bool { return w.images[d.Hex()] || d == program }, now.Add(-keptUnused), fix)
+		},
+		func() (int, int64, error) { return i.sweepUploads(ctx, now.Add(-keptUnused), fix) },
+		func() (int, int64, error) {
+			return sweepLogs(filepath.Join(i.Config.Gateway(), "logs"), w, now.Add(-keptLogs), fix)
+		},
+	} {
+		found, bytes, err := part()
+		if n, size = n+found, size+bytes; err != nil {
+			return n, size, err
+		}
 	}
-	images, bytes, err := sweepImages(i.Config.Revisions(), w, fix)
-	n, size = n+images, size+bytes
-	if err != nil {
-		return n, size, err
-	}
-	logs, bytes, err := sweepLogs(filepath.Join(i.Config.Gateway(), "logs"), w, time.Now().Add(-keptLogs), fix)
-	return n + logs, size + bytes, err
+	return n, size, nil
 }
 
-// sweepImages removes directories into which images were unpacked. The images themselves
-// stay: the record names them, and they are unpacked again when they are needed.
-func sweepImages(dir string, w wanted, fix bool) (n int, size int64, err error) {
+// sweepUploads removes blobs that were uploaded for a version or a deployment that never
+// came. One that comes while this runs has asked for its blobs, which makes them young.
+func (i Installation) sweepUploads(ctx context.Context, before time.Time, fix bool) (int, int64, error) {
+	named, err := i.named(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return i.Blobs.Sweep(ctx, func(d slipway.Digest) bool { return named[d] }, before, fix)
+}
+
+// sweepUnpacked removes directories into which images were unpacked.
+func sweepUnpacked(dir string, w wanted, fix bool) (n int, size int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, 0, err
@@ -120,7 +141,7 @@ func sweepImages(dir string, w wanted, fix bool) (n int, size int64, err error) 
 		if _, err := slipway.ParseDigest("sha256:" + name); err != nil || name == e.Name() && w.images[name] {
 			continue
 		}
-		n, size = n+1, size+sizeOf(filepath.Join(dir, e.Name()))
+		n, size = n+1, size+disk.Size(filepath.Join(dir, e.Name()))
 		if fix {
 			if err := remove(filepath.Join(dir, name)); err != nil {
 				return n, size, err
@@ -168,16 +189,4 @@ func sweepLogs(dir string, w wanted, before time.Time, fix bool) (n int, size in
 		}
 	}
 	return n, size, nil
-}
-
-func sizeOf(dir string) (size int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				size += info.Size()
-			}
-		}
-		return nil // what cannot be seen has no size
-	})
-	return size
 }

@@ -30,6 +30,8 @@ type Follower struct {
 	phase  string    // of the last state
 	mark   string    // what is under way
 	since  time.Time // of mark
+	text   string    // of mark, on a terminal
+	said   string    // last, by the stage that runs
 }
 
 // NewFollower makes a follower that measures times by a clock.
@@ -44,6 +46,7 @@ func (f *Follower) Show(d api.Deployment) {
 		f.stages++
 	}
 	f.leave(d)
+	f.text = ""
 	mark := fmt.Sprintf("%s %d %s", d.Phase, d.Step, currentStage(d, f.stages))
 	moved := mark != f.mark
 	if moved {
@@ -68,10 +71,28 @@ func (f *Follower) waiting(d api.Deployment, moved bool) {
 		text += "  " + d.Waiting
 	}
 	if f.p.Live {
-		f.p.Progress("%s  %s", text, Duration(f.now().Sub(f.since).Truncate(time.Second)))
+		f.text, f.said = text, lastLine(d, f.stages)
+		f.Tick()
 	} else if moved && (d.Phase != "" || currentStage(d, f.stages) != "") {
 		f.p.Note("%s", text)
 	}
+}
+
+// Tick shows on a terminal how long what is under way has taken by now, and what it said
+// last: a step may be silent for minutes.
+func (f *Follower) Tick() {
+	if f.text != "" {
+		f.p.Progress("%s  %s  %s", f.text, Duration(f.now().Sub(f.since).Truncate(time.Second)), f.said)
+	}
+}
+
+// lastLine is what the stage that runs after so many finished ones logged last, or "".
+func lastLine(d api.Deployment, finished int) string {
+	if currentStage(d, finished) == "" || len(d.Stages[finished].Log) == 0 {
+		return ""
+	}
+	log := d.Stages[finished].Log
+	return log[len(log)-1]
 }
 
 // leave prints the phases and steps that were passed since the last state.

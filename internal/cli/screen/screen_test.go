@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/cli/screen"
 )
 
@@ -84,5 +85,27 @@ func TestUnits(t *testing.T) {
 	}
 	if want := "1ms 1.4s 1m30s 10m 1h 1h30m 0s 59s 1h 2d - 0 B 1023 B 1 KiB 1.5 GiB"; strings.Join(got, " ") != want {
 		t.Errorf("%s\nwant %s", strings.Join(got, " "), want)
+	}
+}
+
+// TestProgress: while a stage is silent its time and its last words are shown; after the
+// stage nothing is.
+func TestProgress(t *testing.T) {
+	var out, err strings.Builder
+	now := time.Unix(0, 0)
+	p := &screen.Printer{Out: &out, Err: &err, Live: true, Width: 80}
+	f := screen.NewFollower(p, func() time.Time { return now })
+	d := api.Deployment{Status: "running", Stages: []api.Stage{{Stage: "environment", Log: []string{"Resolved 113 packages", "Downloading torch (514.2MiB)"}}}}
+	f.Show(d)
+	now = now.Add(70 * time.Second)
+	f.Tick()
+	if !strings.HasSuffix(err.String(), "\x1b[K...   environment  1m10s  Downloading torch (514.2MiB)") {
+		t.Errorf("%q", err.String())
+	}
+	d.Status, d.Phase, d.Stages[0].Finished = "succeeded", "done", now
+	f.Show(d)
+	err.Reset()
+	if f.Tick(); err.String() != "" {
+		t.Errorf("after its end: %q", err.String())
 	}
 }

@@ -97,7 +97,7 @@ func TestAnswers(t *testing.T) {
 		t.Fatalf("train.py: %v\n%s", err, out)
 	}
 	models, err := os.ReadDir(dir)
-	if err != nil || len(models) < 9 {
+	if err != nil || len(models) < 12 {
 		t.Fatalf("%d models, %v", len(models), err)
 	}
 	for _, model := range models {
@@ -272,6 +272,7 @@ func column(values ...float64) *tensor.Batch {
 func TestPredictFailures(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"too few rows", "return x[:-1]", "the model answered 1 rows for 2"},
+		{"too many rows", "return list(x) + [1.0]", "the model answered 3 rows for 2"},
 		{"no rows", "return 7.0", "the model answered a single value rows for 2"},
 		{"nothing", "return {}", "the model answered nothing"},
 		{"raises", "raise ValueError('no such customer: ' + str(x[0]))", "the model raised ValueError"},
@@ -292,6 +293,18 @@ func TestPredictFailures(t *testing.T) {
 				t.Errorf("the input is quoted: %v\n%s", err, said)
 			}
 		})
+	}
+}
+
+// TestNotANumber: a model's NaN stays one; whether it is an answer is not the worker's to say.
+func TestNotANumber(t *testing.T) {
+	p, said, _, err := pool(t, write(t, model("return x * float('nan')")), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	out, err := p.Predict(t.Context(), column(1, 2))
+	if err != nil || out.Tensors[0].Len() != 2 || !math.IsNaN(out.Tensors[0].Float(0)) || !math.IsNaN(out.Tensors[0].Float(1)) {
+		t.Errorf("%v, %v", out, err)
 	}
 }
 

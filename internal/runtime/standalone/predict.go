@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -21,17 +21,15 @@ const (
 	requestIDHeader = "X-Request-Id"
 	versionHeader   = "Slipway-Model-Version"
 	deadlineHeader  = "Slipway-Deadline-Ms"
-	typeHeader      = "Content-Type"
-	encodingHeader  = "Content-Encoding"
 )
 
 // maxCause bounds what is logged of an error, in bytes.
 const maxCause = 500
 
 // predict answers one prediction request.
-func (s *Server) predict(w http.ResponseWriter, r *http.Request, p protocol) {
-	if err := acceptable(r); err != nil {
-		p.fail(w, err)
+func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protocol) {
+	if err := answer.Acceptable(r.Header); err != nil {
+		p.Fail(w, err)
 		return
 	}
 	body, held, failed := s.read(w, r)
@@ -40,12 +38,12 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p protocol) {
 		if failed.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")
 		}
-		p.fail(w, failed)
+		p.Fail(w, failed)
 		return
 	}
-	in, id, failed := p.parse(body, &s.model.Schema)
+	in, id, failed := p.Parse(body, &s.model.Schema)
 	if failed != nil {
-		p.fail(w, failed)
+		p.Fail(w, failed)
 		return
 	}
 	request := w.Header().Get(requestIDHeader)
@@ -57,16 +55,16 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p protocol) {
 	}
 	w.Header().Set(versionHeader, s.model.Version)
 	if err != nil {
-		p.fail(w, s.public(ctx, request, err))
+		p.Fail(w, s.public(ctx, request, err))
 		return
 	}
-	w.Header().Set(typeHeader, jsonType)
+	w.Header()["Content-Type"] = answer.JSON
 	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
 	_, _ = w.Write(out)
 }
 
 // answer runs the model and writes what it gives.
-func (s *Server) answer(ctx context.Context, p protocol, in *tensor.Batch, id string) ([]byte, error) {
+func (s *Server) answer(ctx context.Context, p answer.Protocol, in *tensor.Batch, id string) ([]byte, error) {
 	out, err := s.model.Predictor.Predict(ctx, in)
 	if err != nil {
 		return nil, err
@@ -74,7 +72,7 @@ func (s *Server) answer(ctx context.Context, p protocol, in *tensor.Batch, id st
 	if err := whole(out, in.Rows()); err != nil {
 		return nil, err
 	}
-	return p.append(nil, s.model.Name, s.model.Version, id, out), nil
+	return p.Append(nil, s.model.Name, s.model.Version, id, out), nil
 }
 
 // whole holds an answer to the number of rows that were asked for, and its tensors to their
@@ -105,25 +103,12 @@ func (s *Server) deadline(h http.Header) time.Duration {
 	return s.limits.Deadline
 }
 
-// acceptable refuses what is not JSON as it stands.
-func acceptable(r *http.Request) *slipway.Error {
-	if r.Header.Get(encodingHeader) != "" {
-		return unsupported(encodingHeader, "send the body uncompressed")
-	}
-	if t := r.Header.Get(typeHeader); t != "" {
-		if kind, _, err := mime.ParseMediaType(t); err != nil || kind != jsonType {
-			return unsupported(typeHeader, "send JSON, with Content-Type: application/json")
-		}
-	}
-	return nil
-}
-
 // read gives the body of a request. held is how much of the memory for bodies it takes, to
 // be given back.
 func (s *Server) read(w http.ResponseWriter, r *http.Request) (body []byte, held int64, failed *slipway.Error) {
 	limit := s.limits.MaxBody
 	if r.ContentLength > limit {
-		return nil, 0, tooLarge(limit)
+		return nil, 0, answer.TooLarge(limit)
 	}
 	held = limit
 	if r.ContentLength >= 0 {
@@ -139,7 +124,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (body []byte, held
 	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, held, tooLarge(limit)
+		return nil, held, answer.TooLarge(limit)
 	case err != nil:
 		return nil, held, &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid,
 			Message: "the body of the request did not come whole and in time", Next: "send it again", Cause: err}

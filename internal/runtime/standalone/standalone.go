@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -97,22 +98,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if path == "/invocations" {
-		if allow(w, r, mlflowScoring, http.MethodPost) {
-			s.predict(w, r, mlflowScoring)
+		if answer.MLflowScoring.Allow(w, r, http.MethodPost) {
+			s.predict(w, r, answer.MLflowScoring)
 		}
 		return
 	}
-	if !allow(w, r, openInference, http.MethodGet) {
+	if !answer.OpenInference.Allow(w, r, http.MethodGet) {
 		return
 	}
 	switch path {
 	case "/v2", "/v2/":
-		writeJSON(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
 	case "/v2/health/live":
-		writeJSON(w, http.StatusOK, map[string]bool{"live": true})
+		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
 		ready := s.ready(r.Context())
-		writeReady(w, ready, map[string]any{"ready": ready})
+		answer.Ready(w, ready, map[string]any{"ready": ready})
 	case "/ping", "/health": // MLflow's server has both
 		h.Set("Content-Type", "text/plain")
 		if !s.ready(r.Context()) {
@@ -123,7 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "text/plain")
 		_, _ = w.Write([]byte(s.release + "\n"))
 	default:
-		openInference.fail(w, s.unknownPath())
+		answer.OpenInference.Fail(w, s.unknownPath())
 	}
 }
 
@@ -139,17 +140,17 @@ func (s *Server) ofModel(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	switch {
 	case !ok || rest != "" && rest[0] != '/':
-		openInference.fail(w, s.unknownModel())
-	case !allow(w, r, openInference, method):
+		answer.OpenInference.Fail(w, s.unknownModel())
+	case !answer.OpenInference.Allow(w, r, method):
 	case rest == "/infer":
-		s.predict(w, r, openInference)
+		s.predict(w, r, answer.OpenInference)
 	case rest == "/ready":
 		ready := s.ready(r.Context())
-		writeReady(w, ready, map[string]any{"name": s.model.Name, "ready": ready})
+		answer.Ready(w, ready, map[string]any{"name": s.model.Name, "ready": ready})
 	case rest == "" || rest == "/":
-		writeJSON(w, http.StatusOK, s.metadata())
+		answer.Write(w, http.StatusOK, s.metadata())
 	default:
-		openInference.fail(w, s.unknownPath())
+		answer.OpenInference.Fail(w, s.unknownPath())
 	}
 }
 

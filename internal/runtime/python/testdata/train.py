@@ -9,8 +9,10 @@ from pathlib import Path
 
 warnings.simplefilter("ignore")
 
+import lightgbm
 import mlflow
 import numpy as np
+import onnx
 import pandas as pd
 import statsmodels.api as sm
 from mlflow.models import infer_signature
@@ -26,9 +28,15 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 out = Path(sys.argv[1])
 
 
+# What a flavor's save_model calls the model.
+ARGUMENT = {"sklearn": "sk_model", "statsmodels": "statsmodels_model", "lightgbm": "lgb_model", "onnx": "onnx_model"}
+
+
 def plain(answer):
     if isinstance(answer, pd.DataFrame):
         return {str(c): answer[c].tolist() for c in answer.columns}
+    if isinstance(answer, dict):
+        return {name: values.tolist() for name, values in answer.items()}
     return {"predict": np.asarray(answer).tolist()}
 
 
@@ -42,7 +50,7 @@ def save(name, flavor, model, data, probability=None, **options):
     directory = out / name / "model"
     signature = options.pop("signature", None)
     if model is not None:
-        options[{"sklearn": "sk_model", "statsmodels": "statsmodels_model"}[flavor.__name__.split(".")[-1]]] = model
+        options[ARGUMENT[flavor.__name__.split(".")[-1]]] = model
     options["pip_requirements"] = ["mlflow"]  # given, or MLflow spends seconds on guessing them
     flavor.save_model(path=str(directory), signature=signature, **options)
     answer = plain(mlflow.pyfunc.load_model(str(directory)).predict(data))
@@ -80,10 +88,26 @@ save("mixed", mlflow.sklearn, ridge, mixed.head(7), signature=infer_signature(mi
 ols = sm.OLS(level, sick).fit()
 save("statsmodels", mlflow.statsmodels, ols, sick.head(9), signature=infer_signature(sick, ols.predict(sick)))
 
+leaves = lightgbm.LGBMClassifier(n_estimators=10, num_leaves=7, verbose=-1, n_jobs=1).fit(iris, kinds)
+save("lightgbm", mlflow.lightgbm, leaves, some, signature=infer_signature(iris, leaves.predict(iris)))
+booster = lightgbm.train({"objective": "regression", "num_leaves": 7, "verbose": -1, "num_threads": 1}, lightgbm.Dataset(sick, level), 10)
+save("lightgbm_booster", mlflow.lightgbm, booster, sick.head(9), signature=infer_signature(sick, booster.predict(sick)))
+
 matrix = iris.to_numpy()
 plainfit = LogisticRegression(max_iter=500).fit(matrix, kinds)
 save("matrix", mlflow.sklearn, plainfit, matrix[:11], plainfit.predict_proba(matrix[:11]),
      signature=infer_signature(matrix, plainfit.predict(matrix)))
+
+# The same logistic regression as a graph of ONNX: MatMul, Add, Softmax.
+vectors, graph = onnx.TensorProto.FLOAT, onnx.helper
+network = graph.make_model(graph.make_graph(
+    [graph.make_node("MatMul", ["rows", "weights"], ["product"]), graph.make_node("Add", ["product", "bias"], ["scores"]),
+     graph.make_node("Softmax", ["scores"], ["probabilities"], axis=1)],
+    "regression", [graph.make_tensor_value_info("rows", vectors, [None, 4])], [graph.make_tensor_value_info("probabilities", vectors, [None, 3])],
+    [onnx.numpy_helper.from_array(plainfit.coef_.T.astype("float32"), "weights"), onnx.numpy_helper.from_array(plainfit.intercept_.astype("float32"), "bias")]),
+    opset_imports=[graph.make_opsetid("", 17)], ir_version=9)
+single = matrix.astype("float32")
+save("onnx", mlflow.onnx, network, single[:13], signature=infer_signature(single, plainfit.predict_proba(matrix).astype("float32")))
 
 
 class Own(mlflow.pyfunc.PythonModel):

@@ -1,0 +1,163 @@
+// Package answer writes what clients of models get over HTTP: predictions, failures and
+// metadata in the protocols that they speak, with the status of an error.
+package answer
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor"
+)
+
+// Protocol is how a client talks.
+type Protocol uint8
+
+// The protocols. MLflowScoring is that of MLflow's /invocations.
+const (
+	OpenInference Protocol = iota // Open Inference Protocol, REST
+	MLflowScoring
+)
+
+// Headers that requests are refused for.
+const (
+	typeHeader     = "Content-Type"
+	encodingHeader = "Content-Encoding"
+)
+
+// JSON is the content type of all answers, and RetryAfter says after how many seconds a
+// client shall try again, as values of headers; they never change.
+var (
+	JSON       = []string{"application/json"}
+	RetryAfter = []string{"1"}
+)
+
+// Parse reads a request for a schema, and the client's name for it. What does not fit is
+// Unprocessable, with the path of the field.
+func (p Protocol) Parse(body []byte, schema *tensor.Schema) (in *tensor.Batch, id string, failed *slipway.Error) {
+	var err error
+	if p == MLflowScoring {
+		in, err = tensor.ParseInvocations(body, schema)
+	} else {
+		in, id, err = tensor.ParseInfer(body, schema)
+	}
+	if err != nil {
+		return nil, "", slipway.AsError(err)
+	}
+	return in, id, nil
+}
+
+// Append writes a prediction.
+func (p Protocol) Append(dst []byte, model, version, id string, out *tensor.Batch) []byte {
+	if p == MLflowScoring {
+		return tensor.AppendPredictions(dst, out)
+	}
+	return tensor.AppendInferResponse(dst, model, version, id, out)
+}
+
+// failure is an error's body: what Open Inference and MLflow each define, and beside it
+// what all our errors have.
+type failure struct {
+	Error     string `json:"error,omitempty"`
+	ErrorCode string `json:"error_code,omitempty"`
+	Message   string `json:"message,omitempty"`
+	Code      string `json:"code"`
+	Field     string `json:"field,omitempty"`
+	Next      string `json:"next,omitempty"`
+}
+
+// Fail answers with an error.
+func (p Protocol) Fail(w http.ResponseWriter, e *slipway.Error) { p.fail(w, Status(e), e) }
+
+func (p Protocol) fail(w http.ResponseWriter, code int, e *slipway.Error) {
+	f := failure{Code: e.Code, Field: e.Field, Next: e.Next}
+	if p == MLflowScoring {
+		f.ErrorCode, f.Message = mlflowCode(code), e.What()
+	} else {
+		f.Error = e.What()
+	}
+	if code == http.StatusServiceUnavailable {
+		w.Header()["Retry-After"] = RetryAfter
+	}
+	Write(w, code, f)
+}
+
+// Allow checks the method of a request, and answers if it is another.
+func (p Protocol) Allow(w http.ResponseWriter, r *http.Request, method string) bool {
+	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", method)
+	p.fail(w, http.StatusMethodNotAllowed, &slipway.Error{Code: slipway.CodeRequest, Message: "the method is not allowed here", Next: "use " + method})
+	return false
+}
+
+// Acceptable refuses the body of a request that is not JSON as it stands.
+func Acceptable(h http.Header) *slipway.Error {
+	if h.Get(encodingHeader) != "" {
+		return unsupported(encodingHeader, "send the body uncompressed")
+	}
+	switch t := h.Get(typeHeader); t {
+	case "", JSON[0]:
+	default:
+		if kind, _, err := mime.ParseMediaType(t); err != nil || kind != JSON[0] {
+			return unsupported(typeHeader, "send JSON, with Content-Type: application/json")
+		}
+	}
+	return nil
+}
+
+func unsupported(header, next string) *slipway.Error {
+	return &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Field: header, Message: "is not supported", Next: next}
+}
+
+// TooLarge is the error of a body beyond a limit, in bytes.
+func TooLarge(limit int64) *slipway.Error {
+	return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "send fewer rows at once", "the body is larger than %d bytes", limit)
+}
+
+// Metadata is a model's metadata (Open Inference Protocol, REST).
+type Metadata struct {
+	Name     string   `json:"name"`
+	Versions []string `json:"versions"`
+	Platform string   `json:"platform"`
+	Inputs   []Tensor `json:"inputs"`
+	Outputs  []Tensor `json:"outputs"`
+}
+
+// Tensor is an input or an output of a model.
+type Tensor struct {
+	Name     string      `json:"name"`
+	Datatype tensor.Type `json:"datatype"`
+	Shape    []int       `json:"shape"` // -1 for any; rows first
+}
+
+// MetadataOf describes a model that a kind of runtime answers for.
+func MetadataOf(name string, versions []string, platform string, schema *tensor.Schema) Metadata {
+	return Metadata{Name: name, Versions: versions, Platform: platform, Inputs: tensors(schema.Inputs), Outputs: tensors(schema.Outputs)}
+}
+
+func tensors(fields []tensor.Field) []Tensor {
+	out := make([]Tensor, len(fields))
+	for i, f := range fields {
+		out[i] = Tensor{f.Name, f.Type, append([]int{-1}, f.Shape...)}
+	}
+	return out
+}
+
+// Ready answers whether something is ready.
+func Ready(w http.ResponseWriter, ok bool, body any) {
+	code := http.StatusOK
+	if !ok {
+		code = http.StatusServiceUnavailable
+	}
+	Write(w, code, body)
+}
+
+// Write answers with JSON.
+func Write(w http.ResponseWriter, code int, body any) {
+	w.Header()[typeHeader] = JSON
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // a client that left
+}

@@ -1,0 +1,70 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Sweep finds the blobs that keep does not want and that nobody has stored or asked for
+// since before, and gives their number and bytes; with take it removes them. Put, Sizes and
+// Missing count as asking, so that who was told that a blob is there can rely on it until
+// then, whatever keep knows of it. A sweep that is broken off may be repeated.
+func (d *Dir) Sweep(ctx context.Context, keep func(slipway.Digest) bool, before time.Time, take bool) (found int, size int64, err error) {
+	for i := range d.shards {
+		entries, err := os.ReadDir(d.shard(i))
+		if err != nil {
+			return found, size, ioError("list the blobs", err)
+		}
+		for _, e := range entries {
+			digest, err := slipway.ParseDigest("sha256:" + e.Name())
+			if err != nil || keep(digest) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return found, size, err
+			}
+			n, err := d.sweepOne(i, e.Name(), before, take)
+			if err != nil {
+				return found, size, ioError("remove a blob", err)
+			}
+			if n != absent {
+				found, size = found+1, size+n
+			}
+		}
+	}
+	return found, size, nil
+}
+
+// sweepOne gives the size of a blob that is old, else absent.
+func (d *Dir) sweepOne(shard int, name string, before time.Time, take bool) (int64, error) {
+	d.shards[shard].Lock()
+	defer d.shards[shard].Unlock()
+	path := filepath.Join(d.shard(shard), name)
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return absent, err
+	}
+	if !st.Mode().IsRegular() || !st.ModTime().Before(before) {
+		return absent, nil
+	}
+	if take {
+		err = os.Remove(path)
+	}
+	return st.Size(), err
+}
+
+// touch makes a blob young for Sweep, by the clock of the file system.
+func touch(path string) error {
+	return unix.UtimesNanoAt(unix.AT_FDCWD, path, nil, 0)
+}
