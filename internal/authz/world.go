@@ -31,7 +31,7 @@ func newWorld(r Request, now time.Time) *world {
 		action:    cedar.Entity{UID: actionUID(string(r.Action)), Parents: cedar.NewEntityUIDSet(actionUID(Actions[r.Action].Group))},
 		resource:  cedar.Entity{UID: cedar.NewEntityUID(cedar.EntityType(r.Resource.Kind), cedar.String(r.Resource.Name)), Attributes: r.Resource.attributes()},
 		context: cedar.NewRecord(cedar.RecordMap{"role": cedar.String(r.Role.Name), "team": cedar.String(r.Role.Team),
-			"time": cedar.NewDatetime(now)}),
+			"time": cedar.NewDatetime(now), "connected": cedar.Boolean(!r.Disconnected)}),
 	}
 }
 
@@ -81,7 +81,10 @@ func (r Resource) attributes() cedar.Record {
 		m["environment"] = cedar.String(r.Environment)
 	}
 	if r.Kind == KindAccount {
-		m["owner"] = cedar.Boolean(r.Owner)
+		m["owner"], m["clearance"] = cedar.Boolean(r.Owner), level(r.Clearance)
+		if r.Is != "" {
+			m["kind"] = cedar.String(r.Is)
+		}
 	}
 	return cedar.NewRecord(m)
 }
