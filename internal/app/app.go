@@ -129,9 +129,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
-	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
-		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: httpapi.New(a.front()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
@@ -152,6 +150,13 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	}
 	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
 		Took: time.Since(a.started)}, nil
+}
+
+// front is what the API's front door is made of.
+func (a *App) front() httpapi.Config {
+	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
+		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
+		Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.

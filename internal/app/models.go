@@ -53,7 +53,10 @@ func (m modelsAPI) owner(ctx context.Context, p slipway.Principal, model, team s
 }
 
 // Version finds a version by number, @alias or latest.
-func (m modelsAPI) Version(ctx context.Context, model, ref string) (api.Version, error) {
+func (m modelsAPI) Version(ctx context.Context, p slipway.Principal, model, ref string) (api.Version, error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return api.Version{}, err
+	}
 	r, err := registry.ParseRef(ref)
 	if err != nil {
 		return api.Version{}, err
@@ -91,7 +94,10 @@ func (m modelsAPI) Models(ctx context.Context, p slipway.Principal, cursor strin
 }
 
 // Versions lists versions, newest first; the cursor is the last number.
-func (m modelsAPI) Versions(ctx context.Context, model, cursor string, limit int) (api.Page[api.Version], error) {
+func (m modelsAPI) Versions(ctx context.Context, p slipway.Principal, model, cursor string, limit int) (api.Page[api.Version], error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return api.Page[api.Version]{}, err
+	}
 	before := 0
 	if cursor != "" {
 		n, err := strconv.Atoi(cursor)
@@ -113,6 +119,9 @@ func (m modelsAPI) Versions(ctx context.Context, model, cursor string, limit int
 
 // SetAlias moves an alias.
 func (m modelsAPI) SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelAlias, model); err != nil {
+		return err
+	}
 	return m.a.models.SetAlias(ctx, p, model, alias, r.Version, r.Reason)
 }
 
@@ -120,7 +129,10 @@ func (m modelsAPI) SetAlias(ctx context.Context, p slipway.Principal, model, ali
 const maxHistory = 1000
 
 // AliasHistory lists the newest moves first.
-func (m modelsAPI) AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error) {
+func (m modelsAPI) AliasHistory(ctx context.Context, p slipway.Principal, model string) ([]api.AliasChange, error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return nil, err
+	}
 	moves, err := m.a.models.AliasHistory(ctx, model, maxHistory)
 	out := []api.AliasChange{}
 	for _, c := range moves {
@@ -130,10 +142,16 @@ func (m modelsAPI) AliasHistory(ctx context.Context, model string) ([]api.AliasC
 }
 
 // blobsAPI is httpapi.Blobs.
-type blobsAPI struct{ dir *blob.Dir }
+type blobsAPI struct {
+	dir    *blob.Dir
+	access *access.Control
+}
 
 // Missing lists the digests that are not there.
-func (b blobsAPI) Missing(ctx context.Context, digests []string) ([]string, error) {
+func (b blobsAPI) Missing(ctx context.Context, p slipway.Principal, digests []string) ([]string, error) {
+	if err := b.access.Check(ctx, p, authz.Upload, access.Server); err != nil {
+		return nil, err
+	}
 	in := make([]slipway.Digest, len(digests))
 	for i, s := range digests {
 		d, err := slipway.ParseDigest(s)
@@ -151,7 +169,10 @@ func (b blobsAPI) Missing(ctx context.Context, digests []string) ([]string, erro
 }
 
 // Put stores an upload.
-func (b blobsAPI) Put(ctx context.Context, digest string, size int64, r io.Reader) error {
+func (b blobsAPI) Put(ctx context.Context, p slipway.Principal, digest string, size int64, r io.Reader) error {
+	if err := b.access.Check(ctx, p, authz.Upload, access.Server); err != nil {
+		return err
+	}
 	d, err := slipway.ParseDigest(digest)
 	if err != nil {
 		return err

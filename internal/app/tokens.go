@@ -31,8 +31,9 @@ func (a *App) newAccess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.access = &access.Control{Engine: engine, Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
+	a.access = &access.Control{Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
 		Changed: func() { a.controller.Poke() }, Now: time.Now}
+	a.access.Engine.Store(engine)
 	return nil
 }
 
@@ -82,6 +83,9 @@ func (a *App) flushUses(ctx context.Context) {
 		}
 		if err := a.access.Identity.Flush(context.WithoutCancel(ctx)); err != nil {
 			a.o.Log.Warn("the last uses of tokens were not written down", "error", err.Error())
+		}
+		if err := a.access.Settle(context.WithoutCancel(ctx), over); err != nil {
+			a.o.Log.Warn("denied attempts that were repeated were not counted in the record", "error", err.Error())
 		}
 	}
 }

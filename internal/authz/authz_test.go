@@ -308,7 +308,7 @@ func FuzzNew(f *testing.F) {
 func BenchmarkDecide(b *testing.B) {
 	var text string
 	for i := range 280 {
-		text += fmt.Sprintf("@id(\"team-%d\") forbid (principal, action in Action::\"develop\", resource) when { resource has team && resource.team == \"team-%d\" && resource has tier && resource.tier == 1 } unless { principal.leads.contains(resource.team) };\n", i, i)
+		text += fmt.Sprintf("@id(\"team-%d\") forbid (principal, action in Action::\"develop\", resource) when { resource has team && resource.team == \"team-%d\" && resource has tier && resource.tier == 1 } unless { resource has team && principal.leads.contains(resource.team) };\n", i, i)
 	}
 	e, err := engine(b).With(1, []byte(text))
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 
 // Limits of a text of policies.
 const (
-	MaxText   = 64 << 10 // bytes
-	maxNested = 100      // brackets in one another: the parser is recursive
-	maxList   = 1000     // policies
+	MaxText   = 256 << 10 // bytes
+	maxNested = 100       // brackets in one another: the parser is recursive
+	maxList   = 1000      // policies
 )
 
 // read parses a text of bounded size.

@@ -165,8 +165,11 @@ func (s *session) explainAccess(ctx context.Context, args []string) error {
 		s.p.Say("%s %s do %s on %s", screen.Bold(a.Account), verb, a.Action, a.Resource)
 		for _, r := range a.Policies {
 			why = r.Policy
-			if r.Line > 0 {
-				why += ", line " + strconv.Itoa(r.Line) + " of policies.cedar"
+			switch {
+			case r.Version > 0:
+				why += ", line " + strconv.Itoa(r.Line) + " of version " + strconv.Itoa(r.Version) + " of this installation's policies"
+			case r.Line > 0:
+				why += ", line " + strconv.Itoa(r.Line) + " of the policies that the platform brings"
 			}
 			s.p.Say("  by %s", why)
 		}

@@ -70,6 +70,7 @@ type Gateway struct {
 	journal *journal
 	table   atomic.Pointer[table]
 
+	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
 	buffered atomic.Int64  // bytes of bodies
 	ending   atomic.Bool   // every answer is the last of its connection
 	leaving  atomic.Bool   // so is one over TLS, since that cannot be handed over
@@ -123,6 +124,15 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Go(func() { g.saveLoop(ctx) })
 	wg.Go(func() { g.journal.run(ctx) })
 	wg.Wait()
+}
+
+// hear notes that what the server has granted is what it would grant now.
+func (g *Gateway) hear() { g.heard.Store(int64(g.c.Now().Sub(g.origin))) }
+
+// age is how long ago the server last said so. A gateway that has just begun takes its
+// start for that: it cannot know how old the table is that it found.
+func (g *Gateway) age() time.Duration {
+	return g.c.Now().Sub(g.origin) - time.Duration(g.heard.Load())
 }
 
 // Close forgets the metrics and closes the journal, after Run.

@@ -99,7 +99,7 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 	case "/v2/health/ready":
 		writeReady(w, g.ready(), map[string]any{"ready": g.ready()})
 	case "/metrics":
-		if !grant.MayReadMetrics() {
+		if !grant.MayReadMetrics(g.c.Now()) {
 			openInference.fail(w, denied("this token is not for metrics"))
 			return
 		}
@@ -137,7 +137,7 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) 
 func (g *Gateway) granted(key string, grant *route.Grant) (*endpoint, *slipway.Error) {
 	e := g.table.Load().endpoints[key]
 	switch {
-	case !grant.MayPredict(key):
+	case !grant.MayPredict(key, g.c.Now(), g.age()):
 		return nil, denied("this token is not for the endpoint " + slipway.OneLine(key, 130))
 	case e == nil:
 		return nil, unknownEndpoint(key)

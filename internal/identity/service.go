@@ -29,12 +29,17 @@ func New(store Store, now func() time.Time) *Service {
 	return &Service{Store: store, now: now, used: map[string]time.Time{}}
 }
 
+// reserved are the names by which events call those who are no accounts.
+var reserved = []string{"system", "server", "gateway", "judge", "unknown", "anonymous"}
+
 // Create adds an account without roles. It answers Conflict if there is one of that name.
 func (s *Service) Create(ctx context.Context, by string, a Account) (Account, error) {
 	if _, err := slipway.ParseName(a.Name); err != nil {
 		return Account{}, err
 	}
 	switch {
+	case slices.Contains(reserved, a.Name):
+		return Account{}, invalid("name", "choose another", "is what records call the platform itself")
 	case a.Kind != slipway.Person && a.Kind != slipway.Service:
 		return Account{}, invalid("kind", "choose "+slipway.Person+" or "+slipway.Service, "is not one that there is")
 	case a.Kind == slipway.Person && a.Team != "":

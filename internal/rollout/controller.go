@@ -28,6 +28,7 @@ type Controller struct {
 	mu      sync.Mutex // guards a pass of the loop against commands
 	last    route.Table
 	applied bool // last is what the gateway has
+	fresh   time.Time
 	checks  map[string]*liveCheck
 	saved   map[string]time.Time // when a deployment's state was last written
 
@@ -144,7 +145,24 @@ func (c *Controller) pass(ctx context.Context) (busy bool, err error) {
 		}
 		busy = busy || b
 	}
-	return busy, c.publish(ctx, endpoints, obs)
+	if err := c.publish(ctx, endpoints, obs); err != nil {
+		return busy, err
+	}
+	return busy, c.freshen(ctx)
+}
+
+// freshTick is how often the gateway hears that its grants are still those of now.
+const freshTick = time.Second
+
+// freshen tells the gateway, which refuses some calls when it has not heard from here for
+// long.
+func (c *Controller) freshen(ctx context.Context) error {
+	now := c.now()
+	if !c.applied || now.Sub(c.fresh) < freshTick {
+		return nil
+	}
+	c.fresh = now
+	return c.gateway.Fresh(ctx)
 }
 
 // publish builds the table from the endpoints and hands it over if it differs from what

@@ -24,9 +24,9 @@ type Store struct{ db *sqlstore.DB }
 // New makes a Store.
 func New(db *sqlstore.DB) *Store { return &Store{db} }
 
-// Append records an event that comes with no change.
-func (s *Store) Append(ctx context.Context, ev slipway.Event) error {
-	return s.db.Write(ctx, []slipway.Event{ev}, func(*sqlstore.Tx) error { return nil })
+// Append records events that come with no change.
+func (s *Store) Append(ctx context.Context, events ...slipway.Event) error {
+	return s.db.Write(ctx, events, func(*sqlstore.Tx) error { return nil })
 }
 
 // List gives events above a sequence number, oldest first: at most limit, of one subject
