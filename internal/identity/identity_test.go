@@ -119,6 +119,8 @@ func TestCreate(t *testing.T) {
 		{"ada", slipway.Person, "", slipway.CodeConflict},
 		{"shop", slipway.Service, "risk", ""},
 		{"Ada", slipway.Person, "", slipway.CodeInvalidName},
+		{"judge", slipway.Person, "", slipway.CodeInvalid},
+		{"system", slipway.Service, "risk", slipway.CodeInvalid},
 		{"bob", slipway.Person, "risk", slipway.CodeInvalid},
 		{"bob", slipway.Service, "", slipway.CodeInvalid},
 		{"bob", "robot", "risk", slipway.CodeInvalid},
@@ -171,6 +173,15 @@ func TestLastOwner(t *testing.T) {
 	want(t, "withdraw the last", err, slipway.CodeConflict)
 	_, err = f.Disable(ctx, "owner", "owner", "")
 	want(t, "disable the last", err, slipway.CodeConflict)
+	until := owner
+	until.Until = f.now.Add(time.Hour)
+	if _, err := f.Grant(ctx, "owner", "ada", until, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Disable(ctx, "owner", "owner", "")
+	want(t, "disable the last but one who is an owner for an hour", err, slipway.CodeConflict)
+	_, err = f.Grant(ctx, "owner", "owner", until, "")
+	want(t, "be an owner for an hour, as the last", err, slipway.CodeConflict)
 	if _, err := f.Grant(ctx, "owner", "ada", owner, ""); err != nil {
 		t.Fatal(err)
 	}
