@@ -144,6 +144,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	a.wg.Go(func() { a.collectRefusals(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)

@@ -37,6 +37,9 @@ type GatewayOptions struct {
 	Exe      string
 }
 
+// gatewayName names the gateway of this machine in records.
+const gatewayName = "local"
+
 const cgroups = "/sys/fs/cgroup"
 
 // RunGateway is the gateway process. It serves until it is told to stop or a new gateway
@@ -82,7 +85,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	front.ReleaseReplicas, front.StopReplicas = sup.Release, sup.StopAll
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g, err := gateway.Open(gateway.Config{Name: "local", Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
+	g, err := gateway.Open(gateway.Config{Name: gatewayName, Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
 		Replicas: sup, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
 	if err != nil {
 		return err

@@ -57,6 +57,12 @@ func (c *AdminClient) Journal(ctx context.Context, after uint64) (v []route.Veto
 	return v, c.call(ctx, http.MethodGet, "/journal?after="+strconv.FormatUint(after, 10), nil, &v)
 }
 
+// Refusals lists whom the gateway has refused, above a sequence number; it forgets those up
+// to it.
+func (c *AdminClient) Refusals(ctx context.Context, after uint64) (r route.Refusals, err error) {
+	return r, c.call(ctx, http.MethodGet, "/refusals?after="+strconv.FormatUint(after, 10), nil, &r)
+}
+
 // Stop ends the gateway, and its replicas if told so, and returns when that is done.
 func (c *AdminClient) Stop(ctx context.Context, replicas bool) error {
 	path := "/stop"

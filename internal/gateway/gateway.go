@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
@@ -68,6 +69,7 @@ type Gateway struct {
 	serial  atomic.Uint64
 	proxy   *httputil.ReverseProxy
 	journal *journal
+	refused *refusal.Log
 	table   atomic.Pointer[table]
 
 	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
@@ -100,6 +102,7 @@ func Open(c Config) (*Gateway, error) {
 	if g.journal, err = openJournal(filepath.Join(c.Dir, "journal.jsonl"), c.Now(), c.Log); err != nil {
 		return nil, err
 	}
+	g.refused = refusal.Open(filepath.Join(c.Dir, "refusals.json"), c.Now, c.Log)
 	t, err := g.load()
 	if err != nil {
 		c.Log.Error("the last table cannot be used; waiting for the server's", "error", err)
@@ -123,6 +126,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Go(func() { g.watchReplicas(ctx) })
 	wg.Go(func() { g.saveLoop(ctx) })
 	wg.Go(func() { g.journal.run(ctx) })
+	wg.Go(func() { g.refused.Run(ctx) })
 	wg.Wait()
 }
 
