@@ -54,6 +54,7 @@ type App struct {
 	blobs      *blob.Dir
 	models     *registry.Service
 	access     *access.Control
+	policies   *access.Policies
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
@@ -155,7 +156,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Policies: a.policies, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Refused: a.access.Refused, Log: a.o.Log}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/identity"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
+	policysetstore "github.com/slipway-ml/slipway/internal/sqlstore/policyset"
 )
 
 // owner is the account of the token that the first start makes.
@@ -34,7 +35,9 @@ func (a *App) newAccess(ctx context.Context) error {
 	a.access = &access.Control{Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
 		Changed: func() { a.controller.Poke() }, Now: time.Now}
 	a.access.Engine.Store(engine)
-	return nil
+	// Without TLS it listens on this machine alone: an instance for trials.
+	a.policies = &access.Policies{Control: a.access, Store: policysetstore.New(a.db), Development: a.o.Config.TLSCert == ""}
+	return a.policies.Load(ctx)
 }
 
 // ensureOwner makes the owner's token: first the file, 0600, then the account, and its hash

@@ -64,7 +64,8 @@ type Engine struct {
 	version  int
 	policies map[cedar.PolicyID]policy
 	byAction map[Action]cedar.PolicyMap
-	asks     map[string]bool // attributes of the context
+	own      map[Action]cedar.PolicyMap // of these, the program's
+	asks     map[string]bool            // attributes of the context
 	now      func() time.Time
 }
 
@@ -136,8 +137,12 @@ func (e *Engine) Decide(r Request) Decision {
 	if !allowed(r.Principal.Limit, r.Action, r.Resource) {
 		return Decision{Policies: []Reason{{Policy: TokenLimit}}}
 	}
-	w := newWorld(r, e.now())
-	decision, why := cedar.Authorize(e.byAction[r.Action], w, cedar.Request{Principal: w.principal.UID, Action: w.action.UID, Resource: w.resource.UID, Context: w.context})
+	now := e.now()
+	w, apply := newWorld(r, now), e.byAction[r.Action]
+	if guarded(r.Action) && ownerAt(r.Principal, now) {
+		apply = e.own[r.Action]
+	}
+	decision, why := cedar.Authorize(apply, w, cedar.Request{Principal: w.principal.UID, Action: w.action.UID, Resource: w.resource.UID, Context: w.context})
 	out := Decision{Allow: decision == cedar.Allow}
 	if broken := e.broken(why.Errors); broken != nil {
 		return Decision{Policies: broken}
@@ -147,6 +152,13 @@ func (e *Engine) Decide(r Request) Decision {
 	}
 	slices.SortFunc(out.Policies, func(a, b Reason) int { return cmp.Or(a.Version-b.Version, a.Line-b.Line) })
 	return out
+}
+
+// ownerAt says whether a principal is an owner at a time.
+func ownerAt(p slipway.Principal, now time.Time) bool {
+	return slices.ContainsFunc(p.Roles, func(r slipway.Role) bool {
+		return r.Name == slipway.RoleOwner && (r.Until.IsZero() || now.Before(r.Until))
+	})
 }
 
 func (e *Engine) reason(key cedar.PolicyID) Reason {
@@ -171,7 +183,7 @@ func (e *Engine) Check(r Request) error {
 	if d.Allow {
 		return nil
 	}
-	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.target())}
+	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.Target())}
 }
 
 func (r Request) denial(d Decision) string {
@@ -190,15 +202,15 @@ func (r Resource) String() string {
 	return strings.TrimSpace(lower(r.Kind) + " " + slipway.OneLine(r.Name, 200))
 }
 
-// target names a resource as commands take it.
-func (r Resource) target() string {
+// Target names a resource as commands take it.
+func (r Resource) Target() string {
 	if r.Kind == KindServer {
 		return "server"
 	}
 	return lower(r.Kind) + "/" + slipway.OneLine(cmp.Or(r.Name, "NAME"), 200)
 }
 
-func lower(kind string) string { return string(kind[0]|0x20) + kind[1:] }
+func lower(kind string) string { return strings.ToLower(kind[:min(1, len(kind))]) + kind[min(1, len(kind)):] }
 
 // allowed says whether a token may be used for something. One that is limited to teams or
 // endpoints sees nothing of the whole installation but what it is.

@@ -325,3 +325,62 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// TestNoAdditionLocksOut: whatever an installation forbids, an owner can mend it; and what
+// would take more from all of them is found beforehand.
+func TestNoAdditionLocksOut(t *testing.T) {
+	e := engine(t)
+	var all []authz.Resource
+	for _, list := range things {
+		all = append(all, list...)
+	}
+	owner := people[1]
+	for text, kept := range map[string]bool{
+		`@id("a") forbid (principal, action, resource);`:                                                                        false,
+		`@id("a") forbid (principal, action in Action::"staff", resource);`:                                                     false,
+		`@id("a") forbid (principal == Principal::"owner", action == Action::"audit:read", resource);`:                          false,
+		`@id("a") forbid (principal, action in Action::"administer", resource);`:                                                true, // reaches no owner
+		`@id("a") forbid (principal, action, resource) unless { principal in Role::"owner" };`:                                  true,
+		`@id("a") forbid (principal, action in Action::"call", resource);`:                                                      true,
+		`@id("a") forbid (principal, action, resource) when { context.time > datetime("2026-11-02") };`:                         true, // not yet …
+		`@id("a") forbid (principal, action == Action::"endpoint:rollback", resource) when { resource.name == "no such one" };`: true,
+	} {
+		added, err := e.With(1, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost, ok := added.Keeps([]slipway.Principal{owner}, all); ok != kept {
+			t.Errorf("%s: %v, %+v", text, ok, lost)
+		}
+		for action, m := range authz.Actions {
+			if m.Group != "administer" {
+				continue
+			}
+			for _, r := range things[m.Kind] {
+				if !added.Decide(authz.Request{Principal: owner, Action: action, Resource: r, Role: role(slipway.RoleOwner, "")}).Allow {
+					t.Errorf("%s keeps an owner from %s", text, action) // … and then not from this
+				}
+			}
+		}
+	}
+}
+
+func TestEffects(t *testing.T) {
+	e := engine(t)
+	now, err := e.With(1, []byte(`@id("no-staging-calls") forbid (principal, action in Action::"call", resource) when { resource has environment && resource.environment == "staging" };
+@id("leads-call") permit (principal, action in Action::"call", resource) when { resource has team && principal.leads.contains(resource.team) };`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects, all := authz.Effects(e, now, people, things[authz.KindEndpoint])
+	want := []authz.Effect{
+		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Gained: []string{"lead"}},
+		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][1], Lost: []string{"owner", "engineer", "cleared", "caller"}},
+	}
+	if diff := cmp.Diff(want, effects); diff != "" || !all {
+		t.Error(all, diff)
+	}
+	if same, _ := authz.Effects(now, now, people, things[authz.KindEndpoint]); len(same) != 0 {
+		t.Errorf("%+v", same)
+	}
+}

@@ -83,15 +83,18 @@ func actionUIDs() (out []cedar.EntityUID) {
 // index sorts the policies by the actions that they are about: of 300 policies a question
 // concerns a dozen.
 func (e *Engine) index() {
-	e.byAction = make(map[Action]cedar.PolicyMap, len(Actions))
+	e.byAction, e.own = make(map[Action]cedar.PolicyMap, len(Actions)), make(map[Action]cedar.PolicyMap, len(Actions))
 	for action := range Actions {
-		e.byAction[action] = cedar.PolicyMap{}
+		e.byAction[action], e.own[action] = cedar.PolicyMap{}, cedar.PolicyMap{}
 	}
 	for key, p := range e.policies {
 		about, all := named(p.Policy)
 		for action, m := range Actions {
 			if all || slices.Contains(about, actionUID(string(action))) || slices.Contains(about, actionUID(m.Group)) {
 				e.byAction[action][key] = p.Policy
+				if p.version == 0 {
+					e.own[action][key] = p.Policy
+				}
 			}
 		}
 		for attribute := range asks(p.Policy) {

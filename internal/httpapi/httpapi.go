@@ -25,6 +25,7 @@ type Config struct {
 	// address that he came from; nil: nobody is.
 	Refused     func(ctx context.Context, token, source string) error
 	Accounts    Accounts
+	Policies    Policies
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
@@ -42,6 +43,7 @@ func New(c Config) http.Handler {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPolicies(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if err := c.Access.Enter(r.Context(), principal(r.Context()), authz.ServerRead, ""); err != nil {
 			writeProblem(w, err)
@@ -60,6 +62,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPolicies(h, c)
 	return h.OpenAPI().YAML()
 }
 

@@ -25,6 +25,8 @@ type Resources interface {
 // Models finds the owners of models.
 type Models interface {
 	Model(ctx context.Context, name string) (registry.Model, error)
+	// Models gives the first of them behind a name, in order.
+	Models(ctx context.Context, after string, limit int) ([]registry.Model, error)
 }
 
 // Recorder makes the events of denied attempts durable, all or none.

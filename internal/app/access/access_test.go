@@ -60,6 +60,10 @@ func (s *site) Model(_ context.Context, name string) (registry.Model, error) {
 	return registry.Model{Name: name, Team: "risk"}, nil
 }
 
+func (*site) Models(context.Context, string, int) ([]registry.Model, error) {
+	return []registry.Model{{Name: "fraud", Team: "risk"}, {Name: "unowned"}}, nil
+}
+
 func (s *site) Append(_ context.Context, events ...slipway.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,100 @@
+package authz
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// guarded says whether an action is of those that mend everything else: to these an
+// installation's own policies do not keep an owner from coming, whatever they say and
+// whenever.
+func guarded(a Action) bool { return Actions[a].Group == groupAdminister }
+
+// Effect is what a change of the policies takes and gives, of one action with one resource.
+type Effect struct {
+	Action   Action
+	Resource Resource
+	Lost     []string // principals
+	Gained   []string
+}
+
+// maxAsked bounds the decisions that a comparison makes.
+const maxAsked = 1_000_000
+
+// Effects compares the decisions of two engines for principals and resources. All says
+// whether there were few enough to ask all of them.
+func Effects(was, now *Engine, principals []slipway.Principal, resources []Resource) (out []Effect, all bool) {
+	asked := 0
+	for _, action := range slices.Sorted(maps.Keys(Actions)) {
+		if samePolicies(was, now, action) {
+			continue
+		}
+		for _, r := range resources {
+			if r.Kind != Actions[action].Kind {
+				continue
+			}
+			effect := Effect{Action: action, Resource: r}
+			for _, p := range principals {
+				if asked++; asked > maxAsked {
+					return out, false
+				}
+				q := Request{Principal: p, Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleEngineer, Team: r.Team}}
+				switch before, after := was.Decide(q).Allow, now.Decide(q).Allow; {
+				case before && !after:
+					effect.Lost = append(effect.Lost, p.ID)
+				case after && !before:
+					effect.Gained = append(effect.Gained, p.ID)
+				}
+			}
+			if len(effect.Lost)+len(effect.Gained) > 0 {
+				out = append(out, effect)
+			}
+		}
+	}
+	return out, true
+}
+
+// samePolicies says whether two engines have the same additions about an action.
+func samePolicies(was, now *Engine, a Action) bool {
+	texts := func(e *Engine) (out []string) {
+		for key := range e.byAction[a] {
+			if p := e.policies[key]; p.version > 0 {
+				out = append(out, string(p.MarshalCedar()))
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	return slices.Equal(texts(was), texts(now))
+}
+
+// Keeps answers whether one of some owners can still do everything that administers and
+// staffs the platform, reads its record and operates it, with the resources; what is the
+// first thing that none of them can?
+func (e *Engine) Keeps(owners []slipway.Principal, resources []Resource) (lost Request, ok bool) {
+	for _, p := range owners {
+		if lost, ok = e.keeps(p, resources); ok {
+			return lost, true
+		}
+	}
+	return lost, false
+}
+
+func (e *Engine) keeps(p slipway.Principal, resources []Resource) (Request, bool) {
+	p.Limit = slipway.Limit{}
+	for _, action := range slices.Sorted(maps.Keys(Actions)) {
+		m := Actions[action]
+		if !slices.Contains([]string{groupAdminister, groupStaff, groupAudit, groupRead, groupOperate}, m.Group) {
+			continue
+		}
+		for _, r := range resources {
+			q := Request{Principal: p, Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleOwner}}
+			if r.Kind == m.Kind && !e.Decide(q).Allow && (&Engine{policies: e.policies, byAction: e.own, own: e.own, now: e.now}).Decide(q).Allow {
+				return q, false
+			}
+		}
+	}
+	return Request{}, true
+}
