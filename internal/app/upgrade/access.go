@@ -5,18 +5,33 @@ import (
 	"slices"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/authz/policyset"
 	"github.com/slipway-ml/slipway/internal/identity"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
+	policysetstore "github.com/slipway-ml/slipway/internal/sqlstore/policyset"
 )
 
 // accountsSchema is the first schema with accounts: builds before it know one owner, who
 // may do everything, and tokens without limits.
 const accountsSchema = 3
 
+// policiesSchema is the first with policies of the installation's own: builds before it
+// would allow what those forbid.
+const policiesSchema = 7
+
 // keepsAccess refuses a downgrade after which somebody could do more than now, or nobody
 // would know any more who may do what.
 func keepsAccess(ctx context.Context, db *sqlstore.DB, target About) error {
+	if target.Schema < policiesSchema {
+		all, err := policysetstore.New(db).Versions(ctx)
+		if err != nil {
+			return err
+		}
+		if v := policyset.InForce(all); v.Text != "" {
+			return refused("%s knows no policies of the installation's own, and version %d is in force", target.Version, v.Number)
+		}
+	}
 	if target.Schema >= accountsSchema {
 		return nil
 	}
