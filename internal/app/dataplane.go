@@ -76,7 +76,11 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if front.Socket, front.Heir, err = publicSocket(ctx, o, front.HandoverPath); err != nil {
 		return err
 	}
-	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: []string{o.Exe, "runtime"},
+	reach, err := c.Reach()
+	if err != nil {
+		return err
+	}
+	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: runtimeCommand(o.Exe, reach),
 		Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 	if err != nil {
 		return err
@@ -90,7 +94,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(buildFile(c), []byte(build(o.Version))); err != nil {
+	if err := replaceFile(buildFile(c), []byte(build(o.Version, c))); err != nil {
 		return homeError(err)
 	}
 	log.Info("serving", "address", front.Socket.Addr().String(), "version", o.Version)
@@ -142,6 +146,11 @@ func serverTLS(c config.Config) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
+// runtimeCommand runs a replica, which may connect as far as that.
+func runtimeCommand(exe string, reach config.Reach) []string {
+	return []string{exe, "runtime", "--reach", reach.String()}
+}
+
 func dialReplica(ctx context.Context, socket string) (process.Conn, error) {
 	return runtime.Dial(ctx, socket)
 }
@@ -157,9 +166,14 @@ func replicaEnv(env []string) []string {
 	return out
 }
 
-// build tells apart two builds of one version: a gateway of another build is replaced.
-func build(version string) string {
+// build tells apart two builds of one version, and settings that a gateway is started with:
+// one of another build is replaced.
+func build(version string, c config.Config) string {
 	id := version
+	if c.AllowExternal != "" {
+		version += " " + c.AllowExternal
+		id = version
+	}
 	if st, err := os.Stat("/proc/self/exe"); err == nil {
 		id = fmt.Sprintf("%s %d %d", version, st.Size(), st.ModTime().UnixNano())
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -41,6 +42,9 @@ func (a *App) resolve(ctx context.Context, source, environment string, number in
 		return wanted{}, err
 	}
 	w := wanted{spec: s}
+	if err := a.reachable(s); err != nil {
+		return wanted{}, err
+	}
 	if w.version, err = a.find(ctx, s, number, files); err != nil {
 		return wanted{}, err
 	}
@@ -49,6 +53,24 @@ func (a *App) resolve(ctx context.Context, source, environment string, number in
 		w.spec = s.InPython()
 	}
 	return w, err
+}
+
+// reachable refuses a server elsewhere at an address that the platform does not connect to;
+// what a name stands for, the replica sees.
+func (a *App) reachable(s *spec.Spec) error {
+	x := s.Model.External
+	if x == nil {
+		return nil
+	}
+	u, err := url.Parse(x.URL)
+	if err != nil {
+		return err
+	}
+	reach, err := a.o.Config.Reach()
+	if err == nil && !reach.PermitHost(u.Hostname()) {
+		err = &slipway.Error{Code: slipway.CodeForbiddenTo, Kind: slipway.Unprocessable, Field: "model.external.url", Message: "is an address that the platform does not connect to", Next: "use one that the server has for others, or have an operator allow it: platform up --allow-external NETWORK"}
+	}
+	return err
 }
 
 func (a *App) find(ctx context.Context, s *spec.Spec, number int, files []registry.File) (registry.Version, error) {

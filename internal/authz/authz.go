@@ -210,7 +210,9 @@ func (r Resource) Target() string {
 	return lower(r.Kind) + "/" + slipway.OneLine(cmp.Or(r.Name, "NAME"), 200)
 }
 
-func lower(kind string) string { return strings.ToLower(kind[:min(1, len(kind))]) + kind[min(1, len(kind)):] }
+func lower(kind string) string {
+	return strings.ToLower(kind[:min(1, len(kind))]) + kind[min(1, len(kind)):]
+}
 
 // allowed says whether a token may be used for something. One that is limited to teams or
 // endpoints sees nothing of the whole installation but what it is.
