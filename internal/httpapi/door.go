@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -40,6 +41,7 @@ func principal(ctx context.Context) slipway.Principal {
 // for those who may know of the server.
 func (c Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer drain(r)
 		token, err := bearer(r.Header)
 		var p slipway.Principal
 		if err == nil {
@@ -58,6 +60,17 @@ func (c Config) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// maxDrained bounds what is read of a body that nobody wants.
+const maxDrained = 64 << 10
+
+// drain reads the rest of a small body before the answer is sent: else the connection is
+// closed while the gateway still writes, and the answer may be lost.
+func drain(r *http.Request) {
+	if r.ContentLength > 0 && r.ContentLength <= maxDrained {
+		_, _ = io.Copy(io.Discard, r.Body) // a client that left
+	}
 }
 
 // bearer is the token of a request that has exactly one: of two, this door and the gateway
