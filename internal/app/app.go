@@ -55,6 +55,7 @@ type App struct {
 	models     *registry.Service
 	access     *access.Control
 	policies   *access.Policies
+	reviews    *access.Reviews
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
@@ -146,6 +147,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
 	a.wg.Go(func() { a.collectRefusals(run) })
+	a.wg.Go(func() { a.keepReviews(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)
@@ -156,7 +158,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Policies: a.policies, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Refused: a.access.Refused, Log: a.o.Log}
 }

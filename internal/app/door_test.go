@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/httpapi"
@@ -91,6 +92,9 @@ func install(t *testing.T, door httpapi.Access) *installed {
 			t.Fatal(err)
 		}
 	}
+	if _, err := a.reviews.Start(ctx, slipway.Principal{ID: "owner", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleOwner}}}, api.StartReview{}); err != nil {
+		t.Fatal(err)
+	}
 	_, tok, err := a.access.Identity.Issue(ctx, "owner", identity.Wish{Account: "ada"})
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +143,7 @@ var bodies = map[string]string{
 	"command-deployment": `{"command":"abort"}`,
 	"create-account":     `{"name":"eve","kind":"person"}`,
 	"change-account":     `{"disable":true}`,
+	"answer-review":      `{"items":["1"]}`,
 	"test-policy":        `{"text":""}`,
 	"propose-policy":     `{"text":"","reason":"so"}`,
 	"decide-policy":      `{"approve":true}`,
@@ -148,7 +153,7 @@ var bodies = map[string]string{
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-accounts": `[{"name":"nobody"`, "list-tokens": `[{"id":"tok_`}
+	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
 // behind it says no by itself, and that is recorded.
@@ -167,7 +172,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open",
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0
@@ -191,7 +196,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 			}
 		}
 	}
-	if asked < 37 {
+	if asked < 42 {
 		t.Errorf("only %d routes were asked", asked)
 	}
 	if n := i.recorded(t, "access.denied"); n < 15 { // those of one action and subject in a minute are one

@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/identity"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
 	policysetstore "github.com/slipway-ml/slipway/internal/sqlstore/policyset"
+	reviewstore "github.com/slipway-ml/slipway/internal/sqlstore/review"
 )
 
 // owner is the account of the token that the first start makes.
@@ -37,6 +38,7 @@ func (a *App) newAccess(ctx context.Context) error {
 	a.access.Engine.Store(engine)
 	// Without TLS it listens on this machine alone: an instance for trials.
 	a.policies = &access.Policies{Control: a.access, Store: policysetstore.New(a.db), Development: a.o.Config.TLSCert == ""}
+	a.reviews = &access.Reviews{Control: a.access, Store: reviewstore.New(a.db)}
 	return a.policies.Load(ctx)
 }
 

@@ -17,7 +17,7 @@ var layers = []layer{
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/authz/...", "internal/evaluate", "internal/gateway/...", "internal/identity", "internal/pipeline", "internal/registry",
+		"internal/authz/...", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{

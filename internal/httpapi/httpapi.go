@@ -26,6 +26,7 @@ type Config struct {
 	Refused     func(ctx context.Context, token, source string) error
 	Accounts    Accounts
 	Policies    Policies
+	Reviews     Reviews
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
@@ -44,6 +45,7 @@ func New(c Config) http.Handler {
 	registerFleet(h, c)
 	registerAccounts(h, c)
 	registerPolicies(h, c)
+	registerReviews(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if err := c.Access.Enter(r.Context(), principal(r.Context()), authz.ServerRead, ""); err != nil {
 			writeProblem(w, err)
@@ -63,6 +65,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerFleet(h, c)
 	registerAccounts(h, c)
 	registerPolicies(h, c)
+	registerReviews(h, c)
 	return h.OpenAPI().YAML()
 }
 
