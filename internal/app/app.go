@@ -146,8 +146,9 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
-	a.wg.Go(func() { a.collectRefusals(run) })
-	a.wg.Go(func() { a.keepReviews(run) })
+	refused := access.Refusals{Name: gatewayName, Gateway: a.admin, Record: a.events, Log: a.o.Log}
+	a.wg.Go(func() { refused.Run(run) })
+	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)

@@ -153,7 +153,11 @@ func (f fleetAPI) Info(ctx context.Context, p slipway.Principal) (api.Info, erro
 	if f.a.o.Config.PostgreSQL != "" {
 		database = "PostgreSQL"
 	}
-	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
+	notice, err := f.a.reviews.Notice(ctx)
+	if err != nil {
+		return api.Info{}, err
+	}
+	return api.Info{Review: notice, Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
 		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on, no audit log beyond the events"}, nil
 }
 

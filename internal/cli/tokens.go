@@ -148,7 +148,7 @@ func parseAge(s string) (time.Duration, error) {
 func (s *session) accessCmd() *cobra.Command {
 	cmd := group("access", "Who may do what, and why", "  platform access explain ada endpoint:rollback endpoint/fraud")
 	cmd.AddCommand(command("explain WHO ACTION WHAT", "Say whether an account may do something, and by which policy and line",
-		"  platform access explain ada endpoint:rollback endpoint/fraud\n  platform access explain ada audit:read server", cobra.ExactArgs(3), s.explainAccess))
+		"  platform access explain ada endpoint:rollback endpoint/fraud\n  platform access explain ada audit:read server", cobra.ExactArgs(3), s.explainAccess), s.reviewCmd())
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -351,6 +352,25 @@ func (s *Reviews) sweep(ctx context.Context, r *review.Review) (changed bool, er
 		}
 	}
 	return changed, nil
+}
+
+// reviewPace is how often it is looked whether a review is due.
+const reviewPace = 10 * time.Minute
+
+// Run does what is due by itself until ctx ends.
+func (s *Reviews) Run(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(reviewPace)
+	defer tick.Stop()
+	for {
+		if err := s.Keep(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("the access review was not looked after", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Keep does what is due by itself: it begins the review of a quarter, and tells the owners

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
 	policysetstore "github.com/slipway-ml/slipway/internal/sqlstore/policyset"
+	reviewstore "github.com/slipway-ml/slipway/internal/sqlstore/review"
 )
 
 // accountsSchema is the first schema with accounts: builds before it know one owner, who
@@ -27,6 +28,13 @@ func keepsAccess(ctx context.Context, db *sqlstore.DB, target About) error {
 		all, err := policysetstore.New(db).Versions(ctx)
 		if err != nil {
 			return err
+		}
+		reviews, err := reviewstore.New(db).Reviews(ctx)
+		if err != nil {
+			return err
+		}
+		if len(reviews) > 0 {
+			return refused("%s knows no reviews of access, and that of %s would be lost", target.Version, reviews[0].Quarter)
 		}
 		if v := policyset.InForce(all); v.Text != "" {
 			return refused("%s knows no policies of the installation's own, and version %d is in force", target.Version, v.Number)

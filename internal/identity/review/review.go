@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -165,14 +164,4 @@ func Has(i *Item, accounts []identity.Account, tokens []identity.Token, now time
 		return slices.ContainsFunc(tokens, func(t identity.Token) bool { return t.ID == i.Token && t.Usable(now) })
 	}
 	return false
-}
-
-// Cell makes a value safe in a cell of a table that spreadsheets open: they take what begins
-// so for a formula.
-func Cell(s string) string {
-	s = slipway.OneLine(s, len(s))
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

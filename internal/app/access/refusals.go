@@ -1,7 +1,8 @@
-package app
+package access
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -12,13 +13,33 @@ import (
 // collectPace is how often the gateway is asked whom it has refused.
 const collectPace = 5 * time.Second
 
-// collectRefusals takes whom the gateway has refused into the record, until ctx ends.
-func (a *App) collectRefusals(ctx context.Context) {
+// Refusals takes whom a gateway has refused into the record.
+type Refusals struct {
+	Name    string // of the gateway
+	Gateway Gateway
+	Record  Sources
+	Log     *slog.Logger
+}
+
+// Gateway knows whom it has refused.
+type Gateway interface {
+	// Refusals gives those above a number, in order, and forgets those up to it.
+	Refusals(ctx context.Context, after uint64) (route.Refusals, error)
+}
+
+// Sources records events of others that number them, each once.
+type Sources interface {
+	LastFrom(ctx context.Context, source string) (uint64, error)
+	AppendFrom(ctx context.Context, source string, upTo uint64, events ...slipway.Event) error
+}
+
+// Run collects until ctx ends.
+func (c *Refusals) Run(ctx context.Context) {
 	tick := time.NewTicker(collectPace)
 	defer tick.Stop()
 	for {
-		if err := a.collect(ctx); err != nil && ctx.Err() == nil {
-			a.o.Log.Debug("the gateway's refusals were not recorded yet", "error", err.Error())
+		if err := c.Collect(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Debug("the gateway's refusals were not recorded yet", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -31,13 +52,13 @@ func (a *App) collectRefusals(ctx context.Context) {
 // refusals is the source of a gateway's refusals among the events.
 func refusals(gateway string) string { return "refusals of " + gateway }
 
-// collect records what the gateway has, once: it forgets what it is told to be recorded.
-func (a *App) collect(ctx context.Context) error {
-	after, err := a.events.LastFrom(ctx, refusals(gatewayName))
+// Collect records what the gateway has, once: it forgets what it is told to be recorded.
+func (c *Refusals) Collect(ctx context.Context) error {
+	after, err := c.Record.LastFrom(ctx, refusals(c.Name))
 	if err != nil {
 		return err
 	}
-	r, err := a.admin.Refusals(ctx, after)
+	r, err := c.Gateway.Refusals(ctx, after)
 	if err != nil || len(r.List) == 0 {
 		return err
 	}
@@ -45,7 +66,7 @@ func (a *App) collect(ctx context.Context) error {
 	for _, refused := range r.List {
 		events = append(events, refusedEvent(r.Gateway, refused))
 	}
-	return a.events.AppendFrom(ctx, refusals(r.Gateway), r.List[len(r.List)-1].Seq, events...)
+	return c.Record.AppendFrom(ctx, refusals(c.Name), r.List[len(r.List)-1].Seq, events...)
 }
 
 func refusedEvent(gateway string, r route.Refusal) slipway.Event {
