@@ -63,10 +63,11 @@ const TokenLimit = "the token's own limit"
 type Engine struct {
 	version  int
 	policies map[cedar.PolicyID]policy
-	byAction map[Action]cedar.PolicyMap
-	own      map[Action]cedar.PolicyMap // of these, the program's
-	asks     map[string]bool            // attributes of the context
-	now      func() time.Time
+	byAction map[Action]*about
+	asks     map[string]bool // attributes of the context
+	// programOnly leaves the additions out.
+	programOnly bool
+	now         func() time.Time
 }
 
 // policy is one of them, with its layer.
@@ -138,9 +139,9 @@ func (e *Engine) Decide(r Request) Decision {
 		return Decision{Policies: []Reason{{Policy: TokenLimit}}}
 	}
 	now := e.now()
-	w, apply := newWorld(r, now), e.byAction[r.Action]
-	if guarded(r.Action) && ownerAt(r.Principal, now) {
-		apply = e.own[r.Action]
+	w, apply := newWorld(r, now), e.byAction[r.Action].of(r.Resource.Team)
+	if e.programOnly || guarded(r.Action) && ownerAt(r.Principal, now) {
+		apply = e.byAction[r.Action].own
 	}
 	decision, why := cedar.Authorize(apply, w, cedar.Request{Principal: w.principal.UID, Action: w.action.UID, Resource: w.resource.UID, Context: w.context})
 	out := Decision{Allow: decision == cedar.Allow}
@@ -235,10 +236,8 @@ func (e *Engine) Conceivable(p slipway.Principal, a Action) bool {
 	if len(p.Limit.Actions) > 0 && !slices.Contains(p.Limit.Actions, string(a)) {
 		return false
 	}
-	for key := range e.byAction[a] {
-		if added := e.policies[key]; added.version > 0 && added.Effect() == cedar.Permit {
-			return true
-		}
+	if about := e.byAction[a]; about != nil && about.permits {
+		return true
 	}
 	teams := []string{""}
 	for _, r := range p.Roles {

@@ -59,15 +59,29 @@ func Effects(was, now *Engine, principals []slipway.Principal, resources []Resou
 // samePolicies says whether two engines have the same additions about an action.
 func samePolicies(was, now *Engine, a Action) bool {
 	texts := func(e *Engine) (out []string) {
-		for key := range e.byAction[a] {
-			if p := e.policies[key]; p.version > 0 {
-				out = append(out, string(p.MarshalCedar()))
-			}
+		for _, p := range e.additions(a) {
+			out = append(out, string(p.MarshalCedar()))
 		}
 		slices.Sort(out)
 		return out
 	}
 	return slices.Equal(texts(was), texts(now))
+}
+
+// additions are the policies of the installation about an action.
+func (e *Engine) additions(a Action) (out list) {
+	add := func(l list) {
+		for _, p := range l {
+			if e.policies[p.key].version > 0 && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	add(e.byAction[a].all)
+	for _, team := range slices.Sorted(maps.Keys(e.byAction[a].team)) {
+		add(e.byAction[a].team[team])
+	}
+	return out
 }
 
 // Keeps answers whether one of some owners can still do everything that administers and
@@ -91,7 +105,7 @@ func (e *Engine) keeps(p slipway.Principal, resources []Resource) (Request, bool
 		}
 		for _, r := range resources {
 			q := Request{Principal: p, Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleOwner}}
-			if r.Kind == m.Kind && !e.Decide(q).Allow && (&Engine{policies: e.policies, byAction: e.own, own: e.own, now: e.now}).Decide(q).Allow {
+			if r.Kind == m.Kind && !e.Decide(q).Allow && (&Engine{policies: e.policies, byAction: e.byAction, programOnly: true, now: e.now}).Decide(q).Allow {
 				return q, false
 			}
 		}
