@@ -22,6 +22,8 @@ type figure struct {
 var benches = []func() ([]figure, error){policyFigures}
 
 func main() {
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
 	for _, bench := range benches {
 		figures, err := bench()
 		if err != nil {
@@ -29,12 +31,10 @@ func main() {
 			os.Exit(1)
 		}
 		for _, f := range figures {
-			b, err := json.Marshal(f)
-			if err != nil {
+			if err := out.Encode(f); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
 			}
-			fmt.Fprintln(os.Stdout, string(b))
 		}
 	}
 }

@@ -65,6 +65,7 @@ type Engine struct {
 	policies map[cedar.PolicyID]policy
 	byAction map[Action]*about
 	asks     map[string]bool // attributes of the context
+	plain    [2]cedar.Record // contexts without a role: connected, and not
 	// programOnly leaves the additions out.
 	programOnly bool
 	now         func() time.Time
@@ -139,7 +140,7 @@ func (e *Engine) Decide(r Request) Decision {
 		return Decision{Policies: []Reason{{Policy: TokenLimit}}}
 	}
 	now := e.now()
-	w, apply := newWorld(r, now), e.byAction[r.Action].of(r.Resource.Team)
+	w, apply := e.newWorld(r, now), e.byAction[r.Action].of(r.Resource.Team)
 	if e.programOnly || guarded(r.Action) && ownerAt(r.Principal, now) {
 		apply = e.byAction[r.Action].own
 	}

@@ -105,7 +105,7 @@ func (e *Engine) keeps(p slipway.Principal, resources []Resource) (Request, bool
 		}
 		for _, r := range resources {
 			q := Request{Principal: p, Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleOwner}}
-			if r.Kind == m.Kind && !e.Decide(q).Allow && (&Engine{policies: e.policies, byAction: e.byAction, programOnly: true, now: e.now}).Decide(q).Allow {
+			if r.Kind == m.Kind && !e.Decide(q).Allow && (&Engine{policies: e.policies, byAction: e.byAction, programOnly: true, now: e.now, asks: e.asks, plain: e.plain}).Decide(q).Allow {
 				return q, false
 			}
 		}

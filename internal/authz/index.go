@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -126,6 +127,7 @@ func (e *Engine) index() {
 	for action := range Actions {
 		e.byAction[action] = &about{team: map[string]list{}}
 	}
+	e.plain = [2]cedar.Record{contextOf(Request{}, time.Time{}), contextOf(Request{Disconnected: true}, time.Time{})}
 	byTeam := map[Action]map[string]list{}
 	for _, key := range slices.Sorted(maps.Keys(e.policies)) {
 		p := e.policies[key]
