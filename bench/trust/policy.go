@@ -174,7 +174,7 @@ func doorFigures() ([]figure, error) {
 type request struct{ method, path, token, body string }
 
 func (q request) run(h http.Handler) (time.Duration, error) {
-	r := httptest.NewRequest(q.method, q.path, bytes.NewReader([]byte(q.body)))
+	r := httptest.NewRequestWithContext(context.Background(), q.method, q.path, bytes.NewReader([]byte(q.body)))
 	if q.token != "" {
 		r.Header.Set("Authorization", "Bearer "+q.token)
 	}

@@ -29,7 +29,7 @@ const startLimit = 2 * time.Minute
 // Create checks what can be checked at once, records the deployment and lets its pipeline
 // begin.
 func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error) {
-	w, err := d.a.resolve(ctx, r.PlatformYAML, r.Environment, r.Version, nil)
+	w, err := d.a.resolve(ctx, p, r.PlatformYAML, r.Environment, r.Version, nil)
 	if err != nil {
 		return api.Deployment{}, err
 	}

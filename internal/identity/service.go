@@ -109,7 +109,7 @@ func (s *Service) Disable(ctx context.Context, by, name, reason string) (Account
 }
 
 // change makes a change of one account, unless the last owner is lost by it.
-func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, make func(*Account) error) (Account, error) {
+func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, alter func(*Account) error) (Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, err := s.Accounts(ctx)
@@ -121,7 +121,7 @@ func (s *Service) change(ctx context.Context, by, name, action string, detail ma
 		return Account{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform accounts list", "there is no account %.64q", name)
 	}
 	before := slices.ContainsFunc(all, func(a Account) bool { return a.owner() })
-	if err := make(&all[i]); err != nil {
+	if err := alter(&all[i]); err != nil {
 		return Account{}, err
 	}
 	if before && !slices.ContainsFunc(all, func(a Account) bool { return a.owner() }) {

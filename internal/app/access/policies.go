@@ -164,12 +164,9 @@ func (s *Policies) safe(_ context.Context, e *authz.Engine, who []slipway.Princi
 			owners = append(owners, p)
 		}
 	}
-	for _, extra := range []authz.Resource{ // as they may come to be
-		{Kind: authz.KindAccount, Name: "somebody", Is: slipway.Person}, {Kind: authz.KindAccount, Name: "a-service", Is: slipway.Service, Team: "a-team"},
-		{Kind: authz.KindEndpoint, Name: "an-endpoint", Team: "a-team", Tier: 1, Environment: slipway.Production},
-	} {
-		things = append(things, extra)
-	}
+	things = append(things, // as they may come to be
+		authz.Resource{Kind: authz.KindAccount, Name: "somebody", Is: slipway.Person}, authz.Resource{Kind: authz.KindAccount, Name: "a-service", Is: slipway.Service, Team: "a-team"},
+		authz.Resource{Kind: authz.KindEndpoint, Name: "an-endpoint", Team: "a-team", Tier: 1, Environment: slipway.Production})
 	if lost, ok := e.Keeps(owners, things); !ok {
 		what := "no owner could do everything any more"
 		if len(owners) > 0 {
