@@ -47,6 +47,8 @@ type PolicyEffect struct {
 	Resource string   `json:"resource"`
 	Lost     []string `json:"lost,omitempty"`
 	Gained   []string `json:"gained,omitempty"`
+	// Disconnected effects are those of a gateway that has not heard from the server for long.
+	Disconnected bool `json:"disconnected,omitempty" doc:"While a gateway has not heard from the server for five minutes"`
 }
 
 // DecidePolicy approves a proposal, or rejects it with a reason.

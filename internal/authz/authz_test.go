@@ -380,6 +380,15 @@ func TestEffects(t *testing.T) {
 	if diff := cmp.Diff(want, effects); diff != "" || !all {
 		t.Error(all, diff)
 	}
+	fresh, err := e.With(1, []byte(`@id("fresh") forbid (principal, action in Action::"call", resource) when { !context.connected && resource has tier && resource.tier == 1 };`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects, _ = authz.Effects(e, fresh, people, things[authz.KindEndpoint])
+	want = []authz.Effect{{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Lost: []string{"owner", "engineer", "cleared", "caller", "one-endpoint"}, Disconnected: true}}
+	if diff := cmp.Diff(want, effects); diff != "" {
+		t.Error(diff)
+	}
 	if same, _ := authz.Effects(now, now, people, things[authz.KindEndpoint]); len(same) != 0 {
 		t.Errorf("%+v", same)
 	}

@@ -18,6 +18,9 @@ type Effect struct {
 	Resource Resource
 	Lost     []string // principals
 	Gained   []string
+	// Disconnected says that it is so at a gateway alone that has not heard from the server
+	// for long.
+	Disconnected bool
 }
 
 // maxAsked bounds the decisions that a comparison makes.
@@ -26,7 +29,10 @@ const maxAsked = 1_000_000
 // Effects compares the decisions of two engines for principals and resources. All says
 // whether there were few enough to ask all of them.
 func Effects(was, now *Engine, principals []slipway.Principal, resources []Resource) (out []Effect, all bool) {
-	asked := 0
+	asked, states := 0, []bool{false}
+	if was.Asks("connected") || now.Asks("connected") {
+		states = append(states, true)
+	}
 	for _, action := range slices.Sorted(maps.Keys(Actions)) {
 		if samePolicies(was, now, action) {
 			continue
@@ -35,25 +41,35 @@ func Effects(was, now *Engine, principals []slipway.Principal, resources []Resou
 			if r.Kind != Actions[action].Kind {
 				continue
 			}
-			effect := Effect{Action: action, Resource: r}
-			for _, p := range principals {
-				if asked++; asked > maxAsked {
+			for _, disconnected := range states {
+				if disconnected && action != EndpointPredict { // all that a gateway asks then
+					continue
+				}
+				if asked += len(principals); asked > maxAsked {
 					return out, false
 				}
-				q := Request{Principal: p, Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleEngineer, Team: r.Team}}
-				switch before, after := was.Decide(q).Allow, now.Decide(q).Allow; {
-				case before && !after:
-					effect.Lost = append(effect.Lost, p.ID)
-				case after && !before:
-					effect.Gained = append(effect.Gained, p.ID)
+				effect := compared(was, now, principals, Request{Action: action, Resource: r, Role: slipway.Role{Name: slipway.RoleEngineer, Team: r.Team}, Disconnected: disconnected})
+				same := disconnected && len(out) > 0 && out[len(out)-1].Resource == r && slices.Equal(out[len(out)-1].Lost, effect.Lost) && slices.Equal(out[len(out)-1].Gained, effect.Gained)
+				if len(effect.Lost)+len(effect.Gained) > 0 && !same {
+					out = append(out, effect)
 				}
-			}
-			if len(effect.Lost)+len(effect.Gained) > 0 {
-				out = append(out, effect)
 			}
 		}
 	}
 	return out, true
+}
+
+func compared(was, now *Engine, principals []slipway.Principal, q Request) Effect {
+	effect := Effect{Action: q.Action, Resource: q.Resource, Disconnected: q.Disconnected}
+	for _, q.Principal = range principals {
+		switch before, after := was.Decide(q).Allow, now.Decide(q).Allow; {
+		case before && !after:
+			effect.Lost = append(effect.Lost, q.Principal.ID)
+		case after && !before:
+			effect.Gained = append(effect.Gained, q.Principal.ID)
+		}
+	}
+	return effect
 }
 
 // samePolicies says whether two engines have the same additions about an action.

@@ -191,11 +191,15 @@ func (s *session) testPolicy(ctx context.Context, args []string) error {
 		}
 		s.p.Say("Of %d accounts and %d resources:", out.Accounts, out.Resources)
 		for _, e := range out.Effects[:min(len(out.Effects), maxEffects)] {
+			when := ""
+			if e.Disconnected {
+				when = ", while a gateway has not heard from the server for 5 minutes"
+			}
 			if len(e.Lost) > 0 {
-				s.p.Say("  %s on %s: %s from %s", screen.Bold(e.Action), e.Resource, screen.Red("taken"), people(e.Lost))
+				s.p.Say("  %s on %s: %s from %s%s", screen.Bold(e.Action), e.Resource, screen.Red("taken"), people(e.Lost), when)
 			}
 			if len(e.Gained) > 0 {
-				s.p.Say("  %s on %s: %s to %s", screen.Bold(e.Action), e.Resource, screen.Green("given"), people(e.Gained))
+				s.p.Say("  %s on %s: %s to %s%s", screen.Bold(e.Action), e.Resource, screen.Green("given"), people(e.Gained), when)
 			}
 		}
 		switch more := len(out.Effects) - maxEffects; {

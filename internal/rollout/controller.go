@@ -148,21 +148,25 @@ func (c *Controller) pass(ctx context.Context) (busy bool, err error) {
 	if err := c.publish(ctx, endpoints, obs); err != nil {
 		return busy, err
 	}
-	return busy, c.freshen(ctx)
+	c.freshen(ctx)
+	return busy, nil
 }
 
 // freshTick is how often the gateway hears that its grants are still those of now.
 const freshTick = time.Second
 
 // freshen tells the gateway, which refuses some calls when it has not heard from here for
-// long.
-func (c *Controller) freshen(ctx context.Context) error {
+// long. That it did not hear is no reason to hold a rollout up.
+func (c *Controller) freshen(ctx context.Context) {
 	now := c.now()
 	if !c.applied || now.Sub(c.fresh) < freshTick {
-		return nil
+		return
+	}
+	if err := c.gateway.Fresh(ctx); err != nil {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "the gateway was not told that its grants are fresh", slog.String("error", err.Error()))
+		return
 	}
 	c.fresh = now
-	return c.gateway.Fresh(ctx)
 }
 
 // publish builds the table from the endpoints and hands it over if it differs from what

@@ -104,7 +104,7 @@ func (s *Policies) Test(ctx context.Context, p slipway.Principal, text string) (
 	effects, all := authz.Effects(was, now, who, things)
 	out := api.PolicyTest{Effects: []api.PolicyEffect{}, Complete: all, Accounts: len(who), Resources: len(things)}
 	for _, e := range effects {
-		out.Effects = append(out.Effects, api.PolicyEffect{Action: string(e.Action), Resource: e.Resource.Target(), Lost: e.Lost, Gained: e.Gained})
+		out.Effects = append(out.Effects, api.PolicyEffect{Action: string(e.Action), Resource: e.Resource.Target(), Lost: e.Lost, Gained: e.Gained, Disconnected: e.Disconnected})
 	}
 	if err := s.safe(ctx, now, who, things); err != nil {
 		out.Refused = slipway.AsError(err).Message
