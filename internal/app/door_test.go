@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/identity"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -201,6 +203,32 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	}
 	if n := i.recorded(t, "access.denied"); n < 15 { // those of one action and subject in a minute are one
 		t.Errorf("%d denied attempts are recorded", n)
+	}
+}
+
+// TestOldModelsAreNotClaimed: a model from before there were teams is of the team on whose
+// endpoint it answers, whoever registers its next version.
+func TestOldModelsAreNotClaimed(t *testing.T) {
+	i := install(t, nil)
+	ctx := t.Context()
+	v, err := i.models.Version(ctx, "fraud", registry.Ref{Number: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := i.models.Register(ctx, slipway.Principal{ID: "owner"}, "old", "", v.Files, ""); err != nil {
+		t.Fatal(err)
+	}
+	err = i.rollouts.Commit(ctx, rollout.Change{Endpoints: []*rollout.Endpoint{{Key: "old", Owner: "risk", State: route.Serving, Stable: &route.Revision{ID: "old-1", Model: "old"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gil := slipway.Principal{ID: "gil", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "growth"}}}
+	ada := slipway.Principal{ID: "ada", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "risk"}}}
+	if _, err := (modelsAPI{i.App}).owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
+		t.Errorf("another team claims it: %v", err)
+	}
+	if team, err := (modelsAPI{i.App}).owner(ctx, ada, "old", ""); err != nil || team != "risk" {
+		t.Errorf("its own team does not: %q, %v", team, err)
 	}
 }
 

@@ -39,17 +39,33 @@ func (m modelsAPI) Register(ctx context.Context, p slipway.Principal, model stri
 // owner is the team whose model it is, or will be with its first version, if the principal
 // may register versions of it.
 func (m modelsAPI) owner(ctx context.Context, p slipway.Principal, model, team string) (string, error) {
-	switch known, err := m.a.models.Model(ctx, model); {
-	case err == nil && known.Team != "":
-		team = known.Team
-	case err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}):
+	known, err := m.a.models.Model(ctx, model)
+	if err == nil && known.Team == "" {
+		known.Team, err = m.serves(ctx, model)
+	}
+	if err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
 		return "", err
-	case team != "":
+	}
+	if known.Team != "" {
+		team = known.Team
+	} else if team != "" {
 		if _, err := slipway.ParseName(team); err != nil {
 			return "", err
 		}
 	}
 	return team, m.a.access.Check(ctx, p, authz.ModelRegister, access.ModelOf(model, team))
+}
+
+// serves finds the team on whose endpoint a model answers that is older than teams: another
+// one does not make it its own by registering a version.
+func (m modelsAPI) serves(ctx context.Context, model string) (team string, err error) {
+	all, err := m.a.rollouts.Endpoints(ctx)
+	for i := range all {
+		if r := all[i].Serving(); r != nil && r.Model == model {
+			return all[i].Owner, err
+		}
+	}
+	return "", err
 }
 
 // Version finds a version by number, @alias or latest.
