@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/process"
@@ -157,6 +159,9 @@ func trialID(deployment string, n int) string {
 
 // notStarted says why, from the first failure on: a trial is not retried.
 func notStarted(r route.ReplicaStatus) error {
+	if route.DiskFull(r.Reason) {
+		return homeError(unix.ENOSPC)
+	}
 	message := "the model does not start: " + r.Reason
 	if last := r.LogTail[max(0, len(r.LogTail)-tailLines):]; len(last) > 0 {
 		message += "; its log ends with: " + strings.Join(last, " | ")

@@ -126,7 +126,11 @@ func (c *Controller) end(d *Deployment, told Told, ch *Change) {
 	case PhaseAborted:
 		c.finish(d, Aborted, "", told.String(), "platform deploy")
 	default:
-		c.finish(d, Failed, slipway.CodeReplicaStart, d.State.Waiting, "platform logs "+d.Endpoint)
+		code, next := slipway.CodeReplicaStart, "platform logs "+d.Endpoint
+		if route.DiskFull(d.State.Waiting) {
+			code, next = slipway.CodeDiskFull, "free space on the disk of the home directory"
+		}
+		c.finish(d, Failed, code, d.State.Waiting, next)
 	}
 }
 

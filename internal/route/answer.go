@@ -2,6 +2,8 @@ package route
 
 import (
 	"encoding/json"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -56,6 +58,12 @@ type ReplicaStatus struct {
 	Reason   string    `json:"reason,omitempty"`
 	LogTail  []string  `json:"log_tail,omitempty"`
 	RSSBytes int64     `json:"rss_bytes"`
+}
+
+// DiskFull says whether the reason that something did not start is the disk, which is no
+// fault of the model's.
+func DiskFull(reason string) bool {
+	return strings.Contains(reason, syscall.ENOSPC.Error()) || strings.Contains(reason, syscall.EDQUOT.Error())
 }
 
 // RevisionStatus is what a gateway says of one revision.
