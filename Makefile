@@ -80,6 +80,10 @@ crash: ## kill the server at 300 of its changes, and 100 processes under load (a
 bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
 	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
 
+.PHONY: bench-trust
+bench-trust: ## measure what trust costs on this machine: decisions, and the door of a request
+	go run ./bench/trust
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf bin .tools .venv .venv-mlserver coverage.out

@@ -2,7 +2,7 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway.
+// E05xx serving, E06xx server and gateway, E10xx policies.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -16,6 +16,11 @@ const (
 	CodeTooLarge      = "SLIP-E0009"
 	CodeIO            = "SLIP-E0010"
 	CodePolicy        = "SLIP-E0011" // a policy of access cannot be used
+
+	CodePolicyOpen  = "SLIP-E1001" // another change of the policies waits
+	CodeLockout     = "SLIP-E1002" // a change of the policies would lock its owners out
+	CodeFourEyes    = "SLIP-E1003" // another person has to decide
+	CodeForbiddenTo = "SLIP-E1004" // the platform may not connect there
 
 	CodeSpec       = "SLIP-E0101" // platform.yaml has mistakes
 	CodeSpecPolicy = "SLIP-E0102" // platform.yaml loosens a policy of its tier

@@ -94,6 +94,7 @@ type AccessAnswer struct {
 
 // AccessReason is a policy, and where it stands.
 type AccessReason struct {
-	Policy string `json:"policy"`
-	Line   int    `json:"line,omitempty"`
+	Policy  string `json:"policy"`
+	Line    int    `json:"line,omitempty"`
+	Version int    `json:"version,omitempty" doc:"Of the policies of this installation; none for those that the platform brings"`
 }

@@ -262,6 +262,7 @@ type Info struct {
 	PID     int       `json:"pid"`
 	Home    string    `json:"home"`
 	Note    string    `json:"note" doc:"What this instance is not"`
+	Review  string    `json:"review,omitempty" doc:"Which review of access is due"`
 }
 
 // Finding is what the doctor says of one thing.

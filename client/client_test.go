@@ -142,6 +142,22 @@ func routes(ctx context.Context) []route {
 			_, err := c.ExplainAccess(ctx, "ada", "a", "server")
 			return err
 		}},
+		{"GET /v1/policies", func(c *client.Client) error { _, err := c.Policies(ctx); return err }},
+		{"GET /v1/policies/3", func(c *client.Client) error { _, err := c.Policy(ctx, 3); return err }},
+		{"POST /v1/policies/test", func(c *client.Client) error { _, err := c.TestPolicy(ctx, api.TestPolicy{}); return err }},
+		{"POST /v1/policies", func(c *client.Client) error { _, err := c.ProposePolicy(ctx, api.ProposePolicy{}); return err }},
+		{"POST /v1/policies/3/decision", func(c *client.Client) error { _, err := c.DecidePolicy(ctx, 3, api.DecidePolicy{}); return err }},
+		{"GET /v1/reviews", func(c *client.Client) error { _, err := c.AccessReviews(ctx); return err }},
+		{"GET /v1/reviews/open", func(c *client.Client) error { _, err := c.AccessReview(ctx, "open"); return err }},
+		{"POST /v1/reviews", func(c *client.Client) error { _, err := c.StartAccessReview(ctx, api.StartReview{}); return err }},
+		{"POST /v1/reviews/open/answers", func(c *client.Client) error {
+			_, err := c.AnswerAccessReview(ctx, "open", api.AnswerReview{})
+			return err
+		}},
+		{"POST /v1/reviews/open/close", func(c *client.Client) error {
+			_, err := c.CloseAccessReview(ctx, "open", api.CloseReview{})
+			return err
+		}},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

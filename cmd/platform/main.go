@@ -145,6 +145,7 @@ func gatewayCmd(exe string) *cobra.Command {
 	flags.StringVar(&o.Config.Listen, "listen", config.DefaultListen, "host:port")
 	flags.StringVar(&o.Config.TLSCert, "tls-cert", "", "PEM file with the certificate")
 	flags.StringVar(&o.Config.TLSKey, "tls-key", "", "PEM file with its key")
+	flags.StringVar(&o.Config.AllowExternal, "allow-external", "", "networks that are open although they are closed")
 	flags.IntVar(&o.ListenFD, "listen-fd", 0, "an inherited listening socket")
 	flags.BoolVar(&o.Take, "take", false, "take over from the gateway that serves this home")
 	return cmd

@@ -19,6 +19,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/internal/sqlstore"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -171,7 +172,7 @@ func TestUpgradeAndBack(t *testing.T) {
 		}
 		s.deployed(fmt.Sprint("upgraded ", i))
 		down := s.upgrade(0, "--to", up.Previous)
-		if down.To != "v0.2.0" || down.Database.From < 2 || down.Database.To != 1 || s.version() != "v0.2.0" {
+		if down.To != "v0.2.0" || down.Database.From != sqlstore.Schema() || down.Database.To != 1 || s.version() != "v0.2.0" {
 			t.Fatalf("%+v, %s serves", down, s.version())
 		}
 		for _, file := range []string{up.Database.Backup, down.Database.Backup} {
@@ -281,6 +282,12 @@ func TestUpgradeRefused(t *testing.T) {
 		}
 	}
 	refused("twice runs on the runtime remote, which v1 does not have", "SLIP-E0609", "--to", program("older", strings.ReplaceAll(strings.ReplaceAll(says, "v9", "v1"), "9,", "1,")))
+	all := program("without-accounts", `[ "$1" = version ] && echo '{"version":"v2","schema":2,"runtimes":["tree","command","python","remote"]}' && exit
+`)
+	if _, err := s.c.CreateAccount(t.Context(), api.CreateAccount{Name: "ada", Kind: slipway.Person}); err != nil {
+		t.Fatal(err)
+	}
+	refused("ada and its roles would be lost", "SLIP-E0609", "--to", all)
 	end()
 	if plan := s.upgrade(0, "--plan", "--to", program("newer", says)); plan.To != "v9" || !plan.Changed || s.version() != version {
 		t.Errorf("%+v", plan)

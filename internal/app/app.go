@@ -54,6 +54,8 @@ type App struct {
 	blobs      *blob.Dir
 	models     *registry.Service
 	access     *access.Control
+	policies   *access.Policies
+	reviews    *access.Reviews
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
@@ -129,9 +131,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
-	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
-		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: httpapi.New(a.front()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
@@ -146,12 +146,22 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	refused := access.Refusals{Name: gatewayName, Gateway: a.admin, Record: a.events, Log: a.o.Log}
+	a.wg.Go(func() { refused.Run(run) })
+	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	url := a.keeper.url()
 	if err := disk.Replace(a.o.Config.Address(), []byte(url+"\n"), true); err != nil {
 		return Ready{}, homeError(err)
 	}
 	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
 		Took: time.Since(a.started)}, nil
+}
+
+// front is what the API's front door is made of.
+func (a *App) front() httpapi.Config {
+	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
+		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
+		Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.

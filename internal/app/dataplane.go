@@ -38,6 +38,9 @@ type GatewayOptions struct {
 	Exe      string
 }
 
+// gatewayName names the gateway of this machine in records.
+const gatewayName = "local"
+
 const cgroups = "/sys/fs/cgroup"
 
 // RunGateway is the gateway process. It serves until it is told to stop or a new gateway
@@ -74,7 +77,11 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if front.Socket, front.Heir, err = publicSocket(ctx, o, front.HandoverPath); err != nil {
 		return err
 	}
-	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: []string{o.Exe, "runtime"},
+	reach, err := c.Reach()
+	if err != nil {
+		return err
+	}
+	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: runtimeCommand(o.Exe, reach),
 		Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 	if err != nil {
 		return err
@@ -83,12 +90,12 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	front.ReleaseReplicas, front.StopReplicas = sup.Release, sup.StopAll
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g, err := gateway.Open(gateway.Config{Name: "local", Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
+	g, err := gateway.Open(gateway.Config{Name: gatewayName, Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
 		Replicas: sup, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
 	if err != nil {
 		return err
 	}
-	if err := disk.Replace(buildFile(c), []byte(build(o.Version)), true); err != nil {
+	if err := disk.Replace(buildFile(c), []byte(build(o.Version, c)), true); err != nil {
 		return homeError(err)
 	}
 	log.Info("serving", "address", front.Socket.Addr().String(), "version", o.Version)
@@ -140,6 +147,11 @@ func serverTLS(c config.Config) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
+// runtimeCommand runs a replica, which may connect as far as that.
+func runtimeCommand(exe string, reach config.Reach) []string {
+	return []string{exe, "runtime", "--reach", reach.String()}
+}
+
 func dialReplica(ctx context.Context, socket string) (process.Conn, error) {
 	return runtime.Dial(ctx, socket)
 }
@@ -155,9 +167,14 @@ func replicaEnv(env []string) []string {
 	return out
 }
 
-// build tells apart two builds of one version: a gateway of another build is replaced.
-func build(version string) string {
+// build tells apart two builds of one version, and settings that a gateway is started with:
+// one of another build is replaced.
+func build(version string, c config.Config) string {
 	id := version
+	if c.AllowExternal != "" {
+		version += " " + c.AllowExternal
+		id = version
+	}
 	if st, err := os.Stat("/proc/self/exe"); err == nil {
 		id = fmt.Sprintf("%s %d %d", version, st.Size(), st.ModTime().UnixNano())
 	}

@@ -29,7 +29,7 @@ const startLimit = 3 * time.Minute
 // Create checks what can be checked at once, records the deployment and lets its pipeline
 // begin.
 func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error) {
-	w, err := d.a.resolve(ctx, r.PlatformYAML, r.Environment, r.Version, nil)
+	w, err := d.a.resolve(ctx, p, r.PlatformYAML, r.Environment, r.Version, nil)
 	if err != nil {
 		return api.Deployment{}, err
 	}
@@ -121,9 +121,12 @@ func planOf(s *spec.Spec) rollout.Plan {
 }
 
 // Get finds one deployment.
-func (d deploymentsAPI) Get(ctx context.Context, id string) (api.Deployment, error) {
+func (d deploymentsAPI) Get(ctx context.Context, p slipway.Principal, id string) (api.Deployment, error) {
 	if !strings.HasPrefix(id, "dep_") {
 		return api.Deployment{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform deployments", "this is no id of a deployment")
+	}
+	if err := d.a.access.CheckNamed(ctx, p, authz.EndpointRead, id); err != nil {
+		return api.Deployment{}, err
 	}
 	dep, err := d.a.rollouts.Deployment(ctx, id)
 	if err != nil {
@@ -165,6 +168,9 @@ func (d deploymentsAPI) List(ctx context.Context, p slipway.Principal, endpoint 
 
 // Command tells a running deployment what to do.
 func (d deploymentsAPI) Command(ctx context.Context, p slipway.Principal, id string, c api.Command) error {
+	if err := d.a.access.CheckNamed(ctx, p, authz.EndpointCommand, id); err != nil {
+		return err
+	}
 	if err := d.a.controller.Command(ctx, id, rollout.Command(c.Command), p.ID, c.Reason); err != nil {
 		return err
 	}

@@ -42,12 +42,20 @@ func (f fleetAPI) Endpoints(ctx context.Context, p slipway.Principal) ([]api.End
 }
 
 // Endpoint finds one endpoint.
-func (f fleetAPI) Endpoint(ctx context.Context, key string) (api.Endpoint, error) {
-	e, err := f.find(ctx, key)
+func (f fleetAPI) Endpoint(ctx context.Context, p slipway.Principal, key string) (api.Endpoint, error) {
+	e, err := f.may(ctx, p, authz.EndpointRead, key)
 	if err != nil {
 		return api.Endpoint{}, err
 	}
 	return endpointView(e, f.observe(ctx)), nil
+}
+
+// may finds an endpoint that a principal may do something with.
+func (f fleetAPI) may(ctx context.Context, p slipway.Principal, a authz.Action, key string) (rollout.Endpoint, error) {
+	if err := f.a.access.CheckNamed(ctx, p, a, key); err != nil {
+		return rollout.Endpoint{}, err
+	}
+	return f.find(ctx, key)
 }
 
 func (f fleetAPI) find(ctx context.Context, key string) (rollout.Endpoint, error) {
@@ -61,7 +69,7 @@ func (f fleetAPI) find(ctx context.Context, key string) (rollout.Endpoint, error
 // here only when it cannot make it alone.
 func (f fleetAPI) Rollback(ctx context.Context, p slipway.Principal, key, reason string) (api.RolledBack, error) {
 	start := time.Now()
-	e, err := f.find(ctx, key)
+	e, err := f.may(ctx, p, authz.EndpointRollback, key)
 	if err != nil {
 		return api.RolledBack{}, err
 	}

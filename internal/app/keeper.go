@@ -49,7 +49,7 @@ func (k *keeper) ensure(ctx context.Context) error {
 		if err := k.sameAddress(); err != nil {
 			return err
 		}
-		if old, err := os.ReadFile(buildFile(k.o.Config)); err == nil && string(old) == build(k.o.Version) {
+		if old, err := os.ReadFile(buildFile(k.o.Config)); err == nil && string(old) == build(k.o.Version, k.o.Config) {
 			return k.answers(ctx, nil)
 		}
 		k.o.Log.Info("replacing the gateway of another build")
@@ -105,6 +105,9 @@ func (k *keeper) spawn(ctx context.Context, how string) error {
 	if c.TLSCert != "" {
 		args = append(args, "--tls-cert", c.TLSCert, "--tls-key", c.TLSKey)
 	}
+	if c.AllowExternal != "" {
+		args = append(args, "--allow-external", c.AllowExternal)
+	}
 	early, err := os.OpenFile(filepath.Join(c.Logs(), "gateway.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return homeError(err)
@@ -134,7 +137,7 @@ func (k *keeper) answers(ctx context.Context, exited <-chan struct{}) error {
 	defer cancel()
 	for {
 		b, _ := os.ReadFile(buildFile(k.o.Config)) // written by the new one before it serves
-		if _, err := k.admin.Observe(ctx); err == nil && string(b) == build(k.o.Version) {
+		if _, err := k.admin.Observe(ctx); err == nil && string(b) == build(k.o.Version, k.o.Config) {
 			return nil
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
@@ -17,7 +18,10 @@ const logPoll = 200 * time.Millisecond
 
 // Logs reads the logs of an endpoint's replicas: of what runs, and of the last deployments,
 // whose replicas may be gone.
-func (f fleetAPI) Logs(ctx context.Context, key string, q api.LogQuery) (api.Logs, error) {
+func (f fleetAPI) Logs(ctx context.Context, p slipway.Principal, key string, q api.LogQuery) (api.Logs, error) {
+	if _, err := f.may(ctx, p, authz.EndpointLogs, key); err != nil {
+		return api.Logs{}, err
+	}
 	deadline := time.Now().Add(time.Duration(q.Wait) * time.Second)
 	for {
 		out, err := f.logs(ctx, key, q)

@@ -39,12 +39,16 @@ func (m modelsAPI) Register(ctx context.Context, p slipway.Principal, model stri
 // owner is the team whose model it is, or will be with its first version, if the principal
 // may register versions of it.
 func (m modelsAPI) owner(ctx context.Context, p slipway.Principal, model, team string) (string, error) {
-	switch known, err := m.a.models.Model(ctx, model); {
-	case err == nil && known.Team != "":
-		team = known.Team
-	case err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}):
+	known, err := m.a.models.Model(ctx, model)
+	if err == nil && known.Team == "" {
+		known.Team, err = m.serves(ctx, model)
+	}
+	if err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
 		return "", err
-	case team != "":
+	}
+	if known.Team != "" {
+		team = known.Team
+	} else if team != "" {
 		if _, err := slipway.ParseName(team); err != nil {
 			return "", err
 		}
@@ -52,8 +56,23 @@ func (m modelsAPI) owner(ctx context.Context, p slipway.Principal, model, team s
 	return team, m.a.access.Check(ctx, p, authz.ModelRegister, access.ModelOf(model, team))
 }
 
+// serves finds the team on whose endpoint a model answers that is older than teams: another
+// one does not make it its own by registering a version.
+func (m modelsAPI) serves(ctx context.Context, model string) (team string, err error) {
+	all, err := m.a.rollouts.Endpoints(ctx)
+	for i := range all {
+		if r := all[i].Serving(); r != nil && r.Model == model {
+			return all[i].Owner, err
+		}
+	}
+	return "", err
+}
+
 // Version finds a version by number, @alias or latest.
-func (m modelsAPI) Version(ctx context.Context, model, ref string) (api.Version, error) {
+func (m modelsAPI) Version(ctx context.Context, p slipway.Principal, model, ref string) (api.Version, error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return api.Version{}, err
+	}
 	r, err := registry.ParseRef(ref)
 	if err != nil {
 		return api.Version{}, err
@@ -91,7 +110,10 @@ func (m modelsAPI) Models(ctx context.Context, p slipway.Principal, cursor strin
 }
 
 // Versions lists versions, newest first; the cursor is the last number.
-func (m modelsAPI) Versions(ctx context.Context, model, cursor string, limit int) (api.Page[api.Version], error) {
+func (m modelsAPI) Versions(ctx context.Context, p slipway.Principal, model, cursor string, limit int) (api.Page[api.Version], error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return api.Page[api.Version]{}, err
+	}
 	before := 0
 	if cursor != "" {
 		n, err := strconv.Atoi(cursor)
@@ -113,6 +135,9 @@ func (m modelsAPI) Versions(ctx context.Context, model, cursor string, limit int
 
 // SetAlias moves an alias.
 func (m modelsAPI) SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelAlias, model); err != nil {
+		return err
+	}
 	return m.a.models.SetAlias(ctx, p, model, alias, r.Version, r.Reason)
 }
 
@@ -120,7 +145,10 @@ func (m modelsAPI) SetAlias(ctx context.Context, p slipway.Principal, model, ali
 const maxHistory = 1000
 
 // AliasHistory lists the newest moves first.
-func (m modelsAPI) AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error) {
+func (m modelsAPI) AliasHistory(ctx context.Context, p slipway.Principal, model string) ([]api.AliasChange, error) {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return nil, err
+	}
 	moves, err := m.a.models.AliasHistory(ctx, model, maxHistory)
 	out := []api.AliasChange{}
 	for _, c := range moves {
@@ -130,10 +158,16 @@ func (m modelsAPI) AliasHistory(ctx context.Context, model string) ([]api.AliasC
 }
 
 // blobsAPI is httpapi.Blobs.
-type blobsAPI struct{ dir *blob.Dir }
+type blobsAPI struct {
+	dir    *blob.Dir
+	access *access.Control
+}
 
 // Missing lists the digests that are not there.
-func (b blobsAPI) Missing(ctx context.Context, digests []string) ([]string, error) {
+func (b blobsAPI) Missing(ctx context.Context, p slipway.Principal, digests []string) ([]string, error) {
+	if err := b.access.Check(ctx, p, authz.Upload, access.Server); err != nil {
+		return nil, err
+	}
 	in := make([]slipway.Digest, len(digests))
 	for i, s := range digests {
 		d, err := slipway.ParseDigest(s)
@@ -151,7 +185,10 @@ func (b blobsAPI) Missing(ctx context.Context, digests []string) ([]string, erro
 }
 
 // Put stores an upload.
-func (b blobsAPI) Put(ctx context.Context, digest string, size int64, r io.Reader) error {
+func (b blobsAPI) Put(ctx context.Context, p slipway.Principal, digest string, size int64, r io.Reader) error {
+	if err := b.access.Check(ctx, p, authz.Upload, access.Server); err != nil {
+		return err
+	}
 	d, err := slipway.ParseDigest(digest)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -28,7 +29,7 @@ type wanted struct {
 
 // resolve reads a platform.yaml for an environment and finds its version: the registered
 // one that it or number names, or the draft of uploaded files.
-func (a *App) resolve(ctx context.Context, source, environment string, number int, files []registry.File) (wanted, error) {
+func (a *App) resolve(ctx context.Context, p slipway.Principal, source, environment string, number int, files []registry.File) (wanted, error) {
 	s, err := spec.Load("platform.yaml", []byte(source))
 	if err != nil {
 		return wanted{}, err
@@ -41,6 +42,13 @@ func (a *App) resolve(ctx context.Context, source, environment string, number in
 		return wanted{}, err
 	}
 	w := wanted{spec: s}
+	if err := a.reachable(s); err != nil {
+		return wanted{}, err
+	}
+	// Before it is looked for: who may not see it does not learn what it has, or lacks.
+	if err := a.access.CheckNamed(ctx, p, authz.ModelRead, modelOf(s)); err != nil {
+		return wanted{}, err
+	}
 	if w.version, err = a.find(ctx, s, number, files); err != nil {
 		return wanted{}, err
 	}
@@ -51,8 +59,29 @@ func (a *App) resolve(ctx context.Context, source, environment string, number in
 	return w, err
 }
 
+// reachable refuses a server elsewhere at an address that the platform does not connect to;
+// what a name stands for, the replica sees.
+func (a *App) reachable(s *spec.Spec) error {
+	x := s.Model.External
+	if x == nil {
+		return nil
+	}
+	u, err := url.Parse(x.URL)
+	if err != nil {
+		return err
+	}
+	reach, err := a.o.Config.Reach()
+	if err == nil && !reach.PermitHost(u.Hostname()) {
+		err = &slipway.Error{Code: slipway.CodeForbiddenTo, Kind: slipway.Unprocessable, Field: "model.external.url", Message: "is an address that the platform does not connect to", Next: "use one that the server has for others, or have an operator allow it: platform up --allow-external NETWORK"}
+	}
+	return err
+}
+
+// modelOf names the model that a platform.yaml deploys.
+func modelOf(s *spec.Spec) string { return cmp.Or(s.Model.Source.Model, s.Model.Name) }
+
 func (a *App) find(ctx context.Context, s *spec.Spec, number int, files []registry.File) (registry.Version, error) {
-	ref, name := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}, cmp.Or(s.Model.Source.Model, s.Model.Name)
+	ref, name := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}, modelOf(s)
 	if s.Model.Source.Dir != "" {
 		if len(files) > 0 {
 			return a.models.Draft(ctx, name, files)
@@ -148,7 +177,7 @@ func (d deploymentsAPI) Plan(ctx context.Context, p slipway.Principal, r api.Cre
 	for i, f := range r.Files {
 		files[i] = registry.File{Path: f.Path, Digest: slipway.Digest(f.Digest), Size: f.Size, Executable: f.Executable}
 	}
-	w, err := d.a.resolve(ctx, r.PlatformYAML, r.Environment, r.Version, files)
+	w, err := d.a.resolve(ctx, p, r.PlatformYAML, r.Environment, r.Version, files)
 	if err != nil {
 		return api.Plan{}, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/plan"
 	"github.com/slipway-ml/slipway/internal/rollout"
@@ -16,7 +17,10 @@ import (
 )
 
 // Events lists what changed, in order.
-func (f fleetAPI) Events(ctx context.Context, after int64, limit int) ([]api.Event, error) {
+func (f fleetAPI) Events(ctx context.Context, p slipway.Principal, after int64, limit int) ([]api.Event, error) {
+	if err := f.a.access.Check(ctx, p, authz.AuditRead, access.Server); err != nil {
+		return nil, err
+	}
 	events, err := f.a.events.List(ctx, after, limit, "")
 	return eventsView(events), err
 }
@@ -34,8 +38,8 @@ const maxOfSubject = 1000
 
 // History lists what happened on an endpoint, newest first: the events of its last
 // deployments and its own. Before is the sequence number of the oldest one seen.
-func (f fleetAPI) History(ctx context.Context, key string, before int64, limit int) ([]api.Event, error) {
-	if _, err := f.find(ctx, key); err != nil {
+func (f fleetAPI) History(ctx context.Context, p slipway.Principal, key string, before int64, limit int) ([]api.Event, error) {
+	if _, err := f.may(ctx, p, authz.EndpointRead, key); err != nil {
 		return nil, err
 	}
 	var out []event.Event
@@ -108,10 +112,10 @@ func (f fleetAPI) Diff(ctx context.Context, p slipway.Principal, from, to string
 // released finds the deployment of a revision.
 func (f fleetAPI) released(ctx context.Context, p slipway.Principal, name string) (rollout.Deployment, error) {
 	d, err := f.releasedAs(ctx, name)
-	if err == nil {
-		err = f.a.access.Enter(ctx, p, authz.EndpointRead, d.Endpoint)
+	if err != nil { // who may not see what is there does not learn what is not
+		return d, cmp.Or(f.a.access.CheckNamed(ctx, p, authz.EndpointRead, name), err)
 	}
-	return d, err
+	return d, f.a.access.CheckNamed(ctx, p, authz.EndpointRead, d.Endpoint)
 }
 
 func (f fleetAPI) releasedAs(ctx context.Context, name string) (rollout.Deployment, error) {
@@ -141,11 +145,29 @@ func (f fleetAPI) releasedAs(ctx context.Context, name string) (rollout.Deployme
 }
 
 // Info says what this server is, and what it is not.
-func (f fleetAPI) Info(context.Context) api.Info {
+func (f fleetAPI) Info(ctx context.Context, p slipway.Principal) (api.Info, error) {
+	if err := f.a.access.Check(ctx, p, authz.ServerRead, access.Server); err != nil {
+		return api.Info{}, err
+	}
 	database := "SQLite"
 	if f.a.o.Config.PostgreSQL != "" {
 		database = "PostgreSQL"
 	}
-	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
-		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on, no audit log beyond the events"}
+	notice, err := f.a.reviews.Notice(ctx)
+	if err != nil {
+		return api.Info{}, err
+	}
+	return api.Info{Review: notice, Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
+		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on, no audit log beyond the events"}, nil
+}
+
+// doctorAPI is httpapi.Doctor.
+type doctorAPI struct{ a *App }
+
+// Examine looks for what is wrong.
+func (d doctorAPI) Examine(ctx context.Context, p slipway.Principal, fix bool) ([]api.Finding, error) {
+	if err := d.a.access.Check(ctx, p, authz.ServerExamine, access.Server); err != nil {
+		return nil, err
+	}
+	return d.a.doctor().Examine(ctx, fix), nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -130,6 +131,9 @@ func (r *runner) validate(ctx context.Context, j *job, log *pipeline.Log) ([]ver
 	defer live.stop()
 	predict, err := r.trials.start(ctx, &rev)
 	defer r.trials.stop(rev.ID)
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeDiskFull}) {
+		return results, err
+	}
 	if err != nil {
 		return append(results, verdict.Result{Check: "start", Verdict: verdict.Fail, Message: slipway.AsError(err).Message, Next: slipway.AsError(err).Next}), nil
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/identity"
 	identitystore "github.com/slipway-ml/slipway/internal/sqlstore/identity"
+	policysetstore "github.com/slipway-ml/slipway/internal/sqlstore/policyset"
+	reviewstore "github.com/slipway-ml/slipway/internal/sqlstore/review"
 )
 
 // owner is the account of the token that the first start makes.
@@ -32,9 +34,13 @@ func (a *App) newAccess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.access = &access.Control{Engine: engine, Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
+	a.access = &access.Control{Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
 		Changed: func() { a.controller.Poke() }, Now: time.Now}
-	return nil
+	a.access.Engine.Store(engine)
+	// Without TLS it listens on this machine alone: an instance for trials.
+	a.policies = &access.Policies{Control: a.access, Store: policysetstore.New(a.db), Development: a.o.Config.TLSCert == ""}
+	a.reviews = &access.Reviews{Control: a.access, Store: reviewstore.New(a.db)}
+	return a.policies.Load(ctx)
 }
 
 // ensureOwner makes the owner's token: first the file, 0600, then the account, and its hash
@@ -83,6 +89,9 @@ func (a *App) flushUses(ctx context.Context) {
 		}
 		if err := a.access.Identity.Flush(context.WithoutCancel(ctx)); err != nil {
 			a.o.Log.Warn("the last uses of tokens were not written down", "error", err.Error())
+		}
+		if err := a.access.Settle(context.WithoutCancel(ctx), over); err != nil {
+			a.o.Log.Warn("denied attempts that were repeated were not counted in the record", "error", err.Error())
 		}
 	}
 }

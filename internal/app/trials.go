@@ -60,7 +60,11 @@ func (t *trials) supervise(ctx context.Context, dir string) (*process.Supervisor
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, homeError(err)
 	}
-	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()),
+	reach, err := t.a.o.Config.Reach()
+	if err != nil {
+		return nil, err
+	}
+	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: runtimeCommand(t.a.o.Exe, reach), Env: replicaEnv(os.Environ()),
 		Dial: dialReplica, Log: t.a.o.Log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 }
 

@@ -7,6 +7,7 @@ const (
 	KindModel    = "Model"
 	KindAccount  = "Account"
 	KindDataset  = "Dataset"
+	KindTeam     = "Team"
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -38,9 +39,18 @@ const (
 	AccountGrant   Action = "account:grant" // and withdraw
 	AccountClear   Action = "account:clear" // change the clearance
 	TokenIssue     Action = "token:issue"
+	TokenRotate    Action = "token:rotate"
 	TokenRevoke    Action = "token:revoke"
 
 	DatasetRead Action = "dataset:read"
+
+	PolicyRead    Action = "policy:read"
+	PolicyPropose Action = "policy:propose"
+	PolicyDecide  Action = "policy:decide" // approve or reject what another has proposed
+
+	ReviewManage Action = "review:manage" // start and close
+	ReviewRead   Action = "review:read"
+	ReviewAttest Action = "review:attest" // or have a grant revoked
 )
 
 // Groups of actions, as policies name them.
@@ -89,7 +99,16 @@ var Actions = map[Action]Meaning{
 	AccountGrant:   {KindAccount, groupAdminister},
 	AccountClear:   {KindAccount, groupAdminister},
 	TokenIssue:     {KindAccount, groupStaff},
+	TokenRotate:    {KindAccount, groupStaff},
 	TokenRevoke:    {KindAccount, groupStaff},
 
 	DatasetRead: {KindDataset, groupData},
+
+	PolicyRead:    {KindServer, groupAudit},
+	PolicyPropose: {KindServer, groupAdminister},
+	PolicyDecide:  {KindServer, groupAdminister},
+
+	ReviewManage: {KindServer, groupAdminister},
+	ReviewRead:   {KindTeam, groupStaff},
+	ReviewAttest: {KindTeam, groupStaff},
 }

@@ -25,6 +25,8 @@ type Resource struct {
 	Environment    string
 	Classification string // empty: internal
 	Owner          bool   // an account that has the role owner
+	Is             string // what an account is: slipway.Person or slipway.Service
+	Clearance      string // of an account
 }
 
 // Request is one question.
@@ -33,6 +35,8 @@ type Request struct {
 	Action    Action
 	Resource  Resource
 	Role      slipway.Role // that AccountGrant gives or takes
+	// Disconnected is asked for a gateway that has not heard from the server for long.
+	Disconnected bool
 }
 
 // Decision is an answer, with the policies that made it: those that permit, or those that
@@ -42,20 +46,36 @@ type Decision struct {
 	Policies []Reason
 }
 
-// Reason is a policy, and where it stands.
+// Reason is a policy, and where it stands: in the additions of a version, or with version
+// 0 in what the program brings.
 type Reason struct {
-	Policy string
-	Line   int
+	Policy  string
+	Line    int
+	Version int
 }
 
 // TokenLimit is the policy that every token carries itself.
 const TokenLimit = "the token's own limit"
 
-// Engine decides by one set of policies. It is safe for concurrent use.
+// Engine decides by one set of policies: those of the program and, above them, the
+// additions of an installation. Additions take nothing away from the program's own. It is
+// safe for concurrent use, and never changes.
 type Engine struct {
-	policies map[cedar.PolicyID]*cedar.Policy
-	byAction map[Action]cedar.PolicyMap
-	now      func() time.Time
+	version  int
+	policies map[cedar.PolicyID]policy
+	byAction map[Action]*about
+	asks     map[string]bool // attributes of the context
+	plain    [2]cedar.Record // contexts without a role: connected, and not
+	// programOnly leaves the additions out.
+	programOnly bool
+	now         func() time.Time
+}
+
+// policy is one of them, with its layer.
+type policy struct {
+	*cedar.Policy
+	id      string
+	version int
 }
 
 //go:embed policies.cedar
@@ -64,23 +84,51 @@ var policies []byte
 // Policies is the text of the policies that every installation begins with.
 func Policies() []byte { return slices.Clone(policies) }
 
-// New reads policies. It answers Invalid, with the line, for what Cedar cannot read, and
-// for a policy without an @id or with that of another.
+// New reads policies. It answers Invalid, with the place, for what Cedar cannot read, for
+// what asks for something that there is not, and for a policy without an @id or with that
+// of another.
 func New(text []byte, now func() time.Time) (*Engine, error) {
-	list, err := cedar.NewPolicyListFromBytes("policies.cedar", text)
-	if err != nil {
-		return nil, slipway.Errorf(slipway.Invalid, slipway.CodePolicy, "correct the policy", "the policies cannot be read: %.200s", slipway.OneLine(err.Error(), 200))
-	}
-	e := &Engine{policies: map[cedar.PolicyID]*cedar.Policy{}, byAction: map[Action]cedar.PolicyMap{}, now: now}
-	for _, p := range list {
-		id := cedar.PolicyID(p.Annotations()["id"])
-		if id == "" || e.policies[id] != nil {
-			return nil, slipway.Errorf(slipway.Invalid, slipway.CodePolicy, `give it @id("…")`, "the policy in line %d has no name of its own", p.Position().Line)
-		}
-		e.policies[id] = p
-	}
-	return e, e.index()
+	return (&Engine{now: now, policies: map[cedar.PolicyID]policy{}}).With(0, text)
 }
+
+// With is the engine with the additions of a version, in place of those that it has, for
+// the same errors as New.
+func (e *Engine) With(version int, text []byte) (*Engine, error) {
+	next := &Engine{version: version, now: e.now, policies: map[cedar.PolicyID]policy{}, asks: map[string]bool{}}
+	for key, p := range e.policies {
+		if p.version == 0 {
+			next.policies[key] = p
+		}
+	}
+	list, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		id, place := string(p.Annotations()["id"]), p.Position()
+		key := cedar.PolicyID(fmt.Sprintf("%d/%s", min(version, 1), id))
+		_, base := next.policies["0/"+cedar.PolicyID(id)]
+		_, twice := next.policies[key]
+		if id == "" || base || twice {
+			return nil, refused(place.Line, place.Column, `give it @id("…")`, "the policy has no name of its own")
+		}
+		if err := known(p); err != nil {
+			return nil, err
+		}
+		if err := wellTyped(text, p); err != nil {
+			return nil, err
+		}
+		next.policies[key] = policy{p, id, version}
+	}
+	next.index()
+	return next, nil
+}
+
+// Version is that of the additions, 0 without any.
+func (e *Engine) Version() int { return e.version }
+
+// Asks says whether some policy asks for an attribute of the context.
+func (e *Engine) Asks(attribute string) bool { return e.asks[attribute] }
 
 // Decide answers a question. An action that there is not is denied.
 func (e *Engine) Decide(r Request) Decision {
@@ -91,13 +139,43 @@ func (e *Engine) Decide(r Request) Decision {
 	if !allowed(r.Principal.Limit, r.Action, r.Resource) {
 		return Decision{Policies: []Reason{{Policy: TokenLimit}}}
 	}
-	w := newWorld(r, e.now())
-	decision, why := cedar.Authorize(e.byAction[r.Action], w, cedar.Request{Principal: w.principal.UID, Action: w.action.UID, Resource: w.resource.UID, Context: w.context})
-	out := Decision{Allow: decision == cedar.Allow}
-	for _, reason := range why.Reasons {
-		out.Policies = append(out.Policies, Reason{string(reason.PolicyID), reason.Position.Line})
+	now := e.now()
+	w, apply := e.newWorld(r, now), e.byAction[r.Action].of(r.Resource.Team)
+	if e.programOnly || guarded(r.Action) && ownerAt(r.Principal, now) {
+		apply = e.byAction[r.Action].own
 	}
-	slices.SortFunc(out.Policies, func(a, b Reason) int { return a.Line - b.Line })
+	decision, why := cedar.Authorize(apply, w, cedar.Request{Principal: w.principal.UID, Action: w.action.UID, Resource: w.resource.UID, Context: w.context})
+	out := Decision{Allow: decision == cedar.Allow}
+	if broken := e.broken(why.Errors); broken != nil {
+		return Decision{Policies: broken}
+	}
+	for _, reason := range why.Reasons {
+		out.Policies = append(out.Policies, e.reason(reason.PolicyID))
+	}
+	slices.SortFunc(out.Policies, func(a, b Reason) int { return cmp.Or(a.Version-b.Version, a.Line-b.Line) })
+	return out
+}
+
+// ownerAt says whether a principal is an owner at a time.
+func ownerAt(p slipway.Principal, now time.Time) bool {
+	return slices.ContainsFunc(p.Roles, func(r slipway.Role) bool {
+		return r.Name == slipway.RoleOwner && (r.Until.IsZero() || now.Before(r.Until))
+	})
+}
+
+func (e *Engine) reason(key cedar.PolicyID) Reason {
+	p := e.policies[key]
+	return Reason{p.id, p.Position().Line, p.version}
+}
+
+// broken are the policies that forbid and could not be evaluated. Cedar passes over them;
+// here they forbid, since they might have.
+func (e *Engine) broken(errs []cedar.DiagnosticError) (out []Reason) {
+	for _, err := range errs {
+		if e.policies[err.PolicyID].Effect() == cedar.Forbid {
+			out = append(out, e.reason(err.PolicyID))
+		}
+	}
 	return out
 }
 
@@ -107,7 +185,7 @@ func (e *Engine) Check(r Request) error {
 	if d.Allow {
 		return nil
 	}
-	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.target())}
+	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.Target())}
 }
 
 func (r Request) denial(d Decision) string {
@@ -126,30 +204,42 @@ func (r Resource) String() string {
 	return strings.TrimSpace(lower(r.Kind) + " " + slipway.OneLine(r.Name, 200))
 }
 
-// target names a resource as commands take it.
-func (r Resource) target() string {
+// Target names a resource as commands take it.
+func (r Resource) Target() string {
 	if r.Kind == KindServer {
 		return "server"
 	}
 	return lower(r.Kind) + "/" + slipway.OneLine(cmp.Or(r.Name, "NAME"), 200)
 }
 
-func lower(kind string) string { return string(kind[0]|0x20) + kind[1:] }
+func lower(kind string) string {
+	return strings.ToLower(kind[:min(1, len(kind))]) + kind[min(1, len(kind)):]
+}
 
-// allowed says whether a token may be used for something.
+// allowed says whether a token may be used for something. One that is limited to teams or
+// endpoints sees nothing of the whole installation but what it is.
 func allowed(l slipway.Limit, a Action, r Resource) bool {
 	if len(l.Actions) > 0 && !slices.Contains(l.Actions, string(a)) {
 		return false
 	}
-	if len(l.Teams) > 0 && r.Kind != KindServer && !slices.Contains(l.Teams, r.Team) {
+	if len(l.Teams)+len(l.Endpoints) > 0 && r.Kind == KindServer {
+		return a == ServerRead || a == Upload
+	}
+	if len(l.Teams) > 0 && !slices.Contains(l.Teams, r.Team) {
 		return false
 	}
-	return len(l.Endpoints) == 0 || r.Kind == KindServer || r.Kind == KindEndpoint && slices.Contains(l.Endpoints, r.Name)
+	return len(l.Endpoints) == 0 || r.Kind == KindEndpoint && slices.Contains(l.Endpoints, r.Name)
 }
 
 // Conceivable says whether there may be a resource that a principal can do an action with:
-// one of its teams, and as open as can be.
+// one of its teams, and as open as can be. What additions permit may be about any.
 func (e *Engine) Conceivable(p slipway.Principal, a Action) bool {
+	if len(p.Limit.Actions) > 0 && !slices.Contains(p.Limit.Actions, string(a)) {
+		return false
+	}
+	if about := e.byAction[a]; about != nil && about.permits {
+		return true
+	}
 	teams := []string{""}
 	for _, r := range p.Roles {
 		if r.Team != "" && !slices.Contains(teams, r.Team) {
@@ -161,7 +251,7 @@ func (e *Engine) Conceivable(p slipway.Principal, a Action) bool {
 	for _, team := range teams {
 		r := Resource{Kind: Actions[a].Kind, Team: team, Tier: 4, Classification: slipway.Classifications[0]}
 		if r.Kind == KindAccount {
-			r.Name = p.ID
+			r.Name, r.Clearance = p.ID, slipway.Classifications[0]
 		}
 		if e.Decide(Request{Principal: p, Action: a, Resource: r}).Allow {
 			return true

@@ -63,10 +63,17 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindModel, Name: "unowned"},
 	},
 	authz.KindAccount: {
-		{Kind: authz.KindAccount, Name: "bot", Team: "risk"},
-		{Kind: authz.KindAccount, Name: "bot-of-others", Team: "growth"},
-		{Kind: authz.KindAccount, Name: "ada"},
-		{Kind: authz.KindAccount, Name: "owner", Owner: true},
+		{Kind: authz.KindAccount, Name: "bot", Team: "risk", Is: slipway.Service},
+		{Kind: authz.KindAccount, Name: "cleared-bot", Team: "risk", Is: slipway.Service, Clearance: "restricted"},
+		{Kind: authz.KindAccount, Name: "bot-of-others", Team: "growth", Is: slipway.Service},
+		{Kind: authz.KindAccount, Name: "ada", Is: slipway.Person},
+		{Kind: authz.KindAccount, Name: "owner", Owner: true, Is: slipway.Person},
+		{Kind: authz.KindAccount, Name: "caller", Team: "risk", Is: slipway.Service},
+	},
+	authz.KindTeam: {
+		{Kind: authz.KindTeam, Name: "risk", Team: "risk"},
+		{Kind: authz.KindTeam, Name: "growth", Team: "growth"},
+		{Kind: authz.KindTeam}, // of nobody: the roles in the whole installation
 	},
 	authz.KindDataset: {
 		{Kind: authz.KindDataset, Name: "prices", Team: "risk", Classification: "public"},
@@ -189,13 +196,97 @@ func TestCheckSaysWhy(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"permit (principal":                     "cannot be read",
-		"permit (principal, action, resource);": "line 1 has no name",
-		"@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);": "line 3 has no name of its own",
-		`@id("a") permit (principal, action == Action::"endpoint:destroy", resource);`:                        "no such action",
+		"permit (principal, action, resource);": "line 1, column 1: the policy has no name of its own",
+		"@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);":      "line 3, column 1: the policy has no name of its own",
+		`@id("a") permit (principal, action == Action::"endpoint:destroy", resource);`:                             "no such action",
+		"@id(\"a\") forbid (principal, action in Action::\"call\", resource)\nwhen { resource.teem == \"risk\" };": "line 2, column 17",
+		"@id(\"a\") forbid (principal, action in Action::\"call\", resource)\nwhen { resource.team == \"risk\" };": "optional attribute `team`",
+		"@id(\"a\") forbid (principal, action, resource) when { principal.kind == 3 };":                            "not compatible",
+		"@id(\"a\") permit (principal in Rolle::\"owner\", action, resource);":                                     "line 1, column 31",
+		"@id(\"a\") permit (principal, action, resource) when " + strings.Repeat("{(", 60):                         "nested too deeply",
+		strings.Repeat("// a policy of many words\n", authz.MaxText/20):                                            "larger than",
 	} {
 		_, err := authz.New([]byte(text), time.Now)
 		if !errors.Is(err, &slipway.Error{Code: slipway.CodePolicy}) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", text, err, want)
+			t.Errorf("%.200q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestAdditions: what an installation adds stands above what the program brings, and takes
+// nothing of it away.
+func TestAdditions(t *testing.T) {
+	e := engine(t)
+	const own = "@id(\"tier-1-by-leads\")\nforbid (principal, action == Action::\"endpoint:deploy\", resource)\nwhen { resource has tier && resource.tier == 1 } unless { resource has team && principal.leads.contains(resource.team) };"
+	added, err := e.With(7, []byte(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := authz.Request{Principal: people[4], Action: authz.EndpointDeploy, Resource: things[authz.KindEndpoint][0]}
+	if d := added.Decide(r); d.Allow || len(d.Policies) != 1 || d.Policies[0] != (authz.Reason{Policy: "tier-1-by-leads", Line: 1, Version: 7}) {
+		t.Errorf("%+v", d)
+	}
+	if !e.Decide(r).Allow || e.Version() != 0 || added.Version() != 7 {
+		t.Error("the engine below has changed")
+	}
+	if without, err := added.With(8, nil); err != nil || !without.Decide(r).Allow {
+		t.Errorf("additions stay after they were replaced: %v", err)
+	}
+	for _, text := range []string{
+		`@id("data-needs-clearance") permit (principal, action, resource);`, // would take its place
+		`@id("nobody-raises-himself") forbid (principal, action, resource) when { false };`,
+	} {
+		if _, err := e.With(1, []byte(text)); !errors.Is(err, &slipway.Error{Code: slipway.CodePolicy}) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestNoAdditionOpensData: whatever an installation permits, data needs the clearance, and
+// nobody raises himself.
+func TestNoAdditionOpensData(t *testing.T) {
+	e := engine(t)
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		for i := range rapid.IntRange(1, 5).Draw(t, "policies") {
+			fmt.Fprintf(&text, "@id(\"own-%d\") permit (%s, %s, resource)%s;\n", i,
+				rapid.SampledFrom([]string{"principal", `principal == Principal::"ada"`, `principal in Role::"engineer"`}).Draw(t, "principal"),
+				rapid.SampledFrom([]string{"action", `action in Action::"data"`, `action == Action::"dataset:read"`, `action in Action::"administer"`}).Draw(t, "action"),
+				rapid.SampledFrom([]string{"", ` when { resource.name == "applicants" }`, ` when { true }`, ` unless { principal.clearance > 2 }`}).Draw(t, "condition"))
+		}
+		added, err := e.With(1, []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ada := slipway.Principal{ID: "ada", Kind: slipway.Person, Roles: []slipway.Role{role(rapid.SampledFrom([]string{slipway.RolePlatformEngineer, slipway.RoleEngineer}).Draw(t, "role"), "")}}
+		for _, r := range []authz.Request{
+			{Principal: ada, Action: authz.DatasetRead, Resource: authz.Resource{Kind: authz.KindDataset, Name: "applicants", Classification: "restricted"}},
+			{Principal: ada, Action: authz.AccountGrant, Resource: authz.Resource{Kind: authz.KindAccount, Name: "ada"}, Role: role(slipway.RoleEngineer, "risk")},
+			{Principal: ada, Action: authz.AccountGrant, Resource: authz.Resource{Kind: authz.KindAccount, Name: "bob"}, Role: role(slipway.RoleOwner, "")},
+			{Principal: ada, Action: authz.TokenIssue, Resource: authz.Resource{Kind: authz.KindAccount, Name: "bob", Is: slipway.Person}},
+		} {
+			if d := added.Decide(r); d.Allow {
+				t.Fatalf("%s lets ada do %s: %+v", text.String(), r.Action, d)
+			}
+		}
+	})
+}
+
+// TestLimitsNarrow: a token does nothing that its account may not, and one that is limited
+// to endpoints or teams sees nothing of the whole installation.
+func TestLimitsNarrow(t *testing.T) {
+	e := engine(t)
+	for _, p := range people {
+		limited := p
+		limited.Limit.Endpoints = []string{"fraud"}
+		for action, m := range authz.Actions {
+			for _, thing := range things[m.Kind] {
+				whole, part := e.Decide(authz.Request{Principal: p, Action: action, Resource: thing}).Allow, e.Decide(authz.Request{Principal: limited, Action: action, Resource: thing}).Allow
+				open := thing.Name == "fraud" && m.Kind == authz.KindEndpoint || action == authz.ServerRead || action == authz.Upload
+				if part && (!whole || !open) {
+					t.Errorf("%s with a token for fraud does %s on %s", p.ID, action, thing)
+				}
+			}
 		}
 	}
 }
@@ -215,11 +306,11 @@ func FuzzNew(f *testing.F) {
 
 // BenchmarkDecide is one decision among 300 policies.
 func BenchmarkDecide(b *testing.B) {
-	text := string(authz.Policies())
+	var text string
 	for i := range 280 {
-		text += fmt.Sprintf("@id(\"team-%d\") forbid (principal, action in Action::\"develop\", resource) when { resource has team && resource.team == \"team-%d\" && resource has tier && resource.tier == 1 } unless { principal.leads.contains(resource.team) };\n", i, i)
+		text += fmt.Sprintf("@id(\"team-%d\") forbid (principal, action in Action::\"develop\", resource) when { resource has team && resource.team == \"team-%d\" && resource has tier && resource.tier == 1 } unless { resource has team && principal.leads.contains(resource.team) };\n", i, i)
 	}
-	e, err := authz.New([]byte(text), time.Now)
+	e, err := engine(b).With(1, []byte(text))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -232,5 +323,73 @@ func BenchmarkDecide(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoAdditionLocksOut: whatever an installation forbids, an owner can mend it; and what
+// would take more from all of them is found beforehand.
+func TestNoAdditionLocksOut(t *testing.T) {
+	e := engine(t)
+	var all []authz.Resource
+	for _, list := range things {
+		all = append(all, list...)
+	}
+	owner := people[1]
+	for text, kept := range map[string]bool{
+		`@id("a") forbid (principal, action, resource);`:                                                                        false,
+		`@id("a") forbid (principal, action in Action::"staff", resource);`:                                                     false,
+		`@id("a") forbid (principal == Principal::"owner", action == Action::"audit:read", resource);`:                          false,
+		`@id("a") forbid (principal, action in Action::"administer", resource);`:                                                true, // reaches no owner
+		`@id("a") forbid (principal, action, resource) unless { principal in Role::"owner" };`:                                  true,
+		`@id("a") forbid (principal, action in Action::"call", resource);`:                                                      true,
+		`@id("a") forbid (principal, action, resource) when { context.time > datetime("2026-11-02") };`:                         true, // not yet …
+		`@id("a") forbid (principal, action == Action::"endpoint:rollback", resource) when { resource.name == "no such one" };`: true,
+	} {
+		added, err := e.With(1, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost, ok := added.Keeps([]slipway.Principal{owner}, all); ok != kept {
+			t.Errorf("%s: %v, %+v", text, ok, lost)
+		}
+		for action, m := range authz.Actions {
+			if m.Group != "administer" {
+				continue
+			}
+			for _, r := range things[m.Kind] {
+				if !added.Decide(authz.Request{Principal: owner, Action: action, Resource: r, Role: role(slipway.RoleOwner, "")}).Allow {
+					t.Errorf("%s keeps an owner from %s", text, action) // … and then not from this
+				}
+			}
+		}
+	}
+}
+
+func TestEffects(t *testing.T) {
+	e := engine(t)
+	now, err := e.With(1, []byte(`@id("no-staging-calls") forbid (principal, action in Action::"call", resource) when { resource has environment && resource.environment == "staging" };
+@id("leads-call") permit (principal, action in Action::"call", resource) when { resource has team && principal.leads.contains(resource.team) };`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects, all := authz.Effects(e, now, people, things[authz.KindEndpoint])
+	want := []authz.Effect{
+		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Gained: []string{"lead"}},
+		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][1], Lost: []string{"owner", "engineer", "cleared", "caller"}},
+	}
+	if diff := cmp.Diff(want, effects); diff != "" || !all {
+		t.Error(all, diff)
+	}
+	fresh, err := e.With(1, []byte(`@id("fresh") forbid (principal, action in Action::"call", resource) when { !context.connected && resource has tier && resource.tier == 1 };`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects, _ = authz.Effects(e, fresh, people, things[authz.KindEndpoint])
+	want = []authz.Effect{{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Lost: []string{"owner", "engineer", "cleared", "caller", "one-endpoint"}, Disconnected: true}}
+	if diff := cmp.Diff(want, effects); diff != "" {
+		t.Error(diff)
+	}
+	if same, _ := authz.Effects(now, now, people, things[authz.KindEndpoint]); len(same) != 0 {
+		t.Errorf("%+v", same)
 	}
 }

@@ -25,14 +25,27 @@ func (w *world) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 	return cedar.Entity{}, false
 }
 
-func newWorld(r Request, now time.Time) *world {
+// newWorld makes what is seen of a request. The context is one of two that are made once,
+// unless the request has a role, or some policy asks for the time.
+func (e *Engine) newWorld(r Request, now time.Time) *world {
+	ctx := e.plain[0]
+	switch {
+	case r.Role != slipway.Role{} || e.asks["time"]:
+		ctx = contextOf(r, now)
+	case r.Disconnected:
+		ctx = e.plain[1]
+	}
 	return &world{
 		principal: principal(r.Principal, now),
 		action:    cedar.Entity{UID: actionUID(string(r.Action)), Parents: cedar.NewEntityUIDSet(actionUID(Actions[r.Action].Group))},
 		resource:  cedar.Entity{UID: cedar.NewEntityUID(cedar.EntityType(r.Resource.Kind), cedar.String(r.Resource.Name)), Attributes: r.Resource.attributes()},
-		context: cedar.NewRecord(cedar.RecordMap{"role": cedar.String(r.Role.Name), "team": cedar.String(r.Role.Team),
-			"time": cedar.NewDatetime(now)}),
+		context:   ctx,
 	}
+}
+
+func contextOf(r Request, now time.Time) cedar.Record {
+	return cedar.NewRecord(cedar.RecordMap{"role": cedar.String(r.Role.Name), "team": cedar.String(r.Role.Team),
+		"time": cedar.NewDatetime(now), "connected": cedar.Boolean(!r.Disconnected)})
 }
 
 func actionUID(name string) cedar.EntityUID { return cedar.NewEntityUID("Action", cedar.String(name)) }
@@ -81,7 +94,10 @@ func (r Resource) attributes() cedar.Record {
 		m["environment"] = cedar.String(r.Environment)
 	}
 	if r.Kind == KindAccount {
-		m["owner"] = cedar.Boolean(r.Owner)
+		m["owner"], m["clearance"] = cedar.Boolean(r.Owner), level(r.Clearance)
+		if r.Is != "" {
+			m["kind"] = cedar.String(r.Is)
+		}
 	}
 	return cedar.NewRecord(m)
 }

@@ -38,6 +38,9 @@ func (s *session) statusCmd() *cobra.Command {
 			}
 			if !s.p.Document(v.document) {
 				s.p.Say("%s", v.text)
+				if i, err := c.Info(ctx); err == nil && i.Review != "" && len(args) == 0 {
+					s.p.Note("%s", i.Review)
+				}
 			}
 			s.p.Next("%s", v.next)
 			return nil

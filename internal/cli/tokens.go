@@ -148,7 +148,7 @@ func parseAge(s string) (time.Duration, error) {
 func (s *session) accessCmd() *cobra.Command {
 	cmd := group("access", "Who may do what, and why", "  platform access explain ada endpoint:rollback endpoint/fraud")
 	cmd.AddCommand(command("explain WHO ACTION WHAT", "Say whether an account may do something, and by which policy and line",
-		"  platform access explain ada endpoint:rollback endpoint/fraud\n  platform access explain ada audit:read server", cobra.ExactArgs(3), s.explainAccess))
+		"  platform access explain ada endpoint:rollback endpoint/fraud\n  platform access explain ada audit:read server", cobra.ExactArgs(3), s.explainAccess), s.reviewCmd())
 	return cmd
 }
 
@@ -165,8 +165,11 @@ func (s *session) explainAccess(ctx context.Context, args []string) error {
 		s.p.Say("%s %s do %s on %s", screen.Bold(a.Account), verb, a.Action, a.Resource)
 		for _, r := range a.Policies {
 			why = r.Policy
-			if r.Line > 0 {
-				why += ", line " + strconv.Itoa(r.Line) + " of policies.cedar"
+			switch {
+			case r.Version > 0:
+				why += ", line " + strconv.Itoa(r.Line) + " of version " + strconv.Itoa(r.Version) + " of this installation's policies"
+			case r.Line > 0:
+				why += ", line " + strconv.Itoa(r.Line) + " of the policies that the platform brings"
 			}
 			s.p.Say("  by %s", why)
 		}

@@ -26,6 +26,9 @@ type Config struct {
 	PostgreSQL string
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
+	// AllowExternal are addresses and networks, separated by commas, that models may be asked
+	// at although they are closed otherwise; see Reach.
+	AllowExternal string
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data
@@ -55,6 +58,9 @@ func (c Config) Check() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "give both --tls-cert and --tls-key", "half of a TLS key pair")
+	}
+	if _, err := c.Reach(); err != nil {
+		return err
 	}
 	ip := net.ParseIP(host)
 	loopback := host == "localhost" || ip != nil && ip.IsLoopback()

@@ -24,7 +24,9 @@ type stopRequest struct {
 //
 //	PUT  /table             a route.Table; answers an Ack
 //	GET  /observe           a route.Observation
+//	POST /fresh             the grants in force are those that the server would give now
 //	GET  /journal?after=N   the vetoes above a sequence number, in order
+//	GET  /refusals?after=N  who was refused, above a sequence number; those up to it are forgotten
 //	POST /stop?replicas=…   ends the gateway; "stop" ends the replicas too. Answers when done
 //	/v2/… /endpoints/…      predictions as on the public address, without a token
 //
@@ -32,6 +34,7 @@ type stopRequest struct {
 func (g *Gateway) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /table", func(w http.ResponseWriter, r *http.Request) {
+		g.hear()
 		var t route.Table
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxTable)).Decode(&t); err != nil {
 			writeError(w, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Message: "the table cannot be read",
@@ -46,6 +49,18 @@ func (g *Gateway) admin() http.Handler {
 		answer.Write(w, http.StatusOK, ack)
 	})
 	mux.HandleFunc("GET /observe", func(w http.ResponseWriter, _ *http.Request) { answer.Write(w, http.StatusOK, g.Observe()) })
+	mux.HandleFunc("POST /fresh", func(w http.ResponseWriter, _ *http.Request) {
+		g.hear()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /refusals", func(w http.ResponseWriter, r *http.Request) {
+		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
+		if err != nil {
+			writeError(w, invalid("after", "is no sequence number"))
+			return
+		}
+		answer.Write(w, http.StatusOK, route.Refusals{Gateway: g.c.Name, List: g.refused.After(after)})
+	})
 	mux.HandleFunc("GET /journal", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		if err != nil {

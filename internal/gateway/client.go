@@ -47,9 +47,20 @@ func (c *AdminClient) Observe(ctx context.Context) (o route.Observation, err err
 	return o, c.call(ctx, http.MethodGet, "/observe", nil, &o)
 }
 
+// Fresh tells that the grants of the table in force are those of now.
+func (c *AdminClient) Fresh(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/fresh", nil, nil)
+}
+
 // Journal lists the vetoes above a sequence number, in order.
 func (c *AdminClient) Journal(ctx context.Context, after uint64) (v []route.Veto, err error) {
 	return v, c.call(ctx, http.MethodGet, "/journal?after="+strconv.FormatUint(after, 10), nil, &v)
+}
+
+// Refusals lists whom the gateway has refused, above a sequence number; it forgets those up
+// to it.
+func (c *AdminClient) Refusals(ctx context.Context, after uint64) (r route.Refusals, err error) {
+	return r, c.call(ctx, http.MethodGet, "/refusals?after="+strconv.FormatUint(after, 10), nil, &r)
 }
 
 // Stop ends the gateway, and its replicas if told so, and returns when that is done.

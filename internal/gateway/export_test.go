@@ -59,3 +59,9 @@ func (g *Gateway) FillDisk(t testing.TB) (mend func()) {
 		j.file = whole
 	}
 }
+
+// Refused gives whom the gateway has refused, and forgets nobody.
+func (g *Gateway) Refused() []route.Refusal { return g.refused.After(0) }
+
+// Hear is what the server's word does that the grants are those of now.
+func (g *Gateway) Hear() { g.hear() }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
@@ -68,8 +69,10 @@ type Gateway struct {
 	serial  atomic.Uint64
 	proxy   *httputil.ReverseProxy
 	journal *journal
+	refused *refusal.Log
 	table   atomic.Pointer[table]
 
+	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
 	buffered atomic.Int64  // bytes of bodies
 	ending   atomic.Bool   // every answer is the last of its connection
 	leaving  atomic.Bool   // so is one over TLS, since that cannot be handed over
@@ -99,6 +102,7 @@ func Open(c Config) (*Gateway, error) {
 	if g.journal, err = openJournal(filepath.Join(c.Dir, "journal.jsonl"), c.Now(), c.Log); err != nil {
 		return nil, err
 	}
+	g.refused = refusal.Open(filepath.Join(c.Dir, "refusals.json"), c.Now, c.Log)
 	t, err := g.load()
 	if err != nil {
 		c.Log.Error("the last table cannot be used; waiting for the server's", "error", err)
@@ -122,7 +126,17 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Go(func() { g.watchReplicas(ctx) })
 	wg.Go(func() { g.saveLoop(ctx) })
 	wg.Go(func() { g.journal.run(ctx) })
+	wg.Go(func() { g.refused.Run(ctx) })
 	wg.Wait()
+}
+
+// hear notes that what the server has granted is what it would grant now.
+func (g *Gateway) hear() { g.heard.Store(int64(g.c.Now().Sub(g.origin))) }
+
+// age is how long ago the server last said so. A gateway that has just begun takes its
+// start for that: it cannot know how old the table is that it found.
+func (g *Gateway) age() time.Duration {
+	return g.c.Now().Sub(g.origin) - time.Duration(g.heard.Load())
 }
 
 // Close forgets the metrics and closes the journal, after Run.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
+	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -52,6 +53,7 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 	switch {
 	case grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
+		g.refuse(r, nil, "")
 		p.Fail(w, unauthorized())
 		return
 	case mlflow:
@@ -70,7 +72,7 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 			return
 		}
 		if p.Allow(w, r, http.MethodGet) {
-			g.model(w, rest, grant)
+			g.model(w, r, rest, grant)
 		}
 		return
 	}
@@ -89,7 +91,8 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 	case "/v2/health/ready":
 		answer.Ready(w, g.ready(), map[string]any{"ready": g.ready()})
 	case "/metrics":
-		if !grant.MayReadMetrics() {
+		if !grant.MayReadMetrics(g.c.Now()) {
+			g.refuse(r, grant, "")
 			answer.OpenInference.Fail(w, denied("this token is not for metrics"))
 			return
 		}
@@ -100,9 +103,9 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 }
 
 // model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) {
+func (g *Gateway) model(w http.ResponseWriter, r *http.Request, rest string, grant *route.Grant) {
 	key, isReady := strings.CutSuffix(rest, "/ready")
-	e, err := g.granted(key, grant)
+	e, err := g.granted(r, key, grant)
 	if err != nil {
 		answer.OpenInference.Fail(w, err)
 		return
@@ -124,10 +127,11 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, grant *route.Grant) 
 }
 
 // granted finds an endpoint that a grant is for. Whether there is another one is not told.
-func (g *Gateway) granted(key string, grant *route.Grant) (*endpoint, *slipway.Error) {
+func (g *Gateway) granted(r *http.Request, key string, grant *route.Grant) (*endpoint, *slipway.Error) {
 	e := g.table.Load().endpoints[key]
 	switch {
-	case !grant.MayPredict(key):
+	case !grant.MayPredict(key, g.c.Now(), g.age()):
+		g.refuse(r, grant, key)
 		return nil, denied("this token is not for the endpoint " + slipway.OneLine(key, 130))
 	case e == nil:
 		return nil, unknownEndpoint(key)
@@ -138,12 +142,7 @@ func (g *Gateway) granted(key string, grant *route.Grant) (*endpoint, *slipway.E
 // authorize finds the grant of the bearer's token, or nil. Tokens are looked up by hash,
 // so that the time it takes says nothing about them.
 func (g *Gateway) authorize(r *http.Request) *route.Grant {
-	v := r.Header["Authorization"]
-	const scheme = "Bearer "
-	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {
-		return nil
-	}
-	grant := g.table.Load().grants[sha256.Sum256([]byte(v[0][len(scheme):]))]
+	grant := g.grantOf(r)
 	if grant == nil || !grant.Expires.IsZero() && !g.c.Now().Before(grant.Expires) {
 		return nil
 	}
@@ -151,6 +150,33 @@ func (g *Gateway) authorize(r *http.Request) *route.Grant {
 		return nil
 	}
 	return grant
+}
+
+// refuse notes somebody who may not: without a grant, or with one for something else.
+func (g *Gateway) refuse(r *http.Request, grant *route.Grant, key string) {
+	who := refusal.Who{What: route.Unauthenticated, Source: refusal.Source(r.RemoteAddr)}
+	if grant != nil {
+		who.What = route.Denied
+	} else {
+		grant = g.grantOf(r) // one that has ended
+	}
+	if grant != nil {
+		who.Principal, who.Token = grant.Principal, grant.Token
+	}
+	if g.table.Load().endpoints[key] != nil { // any other name is the client's own text
+		who.Endpoint = key
+	}
+	g.refused.Note(who)
+}
+
+// grantOf finds the grant of the bearer's token, whether it has ended or not.
+func (g *Gateway) grantOf(r *http.Request) *route.Grant {
+	v := r.Header["Authorization"]
+	const scheme = "Bearer "
+	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {
+		return nil
+	}
+	return g.table.Load().grants[sha256.Sum256([]byte(v[0][len(scheme):]))]
 }
 
 // requestID gives the client's id of a request if it is harmless, else a new one.

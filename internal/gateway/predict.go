@@ -38,7 +38,7 @@ type call struct {
 
 // predict answers one prediction request of an authorized caller.
 func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.Grant, key string, p answer.Protocol) {
-	_, err := g.granted(key, grant)
+	_, err := g.granted(r, key, grant)
 	if err == nil {
 		err = answer.Acceptable(r.Header)
 	}
@@ -58,7 +58,7 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 		return
 	}
 	// The table may have changed while the body came: requests are routed by the newest.
-	e, err := g.granted(key, grant)
+	e, err := g.granted(r, key, grant)
 	if err != nil {
 		p.Fail(w, err)
 		return
@@ -165,6 +165,7 @@ func (c *call) answer(grant *route.Grant) (*tensor.Batch, *revision, *slipway.Er
 func (c *call) route(grant *route.Grant) (draw, *slipway.Error) {
 	if v := c.r.Header[revisionHeader]; len(v) > 0 {
 		if grant.Scope != route.ScopeOwner {
+			c.g.refuse(c.r, grant, c.e.Key)
 			return draw{}, denied("an owner's token is needed to choose the revision")
 		}
 		for _, rev := range []*revision{c.e.stable, c.e.candidate} {

@@ -16,7 +16,7 @@ import (
 type Deployments interface {
 	// Create starts a deployment; the same key by the same principal gives the same one.
 	Create(ctx context.Context, p slipway.Principal, key string, r api.CreateDeployment) (api.Deployment, error)
-	Get(ctx context.Context, id string) (api.Deployment, error)
+	Get(ctx context.Context, p slipway.Principal, id string) (api.Deployment, error)
 	// List gives newest first, of one endpoint or of all that the principal may see, with
 	// numbers below before.
 	List(ctx context.Context, p slipway.Principal, endpoint string, before, limit int) ([]api.Deployment, error)
@@ -54,7 +54,9 @@ func registerDeployments(h huma.API, c Config) {
 			return c.Deployments.List(ctx, principal(ctx), in.Endpoint, in.Before, in.Limit)
 		})
 	handle(h, c, c.operation(authz.EndpointRead, "get-deployment", http.MethodGet, "/v1/deployments/{id}", "One deployment, with its stages and its judgement"),
-		func(ctx context.Context, in *IDPath) (api.Deployment, error) { return c.Deployments.Get(ctx, in.ID) })
+		func(ctx context.Context, in *IDPath) (api.Deployment, error) {
+			return c.Deployments.Get(ctx, principal(ctx), in.ID)
+		})
 	type commandInput struct {
 		IDPath
 		Body api.Command
@@ -64,7 +66,7 @@ func registerDeployments(h huma.API, c Config) {
 			if err := c.Deployments.Command(ctx, principal(ctx), in.ID, in.Body); err != nil {
 				return api.Deployment{}, err
 			}
-			return c.Deployments.Get(ctx, in.ID)
+			return c.Deployments.Get(ctx, principal(ctx), in.ID)
 		})
 	sse.Register(h, c.operation(authz.EndpointRead, "watch-deployment", http.MethodGet, "/v1/deployments/{id}/events", "The deployment at each change, until it ends"),
 		map[string]any{"deployment": api.Deployment{}, "problem": api.Problem{}},
@@ -80,7 +82,7 @@ type IDPath struct {
 func watch(ctx context.Context, ds Deployments, id string, send sse.Sender) {
 	for {
 		changed := ds.Changed() // before the read, so that no change falls between
-		d, err := ds.Get(ctx, id)
+		d, err := ds.Get(ctx, principal(ctx), id)
 		if err != nil {
 			_ = send.Data(ProblemOf(err))
 			return

@@ -3,6 +3,9 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -34,21 +37,66 @@ func principal(ctx context.Context) slipway.Principal {
 	return p
 }
 
-// guard lets nobody in without a valid token, whatever the path.
-func guard(next http.Handler, auth Authenticator) http.Handler {
+// guard lets nobody in without a valid token, whatever the path. What describes the API is
+// for those who may know of the server.
+func (c Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || token == "" {
-			writeProblem(w, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
-			return
+		defer drain(r)
+		token, err := bearer(r.Header)
+		var p slipway.Principal
+		if err == nil {
+			p, err = c.Auth.Authenticate(r.Context(), token)
 		}
-		p, err := auth.Authenticate(r.Context(), token)
+		ctx := context.WithValue(r.Context(), principalKey{}, p)
+		switch {
+		case errors.Is(err, &slipway.Error{Code: slipway.CodeUnauthorized}):
+			c.refused(r, token)
+		case err == nil && strings.HasPrefix(r.URL.Path, "/openapi"):
+			err = c.Access.Enter(ctx, p, authz.ServerRead, "")
+		}
 		if err != nil {
 			writeProblem(w, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// maxDrained bounds what is read of a body that nobody wants.
+const maxDrained = 64 << 10
+
+// drain reads the rest of a small body before the answer is sent: else the connection is
+// closed while the gateway still writes, and the answer may be lost.
+func drain(r *http.Request) {
+	if r.ContentLength > 0 && r.ContentLength <= maxDrained {
+		_, _ = io.Copy(io.Discard, r.Body) // a client that left
+	}
+}
+
+// bearer is the token of a request that has exactly one: of two, this door and the gateway
+// before it might each believe another.
+func bearer(h http.Header) (string, error) {
+	v := h["Authorization"]
+	const scheme = "Bearer "
+	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {
+		return "", slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token")
+	}
+	return v[0][len(scheme):], nil
+}
+
+// refused tells of somebody without a good token. The gateway, behind which this door is,
+// says where he came from.
+func (c Config) refused(r *http.Request, token string) {
+	if c.Refused == nil {
+		return
+	}
+	source := r.Header.Get("X-Forwarded-For")
+	if source == "" {
+		source = "this machine"
+	}
+	if err := c.Refused(r.Context(), token, source); err != nil {
+		c.Log.LogAttrs(r.Context(), slog.LevelError, "a refused request was not recorded", slog.String("error", err.Error()))
+	}
 }
 
 // actionKey is what an operation's description calls its action.

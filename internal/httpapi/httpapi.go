@@ -14,14 +14,20 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/answer"
+	"github.com/slipway-ml/slipway/internal/authz"
 )
 
 // Config is what the front door is made of.
 type Config struct {
-	Version     string
-	Auth        Authenticator
-	Access      Access
+	Version string
+	Auth    Authenticator
+	Access  Access
+	// Refused is told when somebody comes without a good token, with its text and the
+	// address that he came from; nil: nobody is.
+	Refused     func(ctx context.Context, token, source string) error
 	Accounts    Accounts
+	Policies    Policies
+	Reviews     Reviews
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
@@ -39,10 +45,16 @@ func New(c Config) http.Handler {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPolicies(h, c)
+	registerReviews(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if err := c.Access.Enter(r.Context(), principal(r.Context()), authz.ServerRead, ""); err != nil {
+			writeProblem(w, err)
+			return
+		}
 		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
 	})
-	return guard(mux, c.Auth)
+	return c.guard(mux)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.
@@ -53,6 +65,8 @@ func OpenAPI(version string) ([]byte, error) {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPolicies(h, c)
+	registerReviews(h, c)
 	return h.OpenAPI().YAML()
 }
 

@@ -52,7 +52,7 @@ func (x access) Enter(_ context.Context, p slipway.Principal, a authz.Action, na
 // fleet has one endpoint, whose name is not "missing".
 type fleet struct{ httpapi.Fleet }
 
-func (fleet) Endpoint(_ context.Context, key string) (api.Endpoint, error) {
+func (fleet) Endpoint(_ context.Context, _ slipway.Principal, key string) (api.Endpoint, error) {
 	if key == "missing" {
 		return api.Endpoint{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status", "no endpoint missing")
 	}

@@ -16,7 +16,7 @@ import (
 // Models is the registry as the API offers it.
 type Models interface {
 	Register(ctx context.Context, p slipway.Principal, model string, r api.RegisterVersion) (api.Version, error)
-	Version(ctx context.Context, model, ref string) (api.Version, error)
+	Version(ctx context.Context, p slipway.Principal, model, ref string) (api.Version, error)
 	Listing
 	SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error
 }
@@ -25,14 +25,14 @@ type Models interface {
 type Listing interface {
 	// Models lists those that the principal may see.
 	Models(ctx context.Context, p slipway.Principal, cursor string, limit int) (api.Page[api.Model], error)
-	Versions(ctx context.Context, model, cursor string, limit int) (api.Page[api.Version], error)
-	AliasHistory(ctx context.Context, model string) ([]api.AliasChange, error)
+	Versions(ctx context.Context, p slipway.Principal, model, cursor string, limit int) (api.Page[api.Version], error)
+	AliasHistory(ctx context.Context, p slipway.Principal, model string) ([]api.AliasChange, error)
 }
 
 // Blobs takes the bytes of files.
 type Blobs interface {
-	Missing(ctx context.Context, digests []string) ([]string, error)
-	Put(ctx context.Context, digest string, size int64, r io.Reader) error
+	Missing(ctx context.Context, p slipway.Principal, digests []string) ([]string, error)
+	Put(ctx context.Context, p slipway.Principal, digest string, size int64, r io.Reader) error
 }
 
 // ModelPath is the model of a path. It is exported because the framework fills only exported embedded structs.
@@ -65,13 +65,13 @@ const maxJSON = 16 << 20
 func registerModels(h huma.API, c Config) {
 	handle(h, c, large(c.operation(authz.Upload, "missing-blobs", http.MethodPost, "/v1/blobs/missing", "Which of these blobs are not there yet")),
 		func(ctx context.Context, in *struct{ Body api.MissingBlobs }) (api.MissingBlobs, error) {
-			missing, err := c.Blobs.Missing(ctx, in.Body.Digests)
+			missing, err := c.Blobs.Missing(ctx, principal(ctx), in.Body.Digests)
 			return api.MissingBlobs{Digests: missing}, err
 		})
 	put := c.operation(authz.Upload, "put-blob", http.MethodPut, "/v1/blobs/{digest}", "Upload the bytes of one file; visible only when complete")
 	put.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": {}}}
 	huma.Register(h, put, func(ctx context.Context, in *blobInput) (*struct{}, error) {
-		if err := c.Blobs.Put(ctx, in.Digest, in.Size, in.body); err != nil {
+		if err := c.Blobs.Put(ctx, principal(ctx), in.Digest, in.Size, in.body); err != nil {
 			return nil, c.fail(ctx, err)
 		}
 		return nil, nil
@@ -96,14 +96,14 @@ func registerModelQueries(h huma.API, c Config) {
 			ModelPath
 			PageQuery
 		}) (api.Page[api.Version], error) {
-			return c.Models.Versions(ctx, in.Model, in.Cursor, in.Limit)
+			return c.Models.Versions(ctx, principal(ctx), in.Model, in.Cursor, in.Limit)
 		})
 	handle(h, c, c.operation(authz.ModelRead, "get-version", http.MethodGet, "/v1/models/{model}/versions/{ref}", "One version, by number or @alias"),
 		func(ctx context.Context, in *struct {
 			ModelPath
 			Ref string `path:"ref" maxLength:"64"`
 		}) (api.Version, error) {
-			return c.Models.Version(ctx, in.Model, in.Ref)
+			return c.Models.Version(ctx, principal(ctx), in.Model, in.Ref)
 		})
 	type aliasInput struct {
 		ModelPath
@@ -117,7 +117,7 @@ func registerModelQueries(h huma.API, c Config) {
 		})
 	handle(h, c, c.operation(authz.ModelRead, "alias-history", http.MethodGet, "/v1/models/{model}/aliases", "Every move of the model's aliases, newest first"),
 		func(ctx context.Context, in *ModelPath) ([]api.AliasChange, error) {
-			return c.Models.AliasHistory(ctx, in.Model)
+			return c.Models.AliasHistory(ctx, principal(ctx), in.Model)
 		})
 }
 

@@ -4,6 +4,7 @@ package identity
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -21,10 +22,10 @@ type Account struct {
 	Disabled  time.Time      `json:"disabled,omitzero"`
 }
 
-// owner says whether it has the role owner.
+// owner says whether it has the role owner for good: one that ends by itself keeps nobody
+// from being locked out.
 func (a *Account) owner() bool {
-	p := slipway.Principal{Roles: a.Roles}
-	return a.Disabled.IsZero() && p.Owner()
+	return a.Disabled.IsZero() && slices.ContainsFunc(a.Roles, func(r slipway.Role) bool { return r.Name == slipway.RoleOwner && r.Until.IsZero() })
 }
 
 // Token is what is known of a token, which is not the token itself.
@@ -44,6 +45,17 @@ type Token struct {
 // Usable says whether a token is good at a time.
 func (t *Token) Usable(now time.Time) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
+}
+
+// State says why a token is not good.
+func (t *Token) State(now time.Time) string {
+	switch {
+	case !t.Revoked.IsZero():
+		return "a revoked token"
+	case !t.Usable(now):
+		return "an expired token"
+	}
+	return "a token, the account being disabled,"
 }
 
 // Store keeps accounts and tokens. It is safe for concurrent use; what is acknowledged is

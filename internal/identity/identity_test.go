@@ -15,6 +15,7 @@ import (
 
 // memory is a store of one test.
 type memory struct {
+	looked   int // up: accounts and tokens
 	mu       sync.Mutex
 	accounts map[string]identity.Account
 	tokens   []identity.Token
@@ -37,6 +38,7 @@ func (m *memory) Accounts(context.Context) (out []identity.Account, _ error) {
 func (m *memory) Account(_ context.Context, name string) (identity.Account, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looked++
 	if a, ok := m.accounts[name]; ok {
 		return a, nil
 	}
@@ -72,6 +74,7 @@ func (m *memory) RevokeToken(_ context.Context, id string, ev slipway.Event) err
 }
 
 func (m *memory) TokenByHash(_ context.Context, hash string) (identity.Token, error) {
+	m.looked++
 	for _, t := range m.tokens {
 		if t.Hash == hash {
 			return t, nil
@@ -119,6 +122,8 @@ func TestCreate(t *testing.T) {
 		{"ada", slipway.Person, "", slipway.CodeConflict},
 		{"shop", slipway.Service, "risk", ""},
 		{"Ada", slipway.Person, "", slipway.CodeInvalidName},
+		{"judge", slipway.Person, "", slipway.CodeInvalid},
+		{"system", slipway.Service, "risk", slipway.CodeInvalid},
 		{"bob", slipway.Person, "risk", slipway.CodeInvalid},
 		{"bob", slipway.Service, "", slipway.CodeInvalid},
 		{"bob", "robot", "risk", slipway.CodeInvalid},
@@ -171,6 +176,15 @@ func TestLastOwner(t *testing.T) {
 	want(t, "withdraw the last", err, slipway.CodeConflict)
 	_, err = f.Disable(ctx, "owner", "owner", "")
 	want(t, "disable the last", err, slipway.CodeConflict)
+	until := owner
+	until.Until = f.now.Add(time.Hour)
+	if _, err := f.Grant(ctx, "owner", "ada", until, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Disable(ctx, "owner", "owner", "")
+	want(t, "disable the last but one who is an owner for an hour", err, slipway.CodeConflict)
+	_, err = f.Grant(ctx, "owner", "owner", until, "")
+	want(t, "be an owner for an hour, as the last", err, slipway.CodeConflict)
 	if _, err := f.Grant(ctx, "owner", "ada", owner, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +270,11 @@ func TestAuthenticate(t *testing.T) {
 	} {
 		kept, account, now := f.tokens[0], f.accounts["ada"], f.now
 		breaks()
+		f.looked = 0
 		_, err := f.Authenticate(ctx, text)
+		if f.looked != 2 { // the time that a refusal takes tells nothing of the token
+			t.Errorf("%s looks %d things up, want 2", name, f.looked)
+		}
 		want(t, name, err, slipway.CodeUnauthorized)
 		if err.Error() != "the token is not valid; send a valid token" {
 			t.Errorf("%s tells why: %v", name, err)

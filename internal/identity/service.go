@@ -29,12 +29,17 @@ func New(store Store, now func() time.Time) *Service {
 	return &Service{Store: store, now: now, used: map[string]time.Time{}}
 }
 
+// reserved are the names by which events call those who are no accounts.
+var reserved = []string{"system", "server", "gateway", "judge", "unknown", "anonymous"}
+
 // Create adds an account without roles. It answers Conflict if there is one of that name.
 func (s *Service) Create(ctx context.Context, by string, a Account) (Account, error) {
 	if _, err := slipway.ParseName(a.Name); err != nil {
 		return Account{}, err
 	}
 	switch {
+	case slices.Contains(reserved, a.Name):
+		return Account{}, invalid("name", "choose another", "is what records call the platform itself")
 	case a.Kind != slipway.Person && a.Kind != slipway.Service:
 		return Account{}, invalid("kind", "choose "+slipway.Person+" or "+slipway.Service, "is not one that there is")
 	case a.Kind == slipway.Person && a.Team != "":
@@ -104,7 +109,7 @@ func (s *Service) Disable(ctx context.Context, by, name, reason string) (Account
 }
 
 // change makes a change of one account, unless the last owner is lost by it.
-func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, apply func(*Account) error) (Account, error) {
+func (s *Service) change(ctx context.Context, by, name, action string, detail map[string]string, alter func(*Account) error) (Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, err := s.Accounts(ctx)
@@ -116,7 +121,7 @@ func (s *Service) change(ctx context.Context, by, name, action string, detail ma
 		return Account{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform accounts list", "there is no account %.64q", name)
 	}
 	before := slices.ContainsFunc(all, func(a Account) bool { return a.owner() })
-	if err := apply(&all[i]); err != nil {
+	if err := alter(&all[i]); err != nil {
 		return Account{}, err
 	}
 	if before && !slices.ContainsFunc(all, func(a Account) bool { return a.owner() }) {

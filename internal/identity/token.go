@@ -30,6 +30,13 @@ func (a *Account) lifetimes() (longest, usual time.Duration) {
 	return maxCalling, defaultCalling
 }
 
+// Usual is how long a token of an account lasts unless more or less is wished for.
+func (s *Service) Usual(ctx context.Context, account string) (time.Duration, error) {
+	a, err := s.Account(ctx, account)
+	_, usual := a.lifetimes()
+	return usual, err
+}
+
 // Wish is what a token shall be.
 type Wish struct {
 	Account  string
@@ -38,9 +45,36 @@ type Wish struct {
 	Note     string
 }
 
+// maxLimits bounds the names of one list of a limit.
+const maxLimits = 100
+
+// check refuses limits that could never be met, and notes that would break a line.
+func (w *Wish) check() error {
+	if len(w.Limit.Actions)+len(w.Limit.Teams)+len(w.Limit.Endpoints) > maxLimits {
+		return invalid("limit", fmt.Sprintf("give at most %d", maxLimits), "has too many names")
+	}
+	for _, team := range w.Limit.Teams {
+		if _, err := slipway.ParseName(team); err != nil {
+			return invalid("limit.teams", slipway.AsError(err).Next, "has a name that no team can have")
+		}
+	}
+	for _, key := range w.Limit.Endpoints {
+		if _, _, err := slipway.ParseEndpoint(key); err != nil {
+			return invalid("limit.endpoints", slipway.AsError(err).Next, "has a name that no endpoint can have")
+		}
+	}
+	if w.Note != slipway.OneLine(w.Note, len(w.Note)) {
+		return invalid("note", "leave them out", "has control characters")
+	}
+	return nil
+}
+
 // Issue makes a token. Its text is given once and kept nowhere.
 func (s *Service) Issue(ctx context.Context, by string, w Wish) (text string, t Token, err error) {
 	a, err := s.active(ctx, w.Account)
+	if err == nil {
+		err = w.check()
+	}
 	if err != nil {
 		return "", Token{}, err
 	}
@@ -123,6 +157,11 @@ func (s *Service) Token(ctx context.Context, id string) (Token, error) {
 	return all[i], nil
 }
 
+// ByText finds a token by its text, whether it is good or not.
+func (s *Service) ByText(ctx context.Context, text string) (Token, error) {
+	return s.TokenByHash(ctx, HashText(text))
+}
+
 // active finds an account that is not disabled.
 func (s *Service) active(ctx context.Context, name string) (Account, error) {
 	a, err := s.Account(ctx, name)
@@ -136,9 +175,9 @@ func (s *Service) active(ctx context.Context, name string) (Account, error) {
 // does not say why, for one that is unknown, revoked, expired or of a disabled account.
 func (s *Service) Authenticate(ctx context.Context, text string) (slipway.Principal, error) {
 	t, err := s.TokenByHash(ctx, HashText(text))
-	var a Account
+	a, found := s.Account(ctx, t.Account) // for a token that is unknown, too: it takes as long
 	if err == nil {
-		a, err = s.Account(ctx, t.Account)
+		err = found
 	}
 	now := s.now()
 	switch {

@@ -28,6 +28,7 @@ type Controller struct {
 	mu      sync.Mutex // guards a pass of the loop against commands
 	last    route.Table
 	applied bool // last is what the gateway has
+	fresh   time.Time
 	checks  map[string]*liveCheck
 	saved   map[string]time.Time // when a deployment's state was last written
 
@@ -144,7 +145,28 @@ func (c *Controller) pass(ctx context.Context) (busy bool, err error) {
 		}
 		busy = busy || b
 	}
-	return busy, c.publish(ctx, endpoints, obs)
+	if err := c.publish(ctx, endpoints, obs); err != nil {
+		return busy, err
+	}
+	c.freshen(ctx)
+	return busy, nil
+}
+
+// freshTick is how often the gateway hears that its grants are still those of now.
+const freshTick = time.Second
+
+// freshen tells the gateway, which refuses some calls when it has not heard from here for
+// long. That it did not hear is no reason to hold a rollout up.
+func (c *Controller) freshen(ctx context.Context) {
+	now := c.now()
+	if !c.applied || now.Sub(c.fresh) < freshTick {
+		return
+	}
+	if err := c.gateway.Fresh(ctx); err != nil {
+		c.log.LogAttrs(ctx, slog.LevelDebug, "the gateway was not told that its grants are fresh", slog.String("error", err.Error()))
+		return
+	}
+	c.fresh = now
 }
 
 // publish builds the table from the endpoints and hands it over if it differs from what

@@ -53,6 +53,8 @@ type Gateway interface {
 	// CodeVetoed when the gateway has taken the weight of a candidate away.
 	Apply(ctx context.Context, t route.Table) error
 	Observe(ctx context.Context) (route.Observation, error)
+	// Fresh tells that the grants of the last table are still those of now.
+	Fresh(ctx context.Context) error
 	// Journal lists the vetoes after a sequence number, in order.
 	Journal(ctx context.Context, after uint64) ([]route.Veto, error)
 }

@@ -30,24 +30,57 @@ const (
 // of endpoints, sorted.
 type Grant struct {
 	TokenSHA256 string    `json:"token_sha256"`
+	Token       string    `json:"token,omitempty"` // its id
 	Principal   string    `json:"principal"`
 	Scope       string    `json:"scope"`
 	Expires     time.Time `json:"expires,omitzero"`
-	Predict     []string  `json:"predict,omitempty"`  // may be called
-	RollBack    []string  `json:"rollback,omitempty"` // may be taken back
-	Metrics     bool      `json:"metrics,omitempty"`  // may be read
+	Predict     []string  `json:"predict,omitempty"`   // may be called
+	Connected   []string  `json:"connected,omitempty"` // of these, only while the grant is fresh
+	RollBack    []string  `json:"rollback,omitempty"`  // may be taken back
+	Metrics     bool      `json:"metrics,omitempty"`   // may be read
+	// Until says when parts of it end before the whole: the key of an endpoint after
+	// UntilPredict or UntilRollBack, or UntilMetrics.
+	Until map[string]time.Time `json:"until,omitempty"`
 }
 
-// MayPredict says whether the bearer may call an endpoint, and see what it takes.
-func (g *Grant) MayPredict(key string) bool { return g.Scope == ScopeOwner || contains(g.Predict, key) }
+// Keys of Grant.Until.
+const (
+	UntilPredict  = "predict "
+	UntilRollBack = "rollback "
+	UntilMetrics  = "metrics"
+)
 
-// MayRollBack says whether the bearer may take an endpoint back.
-func (g *Grant) MayRollBack(key string) bool {
-	return g.Scope == ScopeOwner || contains(g.RollBack, key)
+// GrantAge is how long a gateway that does not hear from the server honours the parts of a
+// grant that ask for a fresh one.
+const GrantAge = 5 * time.Minute
+
+// MayPredict says whether the bearer may call an endpoint, and see what it takes, at a time
+// and an age of the grant.
+func (g *Grant) MayPredict(key string, now time.Time, age time.Duration) bool {
+	if g.Scope == ScopeOwner {
+		return true
+	}
+	return contains(g.Predict, key) && g.lasts(UntilPredict, key, now) && (age <= GrantAge || len(g.Connected) == 0 || !contains(g.Connected, key))
+}
+
+// MayRollBack says whether the bearer may take an endpoint back. A rollback waits for
+// nothing: the age of the grant does not matter.
+func (g *Grant) MayRollBack(key string, now time.Time) bool {
+	return g.Scope == ScopeOwner || contains(g.RollBack, key) && g.lasts(UntilRollBack, key, now)
 }
 
 // MayReadMetrics says whether the bearer may read the metrics of all endpoints.
-func (g *Grant) MayReadMetrics() bool { return g.Scope == ScopeOwner || g.Metrics }
+func (g *Grant) MayReadMetrics(now time.Time) bool {
+	return g.Scope == ScopeOwner || g.Metrics && g.lasts(UntilMetrics, "", now)
+}
+
+func (g *Grant) lasts(what, key string, now time.Time) bool {
+	if len(g.Until) == 0 {
+		return true
+	}
+	end, ok := g.Until[what+key]
+	return !ok || now.Before(end)
+}
 
 func contains(keys []string, key string) bool {
 	_, found := slices.BinarySearch(keys, key)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/runtime/child"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
@@ -81,6 +82,8 @@ func awaitReady(ctx context.Context, limit time.Duration, server predictor, fail
 		case <-tick.C:
 			if err := server.Ready(limited); err == nil {
 				return nil
+			} else if errors.Is(err, &slipway.Error{Code: slipway.CodeForbiddenTo}) { // it will be tomorrow, too
+				return &exitError{ExitChild, err}
 			} else if limited.Err() == nil {
 				last = err
 			}

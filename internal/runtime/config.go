@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	MilliCPU     int           `json:"milli_cpu"`               // bounds the worker set, 0 for all processors
 	Log          string        `json:"log"`                     // the log file, absolute
 	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for 100 s
+
+	Reach config.Reach `json:"-"` // where servers elsewhere may be; the process is told by a flag
 }
 
 // ReadConfig reads and checks a configuration file; unknown keys are mistakes.

@@ -2,14 +2,16 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
@@ -33,7 +35,7 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 	if err != nil {
 		return nil, &exitError{ExitModel, fmt.Errorf("the model cannot be loaded: %w", err)}
 	}
-	dialer := &net.Dialer{Timeout: dialWait, Control: permit}
+	dialer := &net.Dialer{Timeout: dialWait, Control: permit(cfg.Reach)}
 	o := remote.Options{Base: strings.TrimSuffix(cfg.Runtime.URL, "/"), What: "the external server", Conns: commandWorkers, Dial: dialer.DialContext}
 	var server interface {
 		predictor
@@ -49,15 +51,14 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 	return &loaded{predictor: server, stop: server.Close}, nil
 }
 
-// permit refuses addresses that no external server may have, after names were resolved.
-func permit(_, address string, _ syscall.RawConn) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+// permit refuses addresses that no external server may have, after names were resolved: a
+// name may stand for another address each time.
+func permit(reach config.Reach) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err == nil && !reach.Permit(at.Addr()) {
+			err = slipway.Errorf(slipway.Denied, slipway.CodeForbiddenTo, "use an address that the server has for others", "no model's server may be at %s", at.Addr())
+		}
 		return err
 	}
-	// At link-local addresses clouds serve the secrets of a machine.
-	if ip := net.ParseIP(host); ip == nil || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() {
-		return errors.New("no server may have that address")
-	}
-	return nil
 }

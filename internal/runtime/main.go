@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
@@ -33,10 +34,14 @@ func Main(args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("runtime", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config", "", "the replica's configuration `file`")
+	open := flags.String("reach", "", "`networks` of servers elsewhere that are open although they are closed")
 	if err := flags.Parse(args); err != nil {
 		return ExitConfig
 	}
 	cfg, err := ReadConfig(*file)
+	if err == nil {
+		cfg.Reach, err = config.ParseReach(*open)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return codeOf(err, ExitConfig)

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -25,16 +25,18 @@ type Resources interface {
 // Models finds the owners of models.
 type Models interface {
 	Model(ctx context.Context, name string) (registry.Model, error)
+	// Models gives the first of them behind a name, in order.
+	Models(ctx context.Context, after string, limit int) ([]registry.Model, error)
 }
 
-// Recorder makes the event of a denied attempt durable.
+// Recorder makes the events of denied attempts durable, all or none.
 type Recorder interface {
-	Append(ctx context.Context, ev slipway.Event) error
+	Append(ctx context.Context, events ...slipway.Event) error
 }
 
 // Control decides who may do what, and records who tried to do more.
 type Control struct {
-	Engine    *authz.Engine
+	Engine    atomic.Pointer[authz.Engine] // of the policies in force
 	Identity  *identity.Service
 	Resources Resources
 	Models    Models
@@ -42,9 +44,8 @@ type Control struct {
 	Changed   func() // is told when what the gateway grants may have changed
 	Now       func() time.Time
 
-	mu      sync.Mutex
-	granted map[grantKey]bool
-	since   time.Time // of granted
+	attempts attempts
+	grants   grants
 }
 
 // Server is the installation as a resource.
@@ -63,12 +64,12 @@ func ModelOf(name, team string) authz.Resource {
 
 func accountOf(a *identity.Account) authz.Resource {
 	p := slipway.Principal{Roles: a.Roles}
-	return authz.Resource{Kind: authz.KindAccount, Name: a.Name, Team: a.Team, Owner: p.Owner()}
+	return authz.Resource{Kind: authz.KindAccount, Name: a.Name, Team: a.Team, Owner: p.Owner(), Is: a.Kind, Clearance: a.Clearance}
 }
 
 // Allows answers without a record: what may not be seen is left out of lists.
 func (c *Control) Allows(p slipway.Principal, a authz.Action, r authz.Resource) bool {
-	return c.Engine.Decide(authz.Request{Principal: p, Action: a, Resource: r}).Allow
+	return c.Engine.Load().Decide(authz.Request{Principal: p, Action: a, Resource: r}).Allow
 }
 
 // Check answers Denied, once that is recorded, unless the principal may do the action.
@@ -77,17 +78,31 @@ func (c *Control) Check(ctx context.Context, p slipway.Principal, a authz.Action
 }
 
 func (c *Control) check(ctx context.Context, r authz.Request) error {
-	denied := c.Engine.Check(r)
+	denied := c.Engine.Load().Check(r)
 	if denied == nil {
 		return nil
 	}
-	now := c.Now()
-	ev := slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: r.Principal.ID, Action: "access.denied", Subject: r.Resource.String(),
-		Detail: map[string]string{"action": string(r.Action), "token": r.Principal.Token, "reason": slipway.AsError(denied).Message}}
-	if err := c.Recorder.Append(ctx, ev); err != nil {
-		return err // an attempt that leaves no trace gets no answer either
+	return c.denied(ctx, r, denied)
+}
+
+// denied records what is refused, and answers it. An attempt that leaves no trace gets no
+// answer either.
+func (c *Control) denied(ctx context.Context, r authz.Request, why error) error {
+	a := attempt{actor: r.Principal.ID, action: "access.denied", subject: r.Resource.String(), token: r.Principal.Token, did: string(r.Action)}
+	if err := c.record(ctx, a, slipway.AsError(why).Message); err != nil {
+		return err
 	}
-	return denied
+	return why
+}
+
+// CheckNamed is Check for what a path names: an endpoint, a deployment, a model, an account
+// or a token.
+func (c *Control) CheckNamed(ctx context.Context, p slipway.Principal, a authz.Action, name string) error {
+	r, err := c.find(ctx, authz.Actions[a].Kind, name)
+	if err != nil {
+		return err
+	}
+	return c.Check(ctx, p, a, r)
 }
 
 // maxName bounds the names that are looked up, and recorded when that is denied.
@@ -96,11 +111,8 @@ const maxName = 200
 // Enter implements httpapi.Access.
 func (c *Control) Enter(ctx context.Context, p slipway.Principal, a authz.Action, name string) error {
 	kind := authz.Actions[a].Kind
-	if len(name) > maxName {
-		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status", "there is nothing of so long a name")
-	}
 	if name == "" && kind != authz.KindServer {
-		if c.Engine.Conceivable(p, a) {
+		if c.Engine.Load().Conceivable(p, a) {
 			return nil
 		}
 		return c.Check(ctx, p, a, authz.Resource{Kind: kind})
@@ -110,7 +122,7 @@ func (c *Control) Enter(ctx context.Context, p slipway.Principal, a authz.Action
 		return err
 	}
 	// Which role is given, and whose a new model will be, the use case knows.
-	if a == authz.AccountGrant || a == authz.ModelRegister && r.Team == "" && c.Engine.Conceivable(p, a) {
+	if a == authz.AccountGrant || a == authz.ModelRegister && r.Team == "" && c.Engine.Load().Conceivable(p, a) {
 		return nil
 	}
 	return c.Check(ctx, p, a, r)
@@ -119,6 +131,9 @@ func (c *Control) Enter(ctx context.Context, p slipway.Principal, a authz.Action
 // find looks a resource up by what a path names. One that is not there has a name only: who
 // may see nothing of its like does not learn that.
 func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, error) {
+	if len(name) > maxName {
+		return authz.Resource{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status", "there is nothing of so long a name")
+	}
 	r := authz.Resource{Kind: kind, Name: name}
 	var err error
 	switch kind {
@@ -136,6 +151,8 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 		if err == nil {
 			r = EndpointOf(&e)
 		}
+	case authz.KindTeam:
+		r.Team = name
 	case authz.KindModel:
 		var m registry.Model
 		if m, err = c.Models.Model(ctx, name); err == nil {

@@ -2,6 +2,8 @@ package access
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -100,7 +102,17 @@ func (c *Control) Tokens(ctx context.Context, p slipway.Principal, account strin
 // Issue implements httpapi.Tokens. What a token may be used for is a part of what its
 // issuer's may: a limited token makes none that is less limited.
 func (c *Control) Issue(ctx context.Context, p slipway.Principal, account string, r api.IssueToken) (api.Token, error) {
-	if err := within(p.Limit, r.Limit); err != nil {
+	of, err := c.find(ctx, authz.KindAccount, account)
+	if err == nil {
+		err = c.Check(ctx, p, authz.TokenIssue, of)
+	}
+	if err == nil {
+		err = c.within(ctx, p, authz.TokenIssue, of, r.Limit)
+	}
+	if err == nil {
+		r.LifetimeSeconds, err = c.lifetime(ctx, p, account, r.LifetimeSeconds)
+	}
+	if err != nil {
 		return api.Token{}, err
 	}
 	for _, name := range r.Limit.Actions {
@@ -115,12 +127,39 @@ func (c *Control) Issue(ctx context.Context, p slipway.Principal, account string
 	return tokenView(t, text), err
 }
 
-// within refuses a token that is wider than its issuer's.
-func within(mine slipway.Limit, wanted api.Limit) error {
+// lifetime keeps a token that somebody makes for himself within that of the one he makes it
+// with: else a session that began with a sign-in would never end. It answers the lifetime
+// in seconds, of which 0 is the usual one.
+func (c *Control) lifetime(ctx context.Context, p slipway.Principal, account string, wish int64) (int64, error) {
+	if p.Token == "" || p.ID != account {
+		return wish, nil
+	}
+	mine, err := c.Identity.Token(ctx, p.Token)
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) { // a session of another kind
+		return wish, nil
+	}
+	if err != nil || mine.Expires.IsZero() {
+		return wish, err
+	}
+	left := int64(mine.Expires.Sub(c.Now()) / time.Second)
+	if wish > left {
+		return 0, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Field: "lifetime_seconds", Message: fmt.Sprintf("is longer than the %d s that are left of your own token", left), Next: "give less, or sign in anew"}
+	}
+	if wish == 0 {
+		usual, err := c.Identity.Usual(ctx, account)
+		return min(left, int64(usual/time.Second)), err
+	}
+	return wish, nil
+}
+
+// within refuses, and records, a token that is wider than its issuer's.
+func (c *Control) within(ctx context.Context, p slipway.Principal, a authz.Action, of authz.Resource, wanted api.Limit) error {
+	mine := p.Limit
 	for _, l := range [][2][]string{{mine.Actions, wanted.Actions}, {mine.Teams, wanted.Teams}, {mine.Endpoints, wanted.Endpoints}} {
 		wider := len(l[0]) > 0 && (len(l[1]) == 0 || slices.ContainsFunc(l[1], func(s string) bool { return !slices.Contains(l[0], s) }))
 		if wider {
-			return slipway.Errorf(slipway.Denied, slipway.CodeDenied, "limit it to "+strings.Join(l[0], ", "), "your token is limited, and the new one would be less so")
+			return c.denied(ctx, authz.Request{Principal: p, Action: a, Resource: of},
+				slipway.Errorf(slipway.Denied, slipway.CodeDenied, "limit it to "+strings.Join(l[0], ", "), "your token is limited, and the new one would be less so"))
 		}
 	}
 	return nil
@@ -128,11 +167,21 @@ func within(mine slipway.Limit, wanted api.Limit) error {
 
 // Rotate implements httpapi.Tokens.
 func (c *Control) Rotate(ctx context.Context, p slipway.Principal, id string, r api.RotateToken) (api.Token, error) {
-	old, err := c.Identity.Token(ctx, id)
+	of, err := c.find(ctx, authz.KindAccount, id)
+	if err == nil {
+		err = c.Check(ctx, p, authz.TokenRotate, of)
+	}
 	if err != nil {
 		return api.Token{}, err
 	}
-	if err := within(p.Limit, api.Limit(old.Limit)); err != nil {
+	old, err := c.Identity.Token(ctx, id)
+	if err == nil {
+		err = c.within(ctx, p, authz.TokenRotate, of, api.Limit(old.Limit))
+	}
+	if err == nil && of.Is == slipway.Person && old.Account == p.ID {
+		_, err = c.lifetime(ctx, p, old.Account, int64(old.Expires.Sub(old.Created)/time.Second))
+	}
+	if err != nil {
 		return api.Token{}, err
 	}
 	text, t, err := c.Identity.Rotate(ctx, p.ID, id, time.Duration(r.OverlapSeconds)*time.Second)
@@ -144,6 +193,9 @@ func (c *Control) Rotate(ctx context.Context, p slipway.Principal, id string, r 
 
 // Revoke implements httpapi.Tokens.
 func (c *Control) Revoke(ctx context.Context, p slipway.Principal, id string, r api.RevokeToken) (api.Token, error) {
+	if err := c.CheckNamed(ctx, p, authz.TokenRevoke, id); err != nil {
+		return api.Token{}, err
+	}
 	if err := c.Identity.Revoke(ctx, p.ID, id, r.Reason); err != nil {
 		return api.Token{}, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/identity"
 )
 
-var kinds = map[string]string{"endpoint": authz.KindEndpoint, "model": authz.KindModel, "account": authz.KindAccount}
+var kinds = map[string]string{"endpoint": authz.KindEndpoint, "model": authz.KindModel, "account": authz.KindAccount, "team": authz.KindTeam}
 
 // Explain implements httpapi.Tokens. Of oneself everybody may ask; of others, who may see
 // their account.
@@ -53,7 +53,7 @@ func (c *Control) decide(a identity.Account, action string, r authz.Resource) au
 	if !a.Disabled.IsZero() {
 		return authz.Decision{Policies: []authz.Reason{{Policy: "the account is disabled"}}}
 	}
-	return c.Engine.Decide(authz.Request{Principal: a.Principal(identity.Token{}), Action: authz.Action(action), Resource: r})
+	return c.Engine.Load().Decide(authz.Request{Principal: a.Principal(identity.Token{}), Action: authz.Action(action), Resource: r})
 }
 
 // maxWho bounds how many accounts are named that may do something.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/model"
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -118,7 +119,11 @@ func (p project) config(ctx context.Context, l *loaded, dir string, files fs.FS,
 		l.saved.Runtime.Python = env.Python
 	}
 	dir, err := filepath.Abs(dir)
-	return runtime.Config{Socket: filepath.Join(os.TempDir(), fmt.Sprintf("slipway-dev-%d.sock", os.Getpid())), Dir: dir, Runtime: l.saved.Runtime, Model: s.Endpoint(),
+	if err != nil {
+		return runtime.Config{}, err
+	}
+	reach, err := config.Config{}.Reach() // of an engineer's own machine
+	return runtime.Config{Reach: reach, Socket: filepath.Join(os.TempDir(), fmt.Sprintf("slipway-dev-%d.sock", os.Getpid())), Dir: dir, Runtime: l.saved.Runtime, Model: s.Endpoint(),
 		Revision: version, Replica: version, Log: os.DevNull, MilliCPU: s.Resources.MilliCPU, StartTimeout: startLimit}, err
 }
 

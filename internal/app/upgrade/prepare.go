@@ -76,7 +76,7 @@ func losesNothing(ctx context.Context, o sqlstore.Options, target About) error {
 			return err
 		}
 	}
-	return nil
+	return keepsAccess(ctx, db, target)
 }
 
 // survives says whether an older build can go on with an endpoint.

@@ -24,9 +24,27 @@ type Store struct{ db *sqlstore.DB }
 // New makes a Store.
 func New(db *sqlstore.DB) *Store { return &Store{db} }
 
-// Append records an event that comes with no change.
-func (s *Store) Append(ctx context.Context, ev slipway.Event) error {
-	return s.db.Write(ctx, []slipway.Event{ev}, func(*sqlstore.Tx) error { return nil })
+// Append records events that come with no change.
+func (s *Store) Append(ctx context.Context, events ...slipway.Event) error {
+	return s.db.Write(ctx, events, func(*sqlstore.Tx) error { return nil })
+}
+
+// AppendFrom records events that come from a source with numbers of its own, up to one of
+// them: once, however often they come.
+func (s *Store) AppendFrom(ctx context.Context, source string, upTo uint64, events ...slipway.Event) error {
+	return s.db.Write(ctx, events, func(tx *sqlstore.Tx) error {
+		n, err := tx.Exec(`INSERT INTO event_source (name, seq) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE event_source.seq < excluded.seq`, source, int64(upTo))
+		if err == nil && n == 0 {
+			err = sqlstore.ErrUnchanged
+		}
+		return err
+	})
+}
+
+// LastFrom is the number up to which a source's events are recorded, 0 for none.
+func (s *Store) LastFrom(ctx context.Context, source string) (seq uint64, err error) {
+	return seq, s.db.QueryRow(ctx, "source", []any{&seq}, `SELECT COALESCE(MAX(seq), 0) FROM event_source WHERE name = $1`, source)
 }
 
 // List gives events above a sequence number, oldest first: at most limit, of one subject
