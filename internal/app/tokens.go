@@ -87,6 +87,11 @@ func (a *App) flushUses(ctx context.Context) {
 			over = true
 		case <-tick.C:
 		}
+		if used, err := a.admin.Uses(context.WithoutCancel(ctx)); err == nil { // a gateway that is away says it later
+			for id, at := range used {
+				a.access.Identity.Use(id, at)
+			}
+		}
 		if err := a.access.Identity.Flush(context.WithoutCancel(ctx)); err != nil {
 			a.o.Log.Warn("the last uses of tokens were not written down", "error", err.Error())
 		}

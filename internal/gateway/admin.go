@@ -26,6 +26,7 @@ type stopRequest struct {
 //	GET  /observe           a route.Observation
 //	POST /fresh             the grants in force are those that the server would give now
 //	GET  /journal?after=N   the vetoes above a sequence number, in order
+//	GET  /uses              when tokens were last used, by id
 //	GET  /refusals?after=N  who was refused, above a sequence number; those up to it are forgotten
 //	POST /stop?replicas=…   ends the gateway; "stop" ends the replicas too. Answers when done
 //	/v2/… /endpoints/…      predictions as on the public address, without a token
@@ -53,6 +54,7 @@ func (g *Gateway) admin() http.Handler {
 		g.hear()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /uses", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.table.Load().uses()) })
 	mux.HandleFunc("GET /refusals", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -55,6 +56,11 @@ func (c *AdminClient) Fresh(ctx context.Context) error {
 // Journal lists the vetoes above a sequence number, in order.
 func (c *AdminClient) Journal(ctx context.Context, after uint64) (v []route.Veto, err error) {
 	return v, c.call(ctx, http.MethodGet, "/journal?after="+strconv.FormatUint(after, 10), nil, &v)
+}
+
+// Uses says when tokens, by id, were last used at the gateway.
+func (c *AdminClient) Uses(ctx context.Context) (used map[string]time.Time, err error) {
+	return used, c.call(ctx, http.MethodGet, "/uses", nil, &used)
 }
 
 // Refusals lists whom the gateway has refused, above a sequence number; it forgets those up

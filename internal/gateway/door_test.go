@@ -208,3 +208,29 @@ func TestRevokedAtOnce(t *testing.T) {
 		t.Errorf("%d after the role was taken", w.Code)
 	}
 }
+
+// TestUses: when a token was last used is known to the minute, beyond a new table, and of
+// those that were refused nothing.
+func TestUses(t *testing.T) {
+	c := &clock{now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	f := newFake()
+	h := openWith(t, gateway.Config{Name: "local", Dir: t.TempDir(), ServerSocket: "nobody", Replicas: f, Metrics: newRegistry(), Log: slog.New(slog.DiscardHandler), Now: c.Now, Rand: seeded(1).Float64}, f)
+	next := table(1, serving(0))
+	next.Grants[1].Token, next.Grants[3].Token = "tok_shop", "tok_old"
+	h.apply(next)
+	first := c.Now()
+	h.infer()
+	c.pass(30 * time.Second)
+	h.infer()
+	h.send(http.MethodPost, "/v2/models/fraud/infer", oldToken, inferBody)
+	next.Seq++
+	h.apply(next)
+	if used := h.Uses(); len(used) != 1 || !used["tok_shop"].Equal(first) {
+		t.Errorf("%v", used)
+	}
+	c.pass(time.Minute)
+	h.infer()
+	if used := h.Uses(); !used["tok_shop"].Equal(c.Now()) {
+		t.Errorf("%v, now %v", used, c.Now())
+	}
+}

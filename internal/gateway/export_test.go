@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -62,6 +63,9 @@ func (g *Gateway) FillDisk(t testing.TB) (mend func()) {
 
 // Refused gives whom the gateway has refused, and forgets nobody.
 func (g *Gateway) Refused() []route.Refusal { return g.refused.After(0) }
+
+// Uses says when tokens were last used, as the admin socket does.
+func (g *Gateway) Uses() map[string]time.Time { return g.table.Load().uses() }
 
 // Hear is what the server's word does that the grants are those of now.
 func (g *Gateway) Hear() { g.hear() }

@@ -142,14 +142,15 @@ func (g *Gateway) granted(r *http.Request, key string, grant *route.Grant) (*end
 // authorize finds the grant of the bearer's token, or nil. Tokens are looked up by hash,
 // so that the time it takes says nothing about them.
 func (g *Gateway) authorize(r *http.Request) *route.Grant {
-	grant := g.grantOf(r)
-	if grant == nil || !grant.Expires.IsZero() && !g.c.Now().Before(grant.Expires) {
+	grant, now := g.grantOf(r), g.c.Now()
+	if grant == nil || !grant.Expires.IsZero() && !now.Before(grant.Expires) {
 		return nil
 	}
 	if grant.Scope != route.ScopeOwner && grant.Scope != route.ScopeListed {
 		return nil
 	}
-	return grant
+	grant.use(now)
+	return grant.Grant
 }
 
 // refuse notes somebody who may not: without a grant, or with one for something else.
@@ -157,8 +158,8 @@ func (g *Gateway) refuse(r *http.Request, grant *route.Grant, key string) {
 	who := refusal.Who{What: route.Unauthenticated, Source: refusal.Source(r.RemoteAddr)}
 	if grant != nil {
 		who.What = route.Denied
-	} else {
-		grant = g.grantOf(r) // one that has ended
+	} else if ended := g.grantOf(r); ended != nil {
+		grant = ended.Grant
 	}
 	if grant != nil {
 		who.Principal, who.Token = grant.Principal, grant.Token
@@ -170,7 +171,7 @@ func (g *Gateway) refuse(r *http.Request, grant *route.Grant, key string) {
 }
 
 // grantOf finds the grant of the bearer's token, whether it has ended or not.
-func (g *Gateway) grantOf(r *http.Request) *route.Grant {
+func (g *Gateway) grantOf(r *http.Request) *grant {
 	v := r.Header["Authorization"]
 	const scheme = "Bearer "
 	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {

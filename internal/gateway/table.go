@@ -28,8 +28,34 @@ import (
 type table struct {
 	route.Table
 	endpoints map[string]*endpoint
-	grants    map[[sha256.Size]byte]*route.Grant
+	grants    map[[sha256.Size]byte]*grant
 	revisions map[string]*revision
+}
+
+// grant remembers when it was last used, to the minute.
+type grant struct {
+	*route.Grant
+	used *atomic.Int64 // Unix seconds
+}
+
+// useTick is how exactly that is remembered: requests of one token shall not fight for it.
+const useTick = 60
+
+func (g *grant) use(now time.Time) {
+	if at := now.Unix(); at-g.used.Load() >= useTick {
+		g.used.Store(at)
+	}
+}
+
+// uses says when tokens, by id, were last used here.
+func (t *table) uses() map[string]time.Time {
+	out := map[string]time.Time{}
+	for _, g := range t.grants {
+		if at := g.used.Load(); at > 0 && g.Token != "" {
+			out[g.Token] = time.Unix(at, 0).UTC()
+		}
+	}
+	return out
 }
 
 type endpoint struct {
@@ -158,14 +184,18 @@ func (g *Gateway) vetoed(next, old *table) error {
 // compile checks a table and makes it ready. What outlives tables is taken from old.
 func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 	next := &table{Table: t, endpoints: make(map[string]*endpoint, len(t.Endpoints)),
-		grants: make(map[[sha256.Size]byte]*route.Grant, len(t.Grants)), revisions: map[string]*revision{}}
+		grants: make(map[[sha256.Size]byte]*grant, len(t.Grants)), revisions: map[string]*revision{}}
 	for i := range t.Grants {
 		var hash [sha256.Size]byte
 		sum, err := hex.DecodeString(t.Grants[i].TokenSHA256)
 		if err != nil || len(sum) != len(hash) {
 			return nil, invalid(fmt.Sprintf("grants[%d].token_sha256", i), "is no SHA-256")
 		}
-		next.grants[[sha256.Size]byte(sum)] = &t.Grants[i]
+		hash = [sha256.Size]byte(sum)
+		next.grants[hash] = &grant{Grant: &t.Grants[i], used: new(atomic.Int64)}
+		if was := old.grants[hash]; was != nil {
+			next.grants[hash].used = was.used
+		}
 	}
 	rollouts := map[route.RolloutKey]bool{}
 	for i := range t.Endpoints {

@@ -109,6 +109,9 @@ func (s *Reviews) Start(ctx context.Context, p slipway.Principal, r api.StartRev
 
 func (s *Reviews) start(ctx context.Context, by string, due time.Time) (review.Review, error) {
 	all, err := s.Store.Reviews(ctx)
+	if err == nil {
+		err = s.Identity.Flush(ctx) // the last uses, too
+	}
 	if err != nil {
 		return review.Review{}, err
 	}
