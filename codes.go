@@ -68,5 +68,7 @@ const (
 	CodeForeign    = "SLIP-E0909" // the identity provider's answer is not accepted
 	CodeNoMFA      = "SLIP-E0910" // signed in elsewhere without a second factor
 	CodeNameTaken  = "SLIP-E0911" // another account has the name of who signs in
+	CodePending    = "SLIP-E0913" // nobody has confirmed a platform login yet
+	CodeSlowDown   = "SLIP-E0914" // asked too often whether somebody has
 	CodeLocalOnly  = "SLIP-E0912" // the owner's token was used from elsewhere
 )

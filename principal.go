@@ -75,19 +75,14 @@ type Principal struct {
 	Token     string    // its id, or that of a session
 	MFA       time.Time // when a second factor was last shown; zero: never, by what is acted with
 
+	Home bool // acts by the owner's token of this home, which never expires
+
+	// BreakGlass is the emergency in which it acts, empty without one.
+	BreakGlass string
+
 	// Elevated says that a second factor was shown lately, or that nothing less than sitting at
 	// the machine would do: what step-up is asked for may be done.
 	Elevated bool
-}
-
-// BreakGlass is the id of the emergency whose role it has at a time, empty without one.
-func (p *Principal) BreakGlass(now time.Time) string {
-	for _, r := range p.Roles {
-		if r.BreakGlass != "" && now.Before(r.Until) {
-			return r.BreakGlass
-		}
-	}
-	return ""
 }
 
 // Owner says whether it may do everything.

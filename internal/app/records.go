@@ -147,5 +147,6 @@ func (f fleetAPI) Info(context.Context) api.Info {
 		database = "PostgreSQL"
 	}
 	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
-		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on, no audit log beyond the events"}
+		Note: "one machine: " + database + ", a blob directory, local processes; no audit log beyond the events",
+		URL:  f.a.publicURL(), Development: f.a.o.Config.Development(), SSO: f.a.access.SignIn.HasProvider()}
 }

@@ -32,8 +32,8 @@ func (a *App) newAccess(ctx context.Context) error {
 		return err
 	}
 	a.access = &access.Control{Engine: engine, Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
-		Changed: func() { a.controller.Poke() }, Now: time.Now}
-	return nil
+		Site: access.Site{Development: a.o.Config.Development(), URL: a.publicURL}, Changed: func() { a.controller.Poke() }, Now: time.Now}
+	return a.newSignIn()
 }
 
 // ensureOwner makes the owner's token: first the file, 0600, then the account, and its hash
@@ -70,7 +70,8 @@ func ensureOwner(ctx context.Context, path string, store identity.Store) error {
 // flushPace is how often the last uses of tokens are written down.
 const flushPace = 30 * time.Second
 
-// flushUses writes down when tokens were last used, until ctx ends, and then once more.
+// flushUses writes down when tokens were last used, until ctx ends, and then once more. What
+// people signed in with and has long expired goes on the way.
 func (a *App) flushUses(ctx context.Context) {
 	tick := time.NewTicker(flushPace)
 	defer tick.Stop()
@@ -82,6 +83,9 @@ func (a *App) flushUses(ctx context.Context) {
 		}
 		if err := a.access.Identity.Flush(context.WithoutCancel(ctx)); err != nil {
 			a.o.Log.Warn("the last uses of tokens were not written down", "error", err.Error())
+		}
+		if err := a.access.SignIn.Sweep(context.WithoutCancel(ctx)); err != nil {
+			a.o.Log.Warn("expired sessions were not removed", "error", err.Error())
 		}
 	}
 }

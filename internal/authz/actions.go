@@ -41,6 +41,12 @@ const (
 	TokenRevoke    Action = "token:revoke"
 
 	DatasetRead Action = "dataset:read"
+
+	AccountInvite Action = "account:invite"     // to set a password and a second factor
+	BreakGlass    Action = "server:break-glass" // become an owner in an emergency
+	Confirm       Action = "server:confirm"     // let another become one
+	ProviderRead  Action = "sso:read"           // which group has which role
+	ProviderMap   Action = "sso:map"
 )
 
 // Groups of actions, as policies name them.
@@ -55,6 +61,9 @@ const (
 	groupStaff      = "staff"      // who is in a team, and its services
 	groupAdminister = "administer" // what belongs to no team
 	groupData       = "data"
+	groupEmergency  = "emergency"
+	groupConfirm    = "confirm"
+	groupGovern     = "govern" // owners only
 )
 
 // Meaning is what an action is good for.
@@ -92,4 +101,10 @@ var Actions = map[Action]Meaning{
 	TokenRevoke:    {KindAccount, groupStaff},
 
 	DatasetRead: {KindDataset, groupData},
+
+	AccountInvite: {KindAccount, groupAdminister},
+	BreakGlass:    {KindServer, groupEmergency},
+	Confirm:       {KindServer, groupConfirm},
+	ProviderRead:  {KindServer, groupAudit},
+	ProviderMap:   {KindServer, groupGovern},
 }

@@ -54,19 +54,20 @@ func principal(p slipway.Principal, now time.Time) cedar.Entity {
 			member = append(member, cedar.String(r.Team))
 		}
 	}
-	return cedar.Entity{
-		UID:     cedar.NewEntityUID("Principal", cedar.String(p.ID)),
-		Parents: cedar.NewEntityUIDSet(roles...),
-		Attributes: cedar.NewRecord(cedar.RecordMap{
-			"name":      cedar.String(p.ID),
-			"kind":      cedar.String(p.Kind),
-			"clearance": level(p.Clearance),
-			"leads":     cedar.NewSet(teams[slipway.RoleTeamLead]...),
-			"engineers": cedar.NewSet(teams[slipway.RoleEngineer]...),
-			"calls":     cedar.NewSet(teams[slipway.RoleCaller]...),
-			"member":    cedar.NewSet(member...),
-		}),
+	m := cedar.RecordMap{
+		"name":      cedar.String(p.ID),
+		"kind":      cedar.String(p.Kind),
+		"clearance": level(p.Clearance),
+		"elevated":  cedar.Boolean(p.Elevated),
+		"leads":     cedar.NewSet(teams[slipway.RoleTeamLead]...),
+		"engineers": cedar.NewSet(teams[slipway.RoleEngineer]...),
+		"calls":     cedar.NewSet(teams[slipway.RoleCaller]...),
+		"member":    cedar.NewSet(member...),
 	}
+	if !p.MFA.IsZero() {
+		m["mfa_age"] = cedar.Long(now.Sub(p.MFA) / time.Second)
+	}
+	return cedar.Entity{UID: cedar.NewEntityUID("Principal", cedar.String(p.ID)), Parents: cedar.NewEntityUIDSet(roles...), Attributes: cedar.NewRecord(m)}
 }
 
 func (r Resource) attributes() cedar.Record {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/identity/signin"
 )
 
 // Authenticator finds the principal of a bearer token. An unknown, expired or revoked
@@ -34,21 +35,30 @@ func principal(ctx context.Context) slipway.Principal {
 	return p
 }
 
-// guard lets nobody in without a valid token, whatever the path.
-func guard(next http.Handler, auth Authenticator) http.Handler {
+// guard lets nobody in without a valid token or session, whatever the path.
+func (c Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok || token == "" {
-			writeProblem(w, slipway.Errorf(slipway.Unauthorized, slipway.CodeUnauthorized, "send Authorization: Bearer TOKEN", "no token"))
-			return
-		}
-		p, err := auth.Authenticate(r.Context(), token)
+		arrival := signin.ArrivalOf(r)
+		ctx := signin.WithArrival(r.Context(), arrival)
+		p, err := c.who(ctx, r, arrival)
 		if err != nil {
 			writeProblem(w, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+		if p.BreakGlass != "" {
+			ctx = slipway.WithBreakGlass(ctx, p.BreakGlass)
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, principalKey{}, p)))
 	})
+}
+
+// bearer is the token of a request, empty without one.
+func bearer(r *http.Request) string {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return ""
+	}
+	return token
 }
 
 // actionKey is what an operation's description calls its action.
@@ -75,7 +85,7 @@ func (c Config) operation(a authz.Action, id, method, path, summary string) huma
 var parameters = map[string][]string{
 	authz.KindEndpoint: {"endpoint", "id"},
 	authz.KindModel:    {"model"},
-	authz.KindAccount:  {"account", "token"},
+	authz.KindAccount:  {"account", "token", "session"},
 }
 
 // named is what the path of a request names.

@@ -19,8 +19,10 @@ import (
 type Config struct {
 	Version     string
 	Auth        Authenticator
+	Sessions    Sessions // nil: no browsers
 	Access      Access
 	Accounts    Accounts
+	People      People
 	Models      Models
 	Blobs       Blobs
 	Deployments Deployments
@@ -38,10 +40,11 @@ func New(c Config) http.Handler {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPeople(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
 	})
-	return guard(mux, c.Auth)
+	return c.guard(mux)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.
@@ -52,6 +55,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerPeople(h, c)
 	return h.OpenAPI().YAML()
 }
 

@@ -22,7 +22,7 @@ type Emergency struct {
 const (
 	MaxEmergency  = 4 * time.Hour
 	minEmergency  = time.Minute
-	emergencyWait = time.Hour
+	EmergencyWait = time.Hour
 )
 
 // BreakGlass asks for the role owner for a while. It waits for a second person, or is given
@@ -43,7 +43,7 @@ func (s *Service) BreakGlass(ctx context.Context, name, reason string, length ti
 		action, d["alone"] = "break_glass.started", strconv.FormatBool(true)
 	}
 	return s.change(ctx, name, name, action, d, func(a *Account) error {
-		if a.owner() || a.emergency(now) != "" {
+		if a.owner() || EmergencyAt(a.Roles, now) != "" {
 			return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform whoami", "%s may do everything already", name)
 		}
 		a.Emergency = &e
@@ -65,7 +65,7 @@ func (s *Service) Confirm(ctx context.Context, by, id string) (Account, error) {
 		return Account{}, slipway.Errorf(slipway.Denied, slipway.CodeDenied, "ask somebody else; or, if nobody is there: platform access break-glass --alone --reason …", "nobody confirms himself")
 	}
 	return s.change(ctx, by, name, "break_glass.started", map[string]string{"break_glass": id, "severity": "high", "confirmed_by": by}, func(a *Account) error {
-		if a.Emergency == nil || a.Emergency.ID != id || !now.Before(a.Emergency.Asked.Add(emergencyWait)) {
+		if a.Emergency == nil || a.Emergency.ID != id || !now.Before(a.Emergency.Asked.Add(EmergencyWait)) {
 			return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform access break-glass --reason …", "nothing waits to be confirmed any more")
 		}
 		a.begin(now)
@@ -96,9 +96,14 @@ func (a *Account) begin(now time.Time) {
 		slipway.Role{Name: slipway.RoleOwner, Until: now.Add(time.Duration(e.Seconds) * time.Second), BreakGlass: e.ID})
 }
 
-func (a *Account) emergency(now time.Time) string {
-	p := slipway.Principal{Roles: a.Roles}
-	return p.BreakGlass(now)
+// EmergencyAt is the id of the emergency whose role it has at a time, empty without one.
+func EmergencyAt(roles []slipway.Role, now time.Time) string {
+	for _, r := range roles {
+		if r.BreakGlass != "" && now.Before(r.Until) {
+			return r.BreakGlass
+		}
+	}
+	return ""
 }
 
 // inEmergency finds whose emergency an id is of, or whose wish.
@@ -108,7 +113,7 @@ func (s *Service) inEmergency(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	for _, a := range all {
-		if a.Emergency != nil && a.Emergency.ID == id || a.emergency(s.now()) == id && id != "" {
+		if a.Emergency != nil && a.Emergency.ID == id || EmergencyAt(a.Roles, s.now()) == id && id != "" {
 			return a.Name, nil
 		}
 	}

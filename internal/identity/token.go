@@ -154,7 +154,7 @@ func (s *Service) Authenticate(ctx context.Context, text string) (slipway.Princi
 
 // Principal is the account as a token stands for it.
 func (a *Account) Principal(t Token) slipway.Principal {
-	return slipway.Principal{ID: a.Name, Kind: a.Kind, Roles: a.Roles, Clearance: a.Clearance, Limit: t.Limit, Token: t.ID, MFA: t.MFA}
+	return slipway.Principal{ID: a.Name, Kind: a.Kind, Roles: a.Roles, Clearance: a.Clearance, Limit: t.Limit, Token: t.ID, MFA: t.MFA, Home: t.Expires.IsZero()}
 }
 
 // Use remembers when a token was last used; Flush writes it down.

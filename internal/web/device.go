@@ -2,11 +2,11 @@ package web
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/identity/signin"
 )
 
@@ -72,11 +72,11 @@ func (d *door) oauth(mux *http.ServeMux) {
 // client reads the form of a command line, and answers if it is none of ours.
 func (d *door) client(w http.ResponseWriter, r *http.Request) bool {
 	if err := r.ParseForm(); err != nil {
-		oauthError(w, http.StatusBadRequest, "invalid_request", "the form cannot be read")
+		oauthError(w, http.StatusBadRequest, "invalid_request", misused("send a form", "the form cannot be read"))
 		return false
 	}
 	if r.PostForm.Get("client_id") != ClientID {
-		oauthError(w, http.StatusUnauthorized, "invalid_client", "client_id is "+ClientID)
+		oauthError(w, http.StatusUnauthorized, "invalid_client", misused("send client_id="+ClientID, "the client is unknown"))
 		return false
 	}
 	return true
@@ -97,8 +97,8 @@ func (d *door) beginDevice(w http.ResponseWriter, r *http.Request) {
 		page = a.Origin()
 	}
 	page += "/device"
-	writeJSON(w, http.StatusOK, map[string]any{"device_code": codes.Device, "user_code": codes.User, "verification_uri": page,
-		"verification_uri_complete": page + "?code=" + url.QueryEscape(codes.User), "expires_in": int(signin.DeviceLife.Seconds()), "interval": int(signin.PollInterval.Seconds())})
+	writeJSON(w, http.StatusOK, api.DeviceCodes{DeviceCode: codes.Device, UserCode: codes.User, VerificationURI: page, VerificationURIComplete: page + "?code=" + url.QueryEscape(codes.User),
+		ExpiresIn: int(signin.DeviceLife.Seconds()), Interval: int(signin.PollInterval.Seconds())})
 }
 
 func (d *door) token(w http.ResponseWriter, r *http.Request) {
@@ -113,14 +113,15 @@ func (d *door) token(w http.ResponseWriter, r *http.Request) {
 	case grantRefresh:
 		g, err = d.SignIn.Refresh(r.Context(), r.PostForm.Get("refresh_token"))
 	default:
-		oauthError(w, http.StatusBadRequest, "unsupported_grant_type", "use "+grantDevice+" or "+grantRefresh)
+		oauthError(w, http.StatusBadRequest, "unsupported_grant_type", misused("use "+grantDevice+" or "+grantRefresh, "there is no such grant"))
 		return
 	}
 	if err != nil {
 		d.oauthFail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": g.Access, "token_type": "Bearer", "expires_at": g.Expires, "refresh_token": g.Refresh, "refresh_ends_at": g.Ends, "account": g.Account})
+	writeJSON(w, http.StatusOK, api.Grant{Account: g.Account, AccessToken: g.Access, TokenType: "Bearer", ExpiresIn: int(g.Expires.Sub(g.Issued).Seconds()), ExpiresAt: g.Expires,
+		RefreshToken: g.Refresh, RefreshEndsAt: g.Ends})
 }
 
 func (d *door) revoke(w http.ResponseWriter, r *http.Request) {
@@ -134,27 +135,33 @@ func (d *door) revoke(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, struct{}{})
 }
 
-// oauthFail answers with the words of RFC 8628, section 3.5, and RFC 6749, section 5.2.
+// words are what RFC 8628, section 3.5, calls some outcomes.
+var words = map[*slipway.Error]string{signin.ErrPending: "authorization_pending", signin.ErrSlowDown: "slow_down", signin.ErrDenied: "access_denied", signin.ErrExpired: "expired_token"}
+
+// oauthFail answers with those words, and with others of RFC 6749, section 5.2.
 func (d *door) oauthFail(w http.ResponseWriter, r *http.Request, err error) {
 	e := d.told(r.Context(), err)
-	for known, word := range map[*slipway.Error]string{signin.ErrPending: "authorization_pending", signin.ErrSlowDown: "slow_down", signin.ErrDenied: "access_denied", signin.ErrExpired: "expired_token"} {
-		if errors.Is(err, known) && e.Message == known.Message {
-			oauthError(w, http.StatusBadRequest, word, e.Error())
-			return
-		}
+	if word, ok := words[e]; ok {
+		oauthError(w, http.StatusBadRequest, word, e)
+		return
 	}
 	switch e.Kind {
 	case slipway.Unauthorized, slipway.Denied, slipway.NotFound, slipway.Conflict, slipway.Invalid, slipway.Unprocessable:
-		oauthError(w, http.StatusBadRequest, "invalid_grant", e.Error())
+		oauthError(w, http.StatusBadRequest, "invalid_grant", e)
 	case slipway.Exhausted, slipway.Unavailable:
-		oauthError(w, http.StatusServiceUnavailable, "temporarily_unavailable", e.Error())
+		oauthError(w, http.StatusServiceUnavailable, "temporarily_unavailable", e)
 	default:
-		oauthError(w, http.StatusInternalServerError, "server_error", e.Error())
+		oauthError(w, http.StatusInternalServerError, "server_error", e)
 	}
 }
 
-func oauthError(w http.ResponseWriter, status int, word, description string) {
-	writeJSON(w, status, map[string]string{"error": word, "error_description": description})
+func oauthError(w http.ResponseWriter, status int, word string, e *slipway.Error) {
+	writeJSON(w, status, api.OAuthProblem{Error: word, Description: e.Error(), Detail: e.Message, Code: e.Code, Next: e.Next})
+}
+
+// misused is a request that no command line of ours makes.
+func misused(next, message string) *slipway.Error {
+	return &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Message: message, Next: next}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

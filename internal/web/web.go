@@ -39,9 +39,6 @@ type Config struct {
 	Log         *slog.Logger
 }
 
-// Paths are those of this front door; what ends in a slash is a prefix.
-var Paths = []string{"/login", "/login/", "/enrol", "/enrol/", "/device", "/account", "/account/", "/logout", "/step-up", "/sso/", "/oauth/", "/signin.css"}
-
 //go:embed pages.html signin.css
 var files embed.FS
 
@@ -50,7 +47,7 @@ type door struct {
 	pages *template.Template
 }
 
-// New builds the handler of Paths.
+// New builds the handler of route.Pages.
 func New(c Config) http.Handler {
 	d := &door{Config: c, pages: template.Must(template.ParseFS(files, "pages.html"))}
 	mux := http.NewServeMux()

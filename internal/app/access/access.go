@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/identity"
+	"github.com/slipway-ml/slipway/internal/identity/signin"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 )
@@ -32,6 +33,12 @@ type Recorder interface {
 	Append(ctx context.Context, ev slipway.Event) error
 }
 
+// Site is what an installation is to those who come in.
+type Site struct {
+	Development bool          // answers on its own machine only
+	URL         func() string // as people know it
+}
+
 // Control decides who may do what, and records who tried to do more.
 type Control struct {
 	Engine    *authz.Engine
@@ -39,6 +46,8 @@ type Control struct {
 	Resources Resources
 	Models    Models
 	Recorder  Recorder
+	SignIn    *signin.Service
+	Site      Site
 	Changed   func() // is told when what the gateway grants may have changed
 	Now       func() time.Time
 
@@ -147,6 +156,10 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 			var t identity.Token
 			t, err = c.Identity.Token(ctx, name)
 			account = t.Account
+		} else if strings.HasPrefix(name, "ses_") {
+			var x signin.Session
+			x, err = c.SignIn.Session(ctx, name)
+			account = x.Account
 		}
 		var a identity.Account
 		if err == nil {

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"net/http"
 	"strings"
 )
@@ -67,4 +68,17 @@ func agent(text string) string {
 		}
 	}
 	return text
+}
+
+type arrivalKey struct{}
+
+// WithArrival notes how the request came that ctx belongs to.
+func WithArrival(ctx context.Context, a Arrival) context.Context {
+	return context.WithValue(ctx, arrivalKey{}, a)
+}
+
+// Direct says whether the request that ctx belongs to came to the socket itself.
+func Direct(ctx context.Context) bool {
+	a, ok := ctx.Value(arrivalKey{}).(Arrival)
+	return ok && a.Direct
 }

@@ -151,6 +151,7 @@ func (s *Service) Decide(ctx context.Context, secret, id string, allow bool) err
 type Grant struct {
 	Account string
 	Access  string // a token of the API
+	Issued  time.Time
 	Expires time.Time
 	Refresh string // for the next one, once
 	Ends    time.Time
@@ -158,8 +159,8 @@ type Grant struct {
 
 // Outcomes of Fetch that RFC 8628 has words for.
 var (
-	ErrPending  = slipway.Errorf(slipway.Conflict, slipway.CodeDevice, "ask again later", "nobody has decided yet")
-	ErrSlowDown = slipway.Errorf(slipway.Exhausted, slipway.CodeDevice, "ask less often", "asked too often")
+	ErrPending  = slipway.Errorf(slipway.Conflict, slipway.CodePending, "ask again later", "nobody has decided yet")
+	ErrSlowDown = slipway.Errorf(slipway.Exhausted, slipway.CodeSlowDown, "ask less often", "asked too often")
 	ErrDenied   = slipway.Errorf(slipway.Denied, slipway.CodeDevice, "platform login", "the sign-in was turned away in the browser")
 	ErrExpired  = slipway.Errorf(slipway.NotFound, slipway.CodeDevice, "platform login", "the code has expired or was used")
 )
@@ -232,7 +233,7 @@ func (s *Service) grant(ctx context.Context, l line, ends time.Time, from identi
 	}
 	err = s.c.Records.WriteRecords(ctx, remove, save, s.event(l.Account, "signin.line_renewed", l.Account, "line", l.ID, "token", t.ID))
 	s.c.Changed()
-	return Grant{Account: l.Account, Access: access, Expires: t.Expires, Refresh: refresh, Ends: ends}, err
+	return Grant{Account: l.Account, Access: access, Issued: now, Expires: t.Expires, Refresh: refresh, Ends: ends}, err
 }
 
 // Refresh gives a command line its next tokens. A refresh token that is used twice was

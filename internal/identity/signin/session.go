@@ -131,7 +131,7 @@ func (s *Service) Principal(ctx context.Context, secret string) (slipway.Princip
 	if err != nil {
 		return slipway.Principal{}, err
 	}
-	p := a.Principal(identity.Token{ID: x.ID, MFA: x.MFA})
+	p := a.Principal(identity.Token{ID: x.ID, MFA: x.MFA, Expires: x.Ends})
 	p.Elevated = Elevated(x.MFA, s.c.Now())
 	return p, nil
 }
