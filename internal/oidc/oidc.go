@@ -45,8 +45,9 @@ const (
 	fresh = 5 * time.Minute
 )
 
-// Provider is a signin.Provider. It finds out about the provider at the first use, and
-// again after a failure, so that the platform starts while the provider is down.
+// Provider is a signin.Provider. It finds out about the provider whenever somebody sets off
+// to sign in, so that the platform starts while the provider is down, and people are told
+// that it is instead of being sent to nowhere.
 type Provider struct {
 	c  Config
 	mu sync.Mutex
@@ -77,32 +78,36 @@ func New(c Config) *Provider {
 
 func down(err error) error {
 	return &slipway.Error{Code: slipway.CodeProvider, Kind: slipway.Unavailable, Cause: err,
-		Message: "the identity provider does not answer; who is signed in stays so", Next: "try again in a minute; in an emergency, sign in with a password of this platform"}
+		Message: "the identity provider does not answer as it should; who is signed in stays so", Next: "try again in a minute; in an emergency, sign in with a password of this platform"}
 }
 
 func foreign(message string, cause error) error {
 	return &slipway.Error{Code: slipway.CodeForeign, Kind: slipway.Unauthorized, Message: message, Next: "begin again at /login; if it happens again, show it to a platform engineer", Cause: cause}
 }
 
-// with finds out about the provider. The keys with which it signs are read again by the
-// library whenever a token names one that is not known yet.
-func (p *Provider) with(ctx context.Context) (context.Context, *oidc.Provider, *oauth2.Config, error) {
+// with finds out about the provider, if that was not done or shall be done anew. The keys
+// with which it signs are read again by the library whenever a token names one that is not
+// known yet.
+func (p *Provider) with(ctx context.Context, anew bool) (context.Context, *oidc.Provider, *oauth2.Config, error) {
 	ctx = oidc.ClientContext(ctx, p.c.Client)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.p == nil {
+	found := p.p
+	p.mu.Unlock()
+	if found == nil || anew {
 		// The library keeps the context for later reads of the keys.
-		found, err := oidc.NewProvider(context.WithoutCancel(ctx), p.c.Issuer)
-		if err != nil {
+		var err error
+		if found, err = oidc.NewProvider(context.WithoutCancel(ctx), p.c.Issuer); err != nil {
 			return ctx, nil, nil, down(err)
 		}
+		p.mu.Lock()
 		p.p = found
+		p.mu.Unlock()
 	}
 	scopes := []string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess}
 	if p.c.Groups == "groups" {
 		scopes = append(scopes, "groups")
 	}
-	return ctx, p.p, &oauth2.Config{ClientID: p.c.ClientID, ClientSecret: p.c.Secret, Endpoint: p.p.Endpoint(), RedirectURL: p.c.Callback(), Scopes: scopes}, nil
+	return ctx, found, &oauth2.Config{ClientID: p.c.ClientID, ClientSecret: p.c.Secret, Endpoint: found.Endpoint(), RedirectURL: p.c.Callback(), Scopes: scopes}, nil
 }
 
 func random() string {
@@ -113,7 +118,7 @@ func random() string {
 
 // Start implements signin.Provider.
 func (p *Provider) Start(ctx context.Context, again bool) (string, signin.Trip, error) {
-	_, _, oc, err := p.with(ctx)
+	_, _, oc, err := p.with(ctx, true)
 	if err != nil {
 		return "", signin.Trip{}, err
 	}
@@ -127,7 +132,7 @@ func (p *Provider) Start(ctx context.Context, again bool) (string, signin.Trip, 
 
 // Finish implements signin.Provider.
 func (p *Provider) Finish(ctx context.Context, t signin.Trip, code string) (signin.Known, error) {
-	ctx, provider, oc, err := p.with(ctx)
+	ctx, provider, oc, err := p.with(ctx, false)
 	if err != nil {
 		return signin.Known{}, err
 	}
@@ -140,7 +145,7 @@ func (p *Provider) Finish(ctx context.Context, t signin.Trip, code string) (sign
 
 // Renew implements signin.Provider.
 func (p *Provider) Renew(ctx context.Context, renewal string) (signin.Known, error) {
-	ctx, provider, oc, err := p.with(ctx)
+	ctx, provider, oc, err := p.with(ctx, false)
 	if err != nil {
 		return signin.Known{}, err
 	}
@@ -151,10 +156,11 @@ func (p *Provider) Renew(ctx context.Context, renewal string) (signin.Known, err
 	return p.known(ctx, provider, tokens, "", false)
 }
 
-// exchangeError tells a provider that says no from one that does not answer.
+// exchangeError tells a provider that says no from one that does not answer as it should: a
+// secret that was changed there must not sign everybody out here.
 func exchangeError(err error) error {
 	var no *oauth2.RetrieveError
-	if errors.As(err, &no) && no.Response != nil && no.Response.StatusCode >= 400 && no.Response.StatusCode < 500 && no.Response.StatusCode != http.StatusTooManyRequests {
+	if errors.As(err, &no) && no.ErrorCode == "invalid_grant" { // RFC 6749, section 5.2
 		return foreign("the identity provider does not know this sign-in any more", err)
 	}
 	return down(err)
