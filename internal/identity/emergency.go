@@ -127,21 +127,27 @@ func (s *Service) Adopt(ctx context.Context, name string, roles []slipway.Role) 
 	if err != nil {
 		return a, err
 	}
-	if slices.Equal(a.Given, roles) {
+	if after := a.adopted(roles); slices.Equal(after.Given, a.Given) && slices.Equal(after.Roles, a.Roles) {
 		return a, nil
 	}
 	d := map[string]string{"roles": fmt.Sprintf("%.1000s", joined(titles(roles)))}
 	return s.change(ctx, name, name, "account.groups_changed", d, func(a *Account) error {
-		a.Roles = slices.DeleteFunc(a.Roles, func(r slipway.Role) bool { return slices.Contains(a.Given, r) })
-		a.Given = nil
-		for _, r := range roles {
-			a.Given = append(a.Given, r)
-			if !slices.ContainsFunc(a.Roles, same(r)) {
-				a.Roles = append(a.Roles, r)
-			}
-		}
+		*a = a.adopted(roles)
 		return nil
 	})
+}
+
+// adopted is the account with the roles of its groups, beside those that were given here.
+func (a *Account) adopted(roles []slipway.Role) Account {
+	out := *a
+	out.Roles = slices.DeleteFunc(slices.Clone(a.Roles), func(r slipway.Role) bool { return slices.Contains(a.Given, r) })
+	out.Given = nil
+	for _, r := range roles {
+		if !slices.ContainsFunc(out.Roles, same(r)) {
+			out.Roles, out.Given = append(out.Roles, r), append(out.Given, r)
+		}
+	}
+	return out
 }
 
 func titles(roles []slipway.Role) []string {
