@@ -63,7 +63,13 @@ func (a *App) withPages(api http.Handler) http.Handler {
 	for _, path := range route.Pages {
 		mux.Handle(path, pages)
 	}
-	return mux
+	if !strings.HasPrefix(a.o.Config.Public, "https://") {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a proxy ends TLS, or the gateway
+		r.Header.Set("X-Forwarded-Proto", "https")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // announce records what kind of installation has started, and tells the command line where

@@ -52,6 +52,9 @@ func newProxy(socket string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "server", r.In.Host
+			if fromLoopback(r.In.RemoteAddr) { // a proxy of this machine says for whom it asks
+				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+			}
 			r.SetXForwarded()
 		},
 		Transport: &http.Transport{
@@ -69,6 +72,11 @@ func newProxy(socket string) *httputil.ReverseProxy {
 			}
 		},
 	}
+}
+
+func fromLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
 // writeProblem answers like the control API.

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"strings"
 )
@@ -18,8 +19,20 @@ type Arrival struct {
 
 // ArrivalOf reads what the gateway says of a request.
 func ArrivalOf(r *http.Request) Arrival {
-	peer := r.Header.Get("X-Forwarded-For")
-	return Arrival{Source: Source{Peer: peer, Agent: agent(r.UserAgent())}, Direct: peer == "", Secure: r.Header.Get("X-Forwarded-Proto") == "https", Host: r.Host}
+	forwarded := strings.Join(r.Header["X-Forwarded-For"], ",")
+	return Arrival{Source: Source{Peer: peer(forwarded), Agent: agent(r.UserAgent())}, Direct: forwarded == "", Secure: r.Header.Get("X-Forwarded-Proto") == "https", Host: r.Host}
+}
+
+// peer is who asks: the gateway's own peer, which comes last, or for whom that asks if it is
+// a proxy of this machine.
+func peer(forwarded string) string {
+	all := strings.Split(forwarded, ",")
+	for i := len(all) - 1; i > 0; i-- {
+		if address := strings.TrimSpace(all[i]); !net.ParseIP(address).IsLoopback() {
+			return address
+		}
+	}
+	return strings.TrimSpace(all[0])
 }
 
 // Origin is what a browser calls the pages of this address.
