@@ -42,11 +42,13 @@ func principal(p slipway.Principal, now time.Time) cedar.Entity {
 	var roles []cedar.EntityUID
 	teams := map[string][]cedar.Value{}
 	var member []cedar.Value
+	emergency := false
 	for _, r := range p.Roles {
 		if !r.Until.IsZero() && !now.Before(r.Until) {
 			continue
 		}
 		roles = append(roles, cedar.NewEntityUID("Role", cedar.String(r.Name)))
+		emergency = emergency || r.BreakGlass != ""
 		if r.Team != "" {
 			teams[r.Name] = append(teams[r.Name], cedar.String(r.Team))
 		}
@@ -59,6 +61,7 @@ func principal(p slipway.Principal, now time.Time) cedar.Entity {
 		"kind":      cedar.String(p.Kind),
 		"clearance": level(p.Clearance),
 		"elevated":  cedar.Boolean(p.Elevated),
+		"emergency": cedar.Boolean(emergency),
 		"leads":     cedar.NewSet(teams[slipway.RoleTeamLead]...),
 		"engineers": cedar.NewSet(teams[slipway.RoleEngineer]...),
 		"calls":     cedar.NewSet(teams[slipway.RoleCaller]...),

@@ -67,7 +67,7 @@ func (s *session) clientOf(server, token string, own *http.Client) (*client.Clie
 // installation takes it there alone.
 func (s *session) socket(home config.Config, server string) (string, *http.Client, error) {
 	if _, err := os.Stat(home.SocketOnly()); err != nil {
-		return server, s.env.HTTPClient, nil //nolint:nilerr // it is good at the usual address
+		return server, s.env.HTTPClient, nil // it is good at the usual address
 	}
 	dir, err := home.RunDir()
 	if err != nil {

@@ -213,7 +213,7 @@ func lineOf(r identity.Record, err error) (line, error) {
 
 // grant gives a command line its next tokens, in place of what it came with.
 func (s *Service) grant(ctx context.Context, l line, ends time.Time, from identity.Record) (Grant, error) {
-	if _, err := s.usable(ctx, l.Account); err != nil {
+	if err := s.usable(ctx, l.Account); err != nil {
 		return Grant{}, err
 	}
 	now := s.c.Now()
@@ -307,14 +307,14 @@ func (s *Service) endLine(ctx context.Context, by string, l line, reason string,
 	if err := s.c.Records.WriteRecords(ctx, gone, nil, s.event(by, "signin.line_ended", l.Account, "line", l.ID, "reason", reason, "severity", severity)); err != nil {
 		return err
 	}
-	if err := s.revokeTokens(ctx, by, l.Account, gone, reason); err != nil {
+	if err := s.revokeTokens(ctx, by, gone, reason); err != nil {
 		return err
 	}
 	return answer
 }
 
 // revokeTokens revokes the access tokens of command lines that have ended.
-func (s *Service) revokeTokens(ctx context.Context, by, account string, lines []identity.Record, reason string) error {
+func (s *Service) revokeTokens(ctx context.Context, by string, lines []identity.Record, reason string) error {
 	defer s.c.Changed()
 	for _, r := range lines {
 		if r.Kind != kindRefresh {

@@ -1,7 +1,6 @@
 package signin_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,13 +39,13 @@ func TestDevice(t *testing.T) {
 	if err != nil || len(codes.User) != 9 {
 		t.Fatal(codes, err)
 	}
-	if _, err := w.Fetch(ctx, codes.Device); !errors.Is(err, signin.ErrPending) {
+	if _, err := w.Fetch(ctx, codes.Device); slipway.AsError(err) != signin.ErrPending {
 		t.Error(err)
 	}
-	if _, err := w.Fetch(ctx, codes.Device); err != signin.ErrSlowDown {
+	if _, err := w.Fetch(ctx, codes.Device); slipway.AsError(err) != signin.ErrSlowDown {
 		t.Error("asked at once again:", err)
 	}
-	if _, err := w.Fetch(ctx, "slipd_unknown"); err != signin.ErrExpired {
+	if _, err := w.Fetch(ctx, "slipd_unknown"); slipway.AsError(err) != signin.ErrExpired {
 		t.Error(err)
 	}
 	_, err = w.Waiting(ctx, here, "ada", "BBBB-BBBB")
@@ -68,7 +67,7 @@ func TestDevice(t *testing.T) {
 	if err != nil || p.ID != "ada" || p.MFA.IsZero() {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := w.Fetch(ctx, codes.Device); err != signin.ErrExpired {
+	if _, err := w.Fetch(ctx, codes.Device); slipway.AsError(err) != signin.ErrExpired {
 		t.Error("fetched twice:", err)
 	}
 
@@ -82,7 +81,7 @@ func TestDevice(t *testing.T) {
 	if err := w.Decide(ctx, session, d.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Fetch(ctx, denied.Device); err != signin.ErrDenied {
+	if _, err := w.Fetch(ctx, denied.Device); slipway.AsError(err) != signin.ErrDenied {
 		t.Error(err)
 	}
 	late, err := w.Begin(ctx, here)
@@ -92,7 +91,7 @@ func TestDevice(t *testing.T) {
 	w.pass(signin.DeviceLife)
 	_, err = w.Waiting(ctx, here, "ada", late.User)
 	w.wantCode("too late", err, slipway.CodeDevice)
-	if _, err := w.Fetch(ctx, late.Device); err != signin.ErrExpired {
+	if _, err := w.Fetch(ctx, late.Device); slipway.AsError(err) != signin.ErrExpired {
 		t.Error(err)
 	}
 }

@@ -31,7 +31,7 @@ func (s *Service) Invite(ctx context.Context, by, account string, lifetime time.
 	if lifetime < time.Minute || lifetime > maxInvitation {
 		return "", time.Time{}, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Field: "lifetime", Message: "is too long or too short", Next: "give between 1m and 7d"}
 	}
-	if _, err := s.usable(ctx, account); err != nil {
+	if err := s.usable(ctx, account); err != nil {
 		return "", time.Time{}, err
 	}
 	code, expires = newSecret("slipi_"), s.c.Now().Add(lifetime)
@@ -50,8 +50,7 @@ func (s *Service) Invited(ctx context.Context, code string) (account string, err
 	if err != nil {
 		return "", err
 	}
-	_, err = s.usable(ctx, r.Account)
-	return r.Account, err
+	return r.Account, s.usable(ctx, r.Account)
 }
 
 // Enrol takes a new password from somebody who was invited. What follows is to show that
@@ -141,5 +140,5 @@ func (s *Service) Confirm(ctx context.Context, src Source, secret, code string) 
 	if err != nil {
 		return "", nil, err
 	}
-	return next, recovery, s.revokeTokens(ctx, x.Account, x.Account, gone, "enrolled anew")
+	return next, recovery, s.revokeTokens(ctx, x.Account, gone, "enrolled anew")
 }

@@ -27,7 +27,7 @@ func (s *Service) Password(ctx context.Context, src Source, name, text string) (
 	}
 	// Both are asked whatever the other says: the work is the same.
 	c, noCredential := read[credential](s.c.Records.Record(ctx, kindCredential, name))
-	_, noAccount := s.usable(ctx, name)
+	noAccount := s.usable(ctx, name)
 	known := noAccount == nil && noCredential == nil
 	for _, err := range []error{noCredential, noAccount} {
 		if err != nil && !missing(err) && slipway.AsError(err).Kind != slipway.Conflict {
@@ -92,9 +92,9 @@ func (s *Service) renewed(x Session) (secret string, r identity.Record) {
 	return secret, record(kindSession, x.ID, hash(secret), x.Account, x.Ends, x)
 }
 
-// factor checks a code of the account of a session, and replaces the session by what make
-// gives, in one write with the use of the code.
-func (s *Service) factor(ctx context.Context, src Source, secret, code, stage string, make func(x Session, used string) (string, []identity.Record, []slipway.Event)) (string, error) {
+// factor checks a code of the account of a session, and replaces the session by what
+// follow gives, in one write with the use of the code.
+func (s *Service) factor(ctx context.Context, src Source, secret, code, stage string, follow func(x Session, used string) (string, []identity.Record, []slipway.Event)) (string, error) {
 	x, _, err := s.Resume(ctx, secret)
 	if err == nil && (x.Stage != stage || x.Method != MethodPassword) {
 		err = ended()
@@ -125,7 +125,7 @@ func (s *Service) factor(ctx context.Context, src Source, secret, code, stage st
 	} else {
 		return "", s.failed(ctx, x.Account, true, locked, wrongCode())
 	}
-	next, made, events := make(x, used)
+	next, made, events := follow(x, used)
 	save := append(made, record(kindCredential, x.Account, "", x.Account, time.Time{}, c))
 	if err := s.c.Records.WriteRecords(ctx, []identity.Record{{Kind: kindSession, ID: x.ID}}, save, events...); err != nil {
 		if missing(err) {

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -94,7 +95,7 @@ func (s *Service) Away(ctx context.Context, next, secret string) (url, ticket st
 		return "", "", err
 	}
 	sealed, err := s.c.Sealer.Seal(ctx, tripAAD, b)
-	return url, string(sealed), err
+	return url, base64.RawURLEncoding.EncodeToString(sealed), err
 }
 
 // Back completes signing in elsewhere. Accounts are made at the first time; a person is
@@ -108,7 +109,10 @@ func (s *Service) Back(ctx context.Context, src Source, ticket, secret, state, c
 		return slipway.Errorf(slipway.Unauthorized, slipway.CodeForeign, "begin again, at the page of this platform", "%s", message)
 	}
 	var t Trip
-	b, err := s.c.Sealer.Open(ctx, tripAAD, []byte(ticket))
+	b, err := base64.RawURLEncoding.DecodeString(ticket)
+	if err == nil {
+		b, err = s.c.Sealer.Open(ctx, tripAAD, b)
+	}
 	if err == nil {
 		err = json.Unmarshal(b, &t)
 	}

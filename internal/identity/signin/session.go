@@ -181,7 +181,7 @@ func (s *Service) EndAll(ctx context.Context, by, account, reason string) error 
 	if err := s.c.Records.WriteRecords(ctx, gone, nil, s.event(by, "session.all_ended", account, "sessions", fmt.Sprint(len(gone)), "reason", reason)); err != nil {
 		return err
 	}
-	return s.revokeTokens(ctx, by, account, gone, reason)
+	return s.revokeTokens(ctx, by, gone, reason)
 }
 
 // everything is what an account is signed in with.

@@ -124,18 +124,18 @@ func (s *Service) event(actor, action, subject string, pairs ...string) slipway.
 	return slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: actor, Action: action, Subject: subject, Detail: detail}
 }
 
-// usable finds a person's account that is not disabled.
-func (s *Service) usable(ctx context.Context, name string) (identity.Account, error) {
+// usable answers whether an account is a person's, and not disabled.
+func (s *Service) usable(ctx context.Context, name string) error {
 	a, err := s.c.Accounts.Account(ctx, name)
 	switch {
 	case err != nil:
-		return a, err
+		return err
 	case !a.Disabled.IsZero():
-		return a, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform accounts list "+name, "the account %s is disabled", name)
+		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform accounts list "+name, "the account %s is disabled", name)
 	case a.Kind != slipway.Person:
-		return a, slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform tokens create "+name, "%s is a service: it acts with tokens, and does not sign in", name)
+		return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "platform tokens create "+name, "%s is a service: it acts with tokens, and does not sign in", name)
 	}
-	return a, nil
+	return nil
 }
 
 // sweepAfter is how long what has expired is kept, so that a late use can be told so.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -38,6 +39,9 @@ const (
 	keySize   = 32
 )
 
+// turnLimit is how long one waits for one's turn.
+const turnLimit = 10 * time.Second
+
 // Hasher makes and verifies hashes, a few at a time, so that many logins at once wait
 // instead of exhausting the memory. It is safe for concurrent use.
 type Hasher struct {
@@ -54,8 +58,8 @@ func NewHasher(p Params, atOnce int) *Hasher {
 	return h
 }
 
-// Hash makes the hash of a password, in PHC's form. It answers Unavailable when ctx ends
-// before its turn.
+// Hash makes the hash of a password, in PHC's form. It answers Unavailable when its
+// turn does not come in time.
 func (h *Hasher) Hash(ctx context.Context, text string) (string, error) {
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt) // never fails, says its documentation
@@ -67,8 +71,8 @@ func (h *Hasher) Hash(ctx context.Context, text string) (string, error) {
 }
 
 // Verify says whether a password has a hash. Without one it works as long and says no, so
-// that the time does not tell who has an account. It answers Unavailable when ctx ends
-// before its turn.
+// that the time does not tell who has an account. It answers Unavailable when its
+// turn does not come in time.
 func (h *Hasher) Verify(ctx context.Context, text, hash string) (bool, error) {
 	known := hash != ""
 	if !known {
@@ -89,6 +93,8 @@ func (h *Hasher) Verify(ctx context.Context, text, hash string) (bool, error) {
 func (h *Hasher) Work() int64 { return h.work.Load() }
 
 func (h *Hasher) key(ctx context.Context, text string, salt []byte, p Params, size int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnLimit)
+	defer cancel()
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
