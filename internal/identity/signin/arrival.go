@@ -20,7 +20,7 @@ type Arrival struct {
 // ArrivalOf reads what the gateway says of a request.
 func ArrivalOf(r *http.Request) Arrival {
 	forwarded := strings.Join(r.Header["X-Forwarded-For"], ",")
-	return Arrival{Source: Source{Peer: peer(forwarded), Agent: agent(r.UserAgent())}, Direct: forwarded == "", Secure: r.Header.Get("X-Forwarded-Proto") == "https", Host: r.Host}
+	return Arrival{Source: Source{Peer: peer(forwarded), Agent: agent(r.UserAgent())}, Direct: forwarded == "" && r.Header.Get("X-Forwarded-Host") == "", Secure: r.Header.Get("X-Forwarded-Proto") == "https", Host: r.Host}
 }
 
 // peer is who asks: the gateway's own peer, which comes last, or for whom that asks if it is

@@ -17,8 +17,8 @@ const (
 	DeviceLife   = 10 * time.Minute
 	PollInterval = 5 * time.Second
 
-	devicePace  = 5 // a second, of all who ask
-	deviceBurst = 50
+	startPace  = 5 // a second, of all who ask
+	startBurst = 50
 
 	accessLife = 2 * time.Hour
 	lineLife   = 24 * time.Hour // until one has to sign in again
@@ -73,11 +73,19 @@ func plainCode(code string) string {
 	}, code)
 }
 
+// start counts what strangers may begin.
+func (s *Service) start(now time.Time) error {
+	if !s.starts.AllowN(now, 1) {
+		return slipway.Errorf(slipway.Exhausted, slipway.CodeLocked, "try again in a minute", "too many sign in at once")
+	}
+	return nil
+}
+
 // Begin lets a command line wait. It answers CodeLocked when too many begin at once.
 func (s *Service) Begin(ctx context.Context, src Source) (Codes, error) {
 	now := s.c.Now()
-	if !s.devices.AllowN(now, 1) {
-		return Codes{}, slipway.Errorf(slipway.Exhausted, slipway.CodeLocked, "try again in a minute", "too many command lines sign in at once")
+	if err := s.start(now); err != nil {
+		return Codes{}, err
 	}
 	codes := Codes{Device: newSecret("slipd_"), User: newUserCode()}
 	d := Device{ID: slipway.NewID("dev", now), Began: now, Agent: slipway.OneLine(src.Agent, 80)}

@@ -77,6 +77,9 @@ func (s *Service) Away(ctx context.Context, next, secret string) (url, ticket st
 	if err != nil {
 		return "", "", err
 	}
+	if err := s.start(s.c.Now()); err != nil {
+		return "", "", err
+	}
 	session := ""
 	if secret != "" {
 		x, _, err := s.Resume(ctx, secret)

@@ -43,13 +43,13 @@ type Service struct {
 	c        Config
 	mu       sync.Mutex // one use of a credential at a time: a code is used once
 	throttle *throttle
-	devices  *rate.Limiter
+	starts   *rate.Limiter      // of command lines, and of trips to the provider
 	renewing singleflight.Group // by account
 }
 
 // New makes a Service.
 func New(c Config) *Service {
-	return &Service{c: c, throttle: newThrottle(), devices: rate.NewLimiter(devicePace, deviceBurst)}
+	return &Service{c: c, throttle: newThrottle(), starts: rate.NewLimiter(startPace, startBurst)}
 }
 
 // Source is where a request comes from.
