@@ -2,7 +2,8 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway, E10xx policies.
+// E05xx serving, E06xx server and gateway, E09xx signing in,
+// E10xx policies.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -61,4 +62,19 @@ const (
 	CodeNotLeader   = "SLIP-E0607" // another server has the lease
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
+
+	CodePassword   = "SLIP-E0901" // a password is not good enough
+	CodeSignIn     = "SLIP-E0902" // name, password or code is wrong
+	CodeLocked     = "SLIP-E0903" // too many wrong ones
+	CodeInvitation = "SLIP-E0904" // an invitation is used, expired or unknown
+	CodeSession    = "SLIP-E0905" // a session has ended
+	CodeForged     = "SLIP-E0906" // a request of a browser that did not come from our pages
+	CodeDevice     = "SLIP-E0907" // a code of platform login is unknown, denied or expired
+	CodeProvider   = "SLIP-E0908" // the identity provider does not answer
+	CodeForeign    = "SLIP-E0909" // the identity provider's answer is not accepted
+	CodeNoMFA      = "SLIP-E0910" // signed in elsewhere without a second factor
+	CodeNameTaken  = "SLIP-E0911" // another account has the name of who signs in
+	CodePending    = "SLIP-E0913" // nobody has confirmed a platform login yet
+	CodeSlowDown   = "SLIP-E0914" // asked too often whether somebody has
+	CodeLocalOnly  = "SLIP-E0912" // the owner's token was used from elsewhere
 )

@@ -13,23 +13,27 @@ const (
 	Service = "service" // a caller of endpoints, or CI
 )
 
-// Roles. The first three are of the whole installation, the others of one team.
+// Roles. The first four are of the whole installation, the others of one team.
 const (
 	RoleOwner            = "owner"
 	RolePlatformEngineer = "platform-engineer"
-	RoleAuditor          = "auditor" // reads, for a time
+	RoleAuditor          = "auditor"     // reads, for a time
+	RoleBreakGlass       = "break-glass" // may become an owner for hours, in an emergency
 	RoleTeamLead         = "team-lead"
 	RoleEngineer         = "engineer"
 	RoleCaller           = "caller" // predictions only
 )
 
-var roles = []string{RoleOwner, RolePlatformEngineer, RoleAuditor, RoleTeamLead, RoleEngineer, RoleCaller}
+var roles = []string{RoleOwner, RolePlatformEngineer, RoleAuditor, RoleBreakGlass, RoleTeamLead, RoleEngineer, RoleCaller}
 
 // Role is what a principal is, of which team and until when.
 type Role struct {
 	Name  string    `json:"role"`
 	Team  string    `json:"team,omitempty"`
 	Until time.Time `json:"until,omitzero"` // zero: no end
+
+	// BreakGlass is the id of the emergency in which the role was taken; empty: it was given.
+	BreakGlass string `json:"break_glass,omitempty"`
 }
 
 // OfTeam says whether a role belongs to one team.
@@ -66,9 +70,19 @@ type Principal struct {
 	ID        string // the account's name
 	Kind      string // Person or Service
 	Roles     []Role
-	Clearance string // the highest classification of data that it may see; empty: internal
-	Limit     Limit  // of the token
-	Token     string // its id
+	Clearance string    // the highest classification of data that it may see; empty: internal
+	Limit     Limit     // of the token
+	Token     string    // its id, or that of a session
+	MFA       time.Time // when a second factor was last shown; zero: never, by what is acted with
+
+	Home bool // acts by the owner's token of this home, which never expires
+
+	// BreakGlass is the emergency in which it acts, empty without one.
+	BreakGlass string
+
+	// Elevated says that a second factor was shown lately, or that nothing less than sitting at
+	// the machine would do: what step-up is asked for may be done.
+	Elevated bool
 }
 
 // Owner says whether it may do everything.

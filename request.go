@@ -17,3 +17,17 @@ func RequestOf(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
 }
+
+type breakGlassKey struct{}
+
+// WithBreakGlass notes the emergency in which something is done: every event that is
+// recorded under ctx says so.
+func WithBreakGlass(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, breakGlassKey{}, id)
+}
+
+// BreakGlassOf is the id that WithBreakGlass noted, empty without one.
+func BreakGlassOf(ctx context.Context) string {
+	id, _ := ctx.Value(breakGlassKey{}).(string)
+	return id
+}

@@ -131,7 +131,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
-	a.api = &http.Server{Handler: httpapi.New(a.front()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: a.withPages(httpapi.New(a.front())), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
@@ -150,6 +150,9 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { refused.Run(run) })
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	url := a.keeper.url()
+	if err := a.announce(ctx); err != nil {
+		return Ready{}, err
+	}
 	if err := disk.Replace(a.o.Config.Address(), []byte(url+"\n"), true); err != nil {
 		return Ready{}, homeError(err)
 	}
@@ -159,7 +162,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Refused: a.access.Refused, Log: a.o.Log}
 }
@@ -253,7 +256,7 @@ func homeError(err error) error {
 const (
 	adminSocket    = "gateway.sock"
 	handoverSocket = "handover.sock"
-	ServerSocket   = "server.sock" // the API
+	ServerSocket   = config.ServerSocket
 )
 
 func socketPath(runDir, name string) string { return filepath.Join(runDir, name) }

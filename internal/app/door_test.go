@@ -94,7 +94,7 @@ func install(t *testing.T, door httpapi.Access) *installed {
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.reviews.Start(ctx, slipway.Principal{ID: "owner", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleOwner}}}, api.StartReview{}); err != nil {
+	if _, err := a.reviews.Start(ctx, slipway.Principal{ID: "owner", Kind: slipway.Person, Elevated: true, Roles: []slipway.Role{{Name: slipway.RoleOwner}}}, api.StartReview{}); err != nil {
 		t.Fatal(err)
 	}
 	_, tok, err := a.access.Identity.Issue(ctx, "owner", identity.Wish{Account: "ada"})

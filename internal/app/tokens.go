@@ -35,12 +35,14 @@ func (a *App) newAccess(ctx context.Context) error {
 		return err
 	}
 	a.access = &access.Control{Identity: identity.New(store, time.Now), Resources: a.rollouts, Models: a.models, Recorder: a.events,
-		Changed: func() { a.controller.Poke() }, Now: time.Now}
+		Site: access.Site{Development: a.o.Config.Development(), URL: a.publicURL}, Changed: func() { a.controller.Poke() }, Now: time.Now}
 	a.access.Engine.Store(engine)
-	// Without TLS it listens on this machine alone: an instance for trials.
-	a.policies = &access.Policies{Control: a.access, Store: policysetstore.New(a.db), Development: a.o.Config.TLSCert == ""}
+	a.policies = &access.Policies{Control: a.access, Store: policysetstore.New(a.db), Development: a.o.Config.Development()}
 	a.reviews = &access.Reviews{Control: a.access, Store: reviewstore.New(a.db)}
-	return a.policies.Load(ctx)
+	if err := a.policies.Load(ctx); err != nil {
+		return err
+	}
+	return a.newSignIn()
 }
 
 // ensureOwner makes the owner's token: first the file, 0600, then the account, and its hash
@@ -77,7 +79,8 @@ func ensureOwner(ctx context.Context, path string, store identity.Store) error {
 // flushPace is how often the last uses of tokens are written down.
 const flushPace = 30 * time.Second
 
-// flushUses writes down when tokens were last used, until ctx ends, and then once more.
+// flushUses writes down when tokens were last used, until ctx ends, and then once more. What
+// people signed in with and has long expired goes on the way.
 func (a *App) flushUses(ctx context.Context) {
 	tick := time.NewTicker(flushPace)
 	defer tick.Stop()
@@ -97,6 +100,9 @@ func (a *App) flushUses(ctx context.Context) {
 		}
 		if err := a.access.Settle(context.WithoutCancel(ctx), over); err != nil {
 			a.o.Log.Warn("denied attempts that were repeated were not counted in the record", "error", err.Error())
+		}
+		if err := a.access.SignIn.Sweep(context.WithoutCancel(ctx)); err != nil {
+			a.o.Log.Warn("expired sessions were not removed", "error", err.Error())
 		}
 	}
 }

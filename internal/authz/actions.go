@@ -48,9 +48,14 @@ const (
 	PolicyPropose Action = "policy:propose"
 	PolicyDecide  Action = "policy:decide" // approve or reject what another has proposed
 
-	ReviewManage Action = "review:manage" // start and close
-	ReviewRead   Action = "review:read"
-	ReviewAttest Action = "review:attest" // or have a grant revoked
+	ReviewManage  Action = "review:manage" // start and close
+	ReviewRead    Action = "review:read"
+	ReviewAttest  Action = "review:attest"      // or have a grant revoked
+	AccountInvite Action = "account:invite"     // to set a password and a second factor
+	BreakGlass    Action = "server:break-glass" // become an owner in an emergency
+	Confirm       Action = "server:confirm"     // let another become one
+	ProviderRead  Action = "sso:read"           // which group has which role
+	ProviderMap   Action = "sso:map"
 )
 
 // Groups of actions, as policies name them.
@@ -65,6 +70,9 @@ const (
 	groupStaff      = "staff"      // who is in a team, and its services
 	groupAdminister = "administer" // what belongs to no team
 	groupData       = "data"
+	groupEmergency  = "emergency"
+	groupConfirm    = "confirm"
+	groupGovern     = "govern" // owners only
 )
 
 // Meaning is what an action is good for.
@@ -111,4 +119,10 @@ var Actions = map[Action]Meaning{
 	ReviewManage: {KindServer, groupAdminister},
 	ReviewRead:   {KindTeam, groupStaff},
 	ReviewAttest: {KindTeam, groupStaff},
+
+	AccountInvite: {KindAccount, groupAdminister},
+	BreakGlass:    {KindServer, groupEmergency},
+	Confirm:       {KindServer, groupConfirm},
+	ProviderRead:  {KindServer, groupAudit},
+	ProviderMap:   {KindServer, groupGovern},
 }

@@ -57,6 +57,9 @@ type Reason struct {
 // TokenLimit is the policy that every token carries itself.
 const TokenLimit = "the token's own limit"
 
+// stepUp is the policy that asks for a second factor again.
+const stepUp = "step-up"
+
 // Engine decides by one set of policies: those of the program and, above them, the
 // additions of an installation. Additions take nothing away from the program's own. It is
 // safe for concurrent use, and never changes.
@@ -152,6 +155,13 @@ func (e *Engine) Decide(r Request) Decision {
 	for _, reason := range why.Reasons {
 		out.Policies = append(out.Policies, e.reason(reason.PolicyID))
 	}
+	if slices.ContainsFunc(out.Policies, func(p Reason) bool { return p.Policy == stepUp }) {
+		// Who may not do it anyhow is not asked to show a second factor for nothing.
+		r.Principal.Elevated = true
+		if anyhow := e.Decide(r); !anyhow.Allow {
+			return anyhow
+		}
+	}
 	slices.SortFunc(out.Policies, func(a, b Reason) int { return cmp.Or(a.Version-b.Version, a.Line-b.Line) })
 	return out
 }
@@ -185,13 +195,20 @@ func (e *Engine) Check(r Request) error {
 	if d.Allow {
 		return nil
 	}
-	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.Target())}
+	next := fmt.Sprintf("platform access explain %s %s %s", r.Principal.ID, r.Action, r.Resource.Target())
+	if len(d.Policies) == 1 && d.Policies[0].Policy == stepUp {
+		next = "platform login, and do it again within ten minutes; in a browser: open /step-up"
+	}
+	return &slipway.Error{Code: slipway.CodeDenied, Kind: slipway.Denied, Message: r.denial(d), Next: next}
 }
 
 func (r Request) denial(d Decision) string {
 	what := fmt.Sprintf("%s may not do %s on %s", r.Principal.ID, r.Action, r.Resource)
 	if len(d.Policies) == 0 {
 		return what + ": no policy permits it"
+	}
+	if d.Policies[0].Policy == stepUp {
+		return what + " without a second factor of the last ten minutes"
 	}
 	return what + ": " + d.Policies[0].Policy
 }

@@ -10,7 +10,9 @@ import (
 // guarded says whether an action is of those that mend everything else: to these an
 // installation's own policies do not keep an owner from coming, whatever they say and
 // whenever.
-func guarded(a Action) bool { return Actions[a].Group == groupAdminister }
+func guarded(a Action) bool {
+	return Actions[a].Group == groupAdminister || Actions[a].Group == groupGovern
+}
 
 // Effect is what a change of the policies takes and gives, of one action with one resource.
 type Effect struct {
@@ -62,6 +64,7 @@ func Effects(was, now *Engine, principals []slipway.Principal, resources []Resou
 func compared(was, now *Engine, principals []slipway.Principal, q Request) Effect {
 	effect := Effect{Action: q.Action, Resource: q.Resource, Disconnected: q.Disconnected}
 	for _, q.Principal = range principals {
+		q.Principal.Elevated = true // as each can make himself
 		switch before, after := was.Decide(q).Allow, now.Decide(q).Allow; {
 		case before && !after:
 			effect.Lost = append(effect.Lost, q.Principal.ID)
@@ -113,10 +116,10 @@ func (e *Engine) Keeps(owners []slipway.Principal, resources []Resource) (lost R
 }
 
 func (e *Engine) keeps(p slipway.Principal, resources []Resource) (Request, bool) {
-	p.Limit = slipway.Limit{}
+	p.Limit, p.Elevated = slipway.Limit{}, true
 	for _, action := range slices.Sorted(maps.Keys(Actions)) {
 		m := Actions[action]
-		if !slices.Contains([]string{groupAdminister, groupStaff, groupAudit, groupRead, groupOperate}, m.Group) {
+		if !slices.Contains([]string{groupAdminister, groupGovern, groupStaff, groupAudit, groupRead, groupOperate}, m.Group) {
 			continue
 		}
 		for _, r := range resources {

@@ -20,7 +20,7 @@ import (
 const describes = `
 entity Role;
 entity Principal in [Role] {
-	name: String, kind: String, clearance: Long,
+	name: String, kind: String, clearance: Long, elevated: Bool, emergency: Bool, mfa_age?: Long,
 	leads: Set<String>, engineers: Set<String>, calls: Set<String>, member: Set<String>,
 };
 `

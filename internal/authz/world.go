@@ -55,11 +55,13 @@ func principal(p slipway.Principal, now time.Time) cedar.Entity {
 	var roles []cedar.EntityUID
 	teams := map[string][]cedar.Value{}
 	var member []cedar.Value
+	emergency := false
 	for _, r := range p.Roles {
 		if !r.Until.IsZero() && !now.Before(r.Until) {
 			continue
 		}
 		roles = append(roles, cedar.NewEntityUID("Role", cedar.String(r.Name)))
+		emergency = emergency || r.BreakGlass != ""
 		if r.Team != "" {
 			teams[r.Name] = append(teams[r.Name], cedar.String(r.Team))
 		}
@@ -67,19 +69,21 @@ func principal(p slipway.Principal, now time.Time) cedar.Entity {
 			member = append(member, cedar.String(r.Team))
 		}
 	}
-	return cedar.Entity{
-		UID:     cedar.NewEntityUID("Principal", cedar.String(p.ID)),
-		Parents: cedar.NewEntityUIDSet(roles...),
-		Attributes: cedar.NewRecord(cedar.RecordMap{
-			"name":      cedar.String(p.ID),
-			"kind":      cedar.String(p.Kind),
-			"clearance": level(p.Clearance),
-			"leads":     cedar.NewSet(teams[slipway.RoleTeamLead]...),
-			"engineers": cedar.NewSet(teams[slipway.RoleEngineer]...),
-			"calls":     cedar.NewSet(teams[slipway.RoleCaller]...),
-			"member":    cedar.NewSet(member...),
-		}),
+	m := cedar.RecordMap{
+		"name":      cedar.String(p.ID),
+		"kind":      cedar.String(p.Kind),
+		"clearance": level(p.Clearance),
+		"elevated":  cedar.Boolean(p.Elevated),
+		"emergency": cedar.Boolean(emergency),
+		"leads":     cedar.NewSet(teams[slipway.RoleTeamLead]...),
+		"engineers": cedar.NewSet(teams[slipway.RoleEngineer]...),
+		"calls":     cedar.NewSet(teams[slipway.RoleCaller]...),
+		"member":    cedar.NewSet(member...),
 	}
+	if !p.MFA.IsZero() {
+		m["mfa_age"] = cedar.Long(now.Sub(p.MFA) / time.Second)
+	}
+	return cedar.Entity{UID: cedar.NewEntityUID("Principal", cedar.String(p.ID)), Parents: cedar.NewEntityUIDSet(roles...), Attributes: cedar.NewRecord(m)}
 }
 
 func (r Resource) attributes() cedar.Record {

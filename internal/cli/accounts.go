@@ -18,7 +18,7 @@ func (s *session) accountsCmd() *cobra.Command {
 	cmd := group("accounts", "People and services, and what they may do", "  platform accounts list\n  platform accounts create ada\n  platform accounts grant ada engineer --team risk")
 	cmd.AddCommand(
 		command("list [NAME]", "List accounts with their roles", "  platform accounts list", cobra.MaximumNArgs(1), s.listAccounts),
-		s.createAccountCmd(), s.roleCmd(false), s.roleCmd(true), s.clearCmd(), s.disableCmd())
+		s.createAccountCmd(), s.roleCmd(false), s.roleCmd(true), s.clearCmd(), s.disableCmd(), s.inviteCmd())
 	return cmd
 }
 

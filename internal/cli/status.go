@@ -36,6 +36,7 @@ func (s *session) statusCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			s.alarm(ctx, c)
 			if !s.p.Document(v.document) {
 				s.p.Say("%s", v.text)
 				if i, err := c.Info(ctx); err == nil && i.Review != "" && len(args) == 0 {

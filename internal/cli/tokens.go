@@ -149,6 +149,7 @@ func (s *session) accessCmd() *cobra.Command {
 	cmd := group("access", "Who may do what, and why", "  platform access explain ada endpoint:rollback endpoint/fraud")
 	cmd.AddCommand(command("explain WHO ACTION WHAT", "Say whether an account may do something, and by which policy and line",
 		"  platform access explain ada endpoint:rollback endpoint/fraud\n  platform access explain ada audit:read server", cobra.ExactArgs(3), s.explainAccess), s.reviewCmd())
+	cmd.AddCommand(s.emergencyCmds()...)
 	return cmd
 }
 

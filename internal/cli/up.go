@@ -27,6 +27,7 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	cmd.Flags().StringVar(&c.AllowExternal, "allow-external", "", "networks where models that run elsewhere may be, although they are closed: loopback, link-local")
+	signInFlags(cmd, &c)
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
 	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd

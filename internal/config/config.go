@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -29,6 +31,31 @@ type Config struct {
 	// AllowExternal are addresses and networks, separated by commas, that models may be asked
 	// at although they are closed otherwise; see Reach.
 	AllowExternal string
+	// Production refuses what is for development alone, also on the loopback: behind a proxy
+	// that ends TLS.
+	Production bool
+	// Public is the address by which people know the platform, scheme://host:port; empty: the
+	// one that it listens on.
+	Public string
+	OIDC   OIDC
+}
+
+// OIDC is the identity provider at which people sign in; without an issuer there is none.
+type OIDC struct {
+	Issuer     string
+	ClientID   string
+	SecretFile string
+	Groups     string   // the claim with the groups
+	MFA        []string // values of amr or acr that say that a second factor was shown
+}
+
+// Development says whether this is an installation of one machine and its owner alone.
+func (c Config) Development() bool { return !c.Production && c.loopback() }
+
+func (c Config) loopback() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data
@@ -52,8 +79,7 @@ func Resolve(home string, getenv func(string) string) (string, error) {
 
 // Check refuses to listen beyond loopback without TLS.
 func (c Config) Check() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeListen, "give --listen HOST:PORT, such as "+DefaultListen, "%.100q is no address", c.Listen)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -62,11 +88,41 @@ func (c Config) Check() error {
 	if _, err := c.Reach(); err != nil {
 		return err
 	}
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-	if !loopback && c.TLSCert == "" {
+	if !c.loopback() && c.TLSCert == "" {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "give --tls-cert and --tls-key, or listen on 127.0.0.1",
 			"tokens would cross the network in the clear on %s", c.Listen)
+	}
+	return c.checkSignIn()
+}
+
+// checkSignIn refuses addresses at which nobody could sign in.
+func (c Config) checkSignIn() error {
+	invalid := func(flag, next, message string) error {
+		return &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Field: flag, Message: message, Next: next}
+	}
+	if c.Public != "" {
+		u, err := url.Parse(c.Public)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+			return invalid("--public-url", "give https://HOST", "is no address of a host")
+		}
+		if u.Scheme == "http" && !c.Development() {
+			return invalid("--public-url", "give https://"+u.Host, "would send passwords in the clear")
+		}
+	}
+	if c.Production && c.loopback() && c.Public == "" {
+		return invalid("--public-url", "give the address of the proxy before it, https://HOST", "is missing: a production platform on the loopback is not where people go")
+	}
+	if c.OIDC.Issuer == "" {
+		return nil
+	}
+	u, err := url.Parse(c.OIDC.Issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && c.Development()):
+		return invalid("--oidc-issuer", "give the https address of the identity provider", "is no address that can be trusted")
+	case c.OIDC.ClientID == "" || c.OIDC.SecretFile == "":
+		return invalid("--oidc-client-id", "give --oidc-client-id and --oidc-client-secret-file", "is missing, or its secret")
+	case c.Public == "" && !c.Development():
+		return invalid("--public-url", "give the address that is registered at the identity provider, without /sso/callback", "is missing: the identity provider must know where to send people back")
 	}
 	return nil
 }
@@ -78,6 +134,16 @@ func (c Config) path(parts ...string) string {
 
 // OwnerToken is the file with the owner's token, mode 0600.
 func (c Config) OwnerToken() string { return c.path("owner.token") }
+
+// SocketOnly is a file that is there when the owner's token is good at the server's own
+// socket alone.
+func (c Config) SocketOnly() string { return c.path("production") }
+
+// SignInKey is the file with the key that seals what people sign in with, mode 0600.
+func (c Config) SignInKey() string { return c.path("signin.key") }
+
+// ServerSocket is the name of the socket of the API in RunDir.
+const ServerSocket = "server.sock"
 
 // Address is the file that says where the gateway listens.
 func (c Config) Address() string { return c.path("address") }

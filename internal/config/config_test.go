@@ -77,3 +77,33 @@ func TestRunDir(t *testing.T) {
 		t.Error("a directory that others may enter is used")
 	}
 }
+
+func TestSignIn(t *testing.T) {
+	sso := config.OIDC{Issuer: "https://id.example.com", ClientID: "slipway", SecretFile: "f"}
+	for name, c := range map[string]struct {
+		config.Config
+		development bool
+		field       string // that is refused
+	}{
+		"loopback":                        {config.Config{Listen: config.DefaultListen}, true, ""},
+		"beyond":                          {config.Config{Listen: ":8443", TLSCert: "c", TLSKey: "k"}, false, ""},
+		"behind a proxy":                  {config.Config{Listen: config.DefaultListen, Production: true, Public: "https://slipway.example.com"}, false, ""},
+		"behind a proxy without a name":   {config.Config{Listen: config.DefaultListen, Production: true}, false, "--public-url"},
+		"passwords in the clear":          {config.Config{Listen: config.DefaultListen, Production: true, Public: "http://slipway.example.com"}, false, "--public-url"},
+		"a path":                          {config.Config{Listen: config.DefaultListen, Public: "https://example.com/slipway"}, true, "--public-url"},
+		"a password in the address":       {config.Config{Listen: config.DefaultListen, Public: "https://a:b@example.com"}, true, "--public-url"},
+		"no address":                      {config.Config{Listen: config.DefaultListen, Public: "slipway"}, true, "--public-url"},
+		"a provider":                      {config.Config{Listen: config.DefaultListen, OIDC: sso}, true, ""},
+		"a provider, and nowhere to come": {config.Config{Listen: ":8443", TLSCert: "c", TLSKey: "k", OIDC: sso}, false, "--public-url"},
+		"a provider in the clear":         {config.Config{Listen: config.DefaultListen, Production: true, Public: "https://a.example.com", OIDC: config.OIDC{Issuer: "http://id.example.com", ClientID: "a", SecretFile: "f"}}, false, "--oidc-issuer"},
+		"a provider without a secret":     {config.Config{Listen: config.DefaultListen, OIDC: config.OIDC{Issuer: "https://id.example.com", ClientID: "a"}}, true, "--oidc-client-id"},
+	} {
+		err := c.Check()
+		if (err == nil) != (c.field == "") || err != nil && slipway.AsError(err).Field != c.field {
+			t.Errorf("%s: %v, want %q", name, err, c.field)
+		}
+		if c.Development() != c.development {
+			t.Errorf("%s: development %v", name, c.Development())
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (g *Gateway) admin() http.Handler {
 		g.hear()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /uses", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.table.Load().uses()) })
+	mux.HandleFunc("GET /uses", func(w http.ResponseWriter, _ *http.Request) { answer.Write(w, http.StatusOK, g.table.Load().uses()) })
 	mux.HandleFunc("GET /refusals", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		if err != nil {

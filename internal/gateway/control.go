@@ -18,7 +18,7 @@ import (
 
 // controlled says whether a path is the server's.
 func controlled(path string) bool {
-	return strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
+	return route.IsPage(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }
 
 // control passes a request of the control API to the server, which authorizes it. A
@@ -53,6 +53,9 @@ func newProxy(socket string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", "server", r.In.Host
+			if fromLoopback(r.In.RemoteAddr) { // a proxy of this machine says for whom it asks
+				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+			}
 			r.SetXForwarded()
 		},
 		Transport: &http.Transport{
@@ -70,6 +73,11 @@ func newProxy(socket string) *httputil.ReverseProxy {
 			}
 		},
 	}
+}
+
+func fromLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
 // writeProblem answers like the control API.

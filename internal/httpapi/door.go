@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/identity/signin"
 )
 
 // Authenticator finds the principal of a bearer token. An unknown, expired or revoked
@@ -37,20 +38,21 @@ func principal(ctx context.Context) slipway.Principal {
 	return p
 }
 
-// guard lets nobody in without a valid token, whatever the path. What describes the API is
-// for those who may know of the server.
+// guard lets nobody in without a valid token or session, whatever the path. What describes
+// the API is for those who may know of the server.
 func (c Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer drain(r)
-		token, err := bearer(r.Header)
-		var p slipway.Principal
-		if err == nil {
-			p, err = c.Auth.Authenticate(r.Context(), token)
+		arrival := signin.ArrivalOf(r)
+		ctx := signin.WithArrival(r.Context(), arrival)
+		p, err := c.who(ctx, r, arrival)
+		if p.BreakGlass != "" {
+			ctx = slipway.WithBreakGlass(ctx, p.BreakGlass)
 		}
-		ctx := context.WithValue(r.Context(), principalKey{}, p)
+		ctx = context.WithValue(ctx, principalKey{}, p)
 		switch {
-		case errors.Is(err, &slipway.Error{Code: slipway.CodeUnauthorized}):
-			c.refused(r, token)
+		case errors.Is(err, &slipway.Error{Code: slipway.CodeUnauthorized}), errors.Is(err, &slipway.Error{Code: slipway.CodeForged}):
+			c.refused(r)
 		case err == nil && strings.HasPrefix(r.URL.Path, "/openapi"):
 			err = c.Access.Enter(ctx, p, authz.ServerRead, "")
 		}
@@ -86,10 +88,11 @@ func bearer(h http.Header) (string, error) {
 
 // refused tells of somebody without a good token. The gateway, behind which this door is,
 // says where he came from.
-func (c Config) refused(r *http.Request, token string) {
+func (c Config) refused(r *http.Request) {
 	if c.Refused == nil {
 		return
 	}
+	token, _ := bearer(r.Header)
 	source := r.Header.Get("X-Forwarded-For")
 	if source == "" {
 		source = "this machine"
@@ -123,7 +126,7 @@ func (c Config) operation(a authz.Action, id, method, path, summary string) huma
 var parameters = map[string][]string{
 	authz.KindEndpoint: {"endpoint", "id"},
 	authz.KindModel:    {"model"},
-	authz.KindAccount:  {"account", "token"},
+	authz.KindAccount:  {"account", "token", "session"},
 }
 
 // named is what the path of a request names.

@@ -19,13 +19,15 @@ import (
 
 // Config is what the front door is made of.
 type Config struct {
-	Version string
-	Auth    Authenticator
-	Access  Access
+	Version  string
+	Auth     Authenticator
+	Sessions Sessions // nil: no browsers
+	Access   Access
 	// Refused is told when somebody comes without a good token, with its text and the
 	// address that he came from; nil: nobody is.
 	Refused     func(ctx context.Context, token, source string) error
 	Accounts    Accounts
+	People      People
 	Policies    Policies
 	Reviews     Reviews
 	Models      Models
@@ -41,12 +43,7 @@ type Config struct {
 func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	h := newAPI(mux, c)
-	registerModels(h, c)
-	registerDeployments(h, c)
-	registerFleet(h, c)
-	registerAccounts(h, c)
-	registerPolicies(h, c)
-	registerReviews(h, c)
+	register(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if err := c.Access.Enter(r.Context(), principal(r.Context()), authz.ServerRead, ""); err != nil {
 			writeProblem(w, err)
@@ -57,16 +54,22 @@ func New(c Config) http.Handler {
 	return c.guard(mux)
 }
 
-// OpenAPI prints the document that describes the API, for `make generate` and the clients.
-func OpenAPI(version string) ([]byte, error) {
-	c := Config{Version: version}
-	h := newAPI(http.NewServeMux(), c)
+// register adds every route.
+func register(h huma.API, c Config) {
 	registerModels(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
 	registerPolicies(h, c)
 	registerReviews(h, c)
+	registerPeople(h, c)
+}
+
+// OpenAPI prints the document that describes the API, for `make generate` and the clients.
+func OpenAPI(version string) ([]byte, error) {
+	c := Config{Version: version}
+	h := newAPI(http.NewServeMux(), c)
+	register(h, c)
 	return h.OpenAPI().YAML()
 }
 

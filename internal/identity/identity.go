@@ -20,10 +20,15 @@ type Account struct {
 	Created   time.Time      `json:"created"`
 	By        string         `json:"by"`
 	Disabled  time.Time      `json:"disabled,omitzero"`
+
+	// Given are those of its roles that it has by its groups at an identity provider.
+	Given []slipway.Role `json:"given,omitempty"`
+	// Emergency is a wish to break glass that waits for a second person.
+	Emergency *Emergency `json:"emergency,omitempty"`
 }
 
-// owner says whether it has the role owner for good: one that ends by itself keeps nobody
-// from being locked out.
+// owner says whether it has the role owner, without an end: whoever has it for a time is
+// not the last one who may do everything.
 func (a *Account) owner() bool {
 	return a.Disabled.IsZero() && slices.ContainsFunc(a.Roles, func(r slipway.Role) bool { return r.Name == slipway.RoleOwner && r.Until.IsZero() })
 }
@@ -40,6 +45,7 @@ type Token struct {
 	Expires time.Time // zero: never, which only the owner's token of this home does
 	Revoked time.Time
 	Used    time.Time // last, to the minute or so
+	MFA     time.Time // when whoever asked for it showed a second factor; zero: not at all
 }
 
 // Usable says whether a token is good at a time.

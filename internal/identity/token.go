@@ -43,6 +43,7 @@ type Wish struct {
 	Lifetime time.Duration // 0: the usual one
 	Limit    slipway.Limit
 	Note     string
+	MFA      time.Time
 }
 
 // maxLimits bounds the names of one list of a limit.
@@ -115,7 +116,7 @@ func (s *Service) issue(ctx context.Context, by string, a Account, w Wish, repla
 		return "", Token{}, invalid("lifetime", fmt.Sprintf("give between 1m and %v", longest), "is not what a token of "+a.Name+" may have")
 	}
 	now, text := s.now(), NewText()
-	t := Token{ID: slipway.NewID("tok", now), Hash: HashText(text), Account: a.Name, Note: w.Note, Limit: w.Limit, By: by, Created: now, Expires: now.Add(w.Lifetime)}
+	t := Token{ID: slipway.NewID("tok", now), Hash: HashText(text), Account: a.Name, Note: w.Note, Limit: w.Limit, By: by, Created: now, Expires: now.Add(w.Lifetime), MFA: w.MFA}
 	detail := map[string]string{"token": t.ID, "expires": t.Expires.UTC().Format(time.RFC3339), "replaces": replaces, "note": w.Note,
 		"actions": fmt.Sprintf("%.500s", joined(w.Limit.Actions)), "teams": joined(w.Limit.Teams), "endpoints": joined(w.Limit.Endpoints)}
 	if err := s.AddToken(ctx, t, replaces, until, s.event(by, "token.issued", a.Name, detail)); err != nil {
@@ -192,7 +193,7 @@ func (s *Service) Authenticate(ctx context.Context, text string) (slipway.Princi
 
 // Principal is the account as a token stands for it.
 func (a *Account) Principal(t Token) slipway.Principal {
-	return slipway.Principal{ID: a.Name, Kind: a.Kind, Roles: a.Roles, Clearance: a.Clearance, Limit: t.Limit, Token: t.ID}
+	return slipway.Principal{ID: a.Name, Kind: a.Kind, Roles: a.Roles, Clearance: a.Clearance, Limit: t.Limit, Token: t.ID, MFA: t.MFA, Home: t.Expires.IsZero()}
 }
 
 // Use remembers when a token was last used; Flush writes it down.

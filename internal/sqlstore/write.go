@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -39,7 +41,7 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
-	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
+	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
 		<-j.done // what has begun is waited for: its caller must know how it ended
@@ -49,6 +51,23 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 	case <-db.stopped:
 		return slipway.Errorf(slipway.Unavailable, slipway.CodeUnavailable, "try again in a second", "the server is stopping")
 	}
+}
+
+// marked adds to events the emergency in which they happened.
+func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
+	id := slipway.BreakGlassOf(ctx)
+	if id == "" {
+		return events
+	}
+	out := slices.Clone(events)
+	for i := range out {
+		out[i].Detail = maps.Clone(out[i].Detail)
+		if out[i].Detail == nil {
+			out[i].Detail = map[string]string{}
+		}
+		out[i].Detail["break_glass"] = id
+	}
+	return out
 }
 
 // writeLoop is the one writer.

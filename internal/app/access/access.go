@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/identity"
+	"github.com/slipway-ml/slipway/internal/identity/signin"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 )
@@ -34,6 +35,12 @@ type Recorder interface {
 	Append(ctx context.Context, events ...slipway.Event) error
 }
 
+// Site is what an installation is to those who come in.
+type Site struct {
+	Development bool          // answers on its own machine only
+	URL         func() string // as people know it
+}
+
 // Control decides who may do what, and records who tried to do more.
 type Control struct {
 	Engine    atomic.Pointer[authz.Engine] // of the policies in force
@@ -41,6 +48,8 @@ type Control struct {
 	Resources Resources
 	Models    Models
 	Recorder  Recorder
+	SignIn    *signin.Service
+	Site      Site
 	Changed   func() // is told when what the gateway grants may have changed
 	Now       func() time.Time
 
@@ -164,6 +173,10 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 			var t identity.Token
 			t, err = c.Identity.Token(ctx, name)
 			account = t.Account
+		} else if strings.HasPrefix(name, "ses_") {
+			var x signin.Session
+			x, err = c.SignIn.Session(ctx, name)
+			account = x.Account
 		}
 		var a identity.Account
 		if err == nil {

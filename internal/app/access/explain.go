@@ -53,7 +53,9 @@ func (c *Control) decide(a identity.Account, action string, r authz.Resource) au
 	if !a.Disabled.IsZero() {
 		return authz.Decision{Policies: []authz.Reason{{Policy: "the account is disabled"}}}
 	}
-	return c.Engine.Load().Decide(authz.Request{Principal: a.Principal(identity.Token{}), Action: authz.Action(action), Resource: r})
+	p := a.Principal(identity.Token{})
+	p.Elevated = true // as it can make itself
+	return c.Engine.Load().Decide(authz.Request{Principal: p, Action: authz.Action(action), Resource: r})
 }
 
 // maxWho bounds how many accounts are named that may do something.

@@ -58,7 +58,7 @@ func (c *Control) Grants(ctx context.Context) ([]route.Grant, error) {
 	var out []route.Grant
 	for _, t := range tokens {
 		a := accounts[t.Account]
-		if a == nil || !a.Disabled.IsZero() || !t.Usable(now) {
+		if a == nil || !a.Disabled.IsZero() || !t.Usable(now) || t.Expires.IsZero() && !c.Site.Development {
 			continue
 		}
 		p := a.Principal(t)

@@ -69,11 +69,12 @@ type document struct {
 	Note  string        `json:"note,omitempty"`
 	Limit slipway.Limit `json:"limit"`
 	By    string        `json:"by,omitempty"`
+	MFA   time.Time     `json:"mfa,omitzero"`
 }
 
 // AddToken implements identity.Tokens.
 func (s *Store) AddToken(ctx context.Context, t identity.Token, replaces string, until time.Time, ev slipway.Event) error {
-	text, err := json.Marshal(document{t.Note, t.Limit, t.By})
+	text, err := json.Marshal(document{t.Note, t.Limit, t.By, t.MFA})
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (r *row) dest() []any {
 func (r *row) token() (identity.Token, error) {
 	var d document
 	err := json.Unmarshal([]byte(r.document), &d)
-	r.Note, r.Limit, r.By = d.Note, d.Limit, d.By
+	r.Note, r.Limit, r.By, r.MFA = d.Note, d.Limit, d.By, d.MFA
 	r.Created, r.Expires, r.Revoked, r.Used = sqlstore.Time(r.created), sqlstore.Time(r.expires), sqlstore.Time(r.revoked), sqlstore.Time(r.used)
 	return r.Token, err
 }
