@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
+	signinstore "github.com/slipway-ml/slipway/internal/sqlstore/signin"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -38,8 +39,8 @@ func (open) Enter(context.Context, slipway.Principal, authz.Action, string) erro
 // accounts; nothing runs.
 type installed struct {
 	*App
-	deployment, token string
-	api               http.Handler
+	deployment, token, session string
+	api                        http.Handler
 }
 
 func install(t *testing.T, door httpapi.Access) *installed {
@@ -48,7 +49,7 @@ func install(t *testing.T, door httpapi.Access) *installed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(t.Context(), Options{Config: config.Config{Home: t.TempDir(), Listen: "127.0.0.1:0"}, Version: "test", Exe: exe, Log: slog.New(slog.DiscardHandler)})
+	a, err := New(t.Context(), Options{Config: config.Config{Home: t.TempDir(), Listen: "127.0.0.1:0", Public: "http://127.0.0.1"}, Version: "test", Exe: exe, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,11 @@ func install(t *testing.T, door httpapi.Access) *installed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.token = tok.ID
+	i.token, i.session = tok.ID, "ses_1"
+	session := identity.Record{Kind: "session", ID: i.session, Key: "1", Account: "ada", Expires: time.Now().Add(time.Hour), Document: []byte(`{}`)}
+	if err := signinstore.New(a.db).WriteRecords(ctx, nil, []identity.Record{session}); err != nil {
+		t.Fatal(err)
+	}
 	c := a.front()
 	c.Access = door
 	if door == nil {
@@ -150,12 +155,14 @@ var bodies = map[string]string{
 	"propose-policy":     `{"text":"","reason":"so"}`,
 	"decide-policy":      `{"approve":true}`,
 	"change-role":        `{"role":"engineer","team":"risk"}`,
+	"break-glass":        `{"reason":"so","seconds":600}`,
+	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
 }
 
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
-var answersAll = map[string]string{"info": "", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-tokens": `[{"id":"tok_`}
+var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
+	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
 // behind it says no by itself, and that is recorded.
@@ -174,7 +181,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session,
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0

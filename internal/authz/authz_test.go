@@ -225,7 +225,7 @@ func TestAdditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := authz.Request{Principal: people[4], Action: authz.EndpointDeploy, Resource: things[authz.KindEndpoint][0]}
+	r := authz.Request{Principal: people[5], Action: authz.EndpointDeploy, Resource: things[authz.KindEndpoint][0]}
 	if d := added.Decide(r); d.Allow || len(d.Policies) != 1 || d.Policies[0] != (authz.Reason{Policy: "tier-1-by-leads", Line: 1, Version: 7}) {
 		t.Errorf("%+v", d)
 	}
@@ -318,7 +318,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, action := range []authz.Action{authz.EndpointRead, authz.EndpointDeploy} {
-		r := authz.Request{Principal: people[5], Action: action, Resource: things[authz.KindEndpoint][0]}
+		r := authz.Request{Principal: people[6], Action: action, Resource: things[authz.KindEndpoint][0]}
 		b.Run(string(action), func(b *testing.B) {
 			for b.Loop() {
 				if !e.Decide(r).Allow {
@@ -378,7 +378,7 @@ func TestEffects(t *testing.T) {
 	effects, all := authz.Effects(e, now, people, things[authz.KindEndpoint])
 	want := []authz.Effect{
 		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Gained: []string{"lead"}},
-		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][1], Lost: []string{"owner", "engineer", "cleared", "caller"}},
+		{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][1], Lost: []string{"owner", "stale-owner", "engineer", "cleared", "caller", "in-emergency"}},
 	}
 	if diff := cmp.Diff(want, effects); diff != "" || !all {
 		t.Error(all, diff)
@@ -388,7 +388,7 @@ func TestEffects(t *testing.T) {
 		t.Fatal(err)
 	}
 	effects, _ = authz.Effects(e, fresh, people, things[authz.KindEndpoint])
-	want = []authz.Effect{{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Lost: []string{"owner", "engineer", "cleared", "caller", "one-endpoint"}, Disconnected: true}}
+	want = []authz.Effect{{Action: authz.EndpointPredict, Resource: things[authz.KindEndpoint][0], Lost: []string{"owner", "stale-owner", "engineer", "cleared", "caller", "one-endpoint", "in-emergency"}, Disconnected: true}}
 	if diff := cmp.Diff(want, effects); diff != "" {
 		t.Error(diff)
 	}

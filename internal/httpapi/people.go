@@ -31,7 +31,7 @@ type Browsers interface {
 // Emergencies make owners of people for hours.
 type Emergencies interface {
 	// Emergencies gives those that have begun, and those that wait to be confirmed.
-	Emergencies(ctx context.Context) ([]api.Emergency, error)
+	Emergencies(ctx context.Context, p slipway.Principal) ([]api.Emergency, error)
 	BreakGlass(ctx context.Context, p slipway.Principal, r api.BreakGlass) (api.Emergency, error)
 	Confirm(ctx context.Context, p slipway.Principal, id string) (api.Emergency, error)
 	EndEmergency(ctx context.Context, p slipway.Principal, id string) (api.Emergency, error)
@@ -39,7 +39,7 @@ type Emergencies interface {
 
 // Rules are which group of the identity provider has which role.
 type Rules interface {
-	Rules(ctx context.Context) ([]api.Rule, error)
+	Rules(ctx context.Context, p slipway.Principal) ([]api.Rule, error)
 	ChangeRule(ctx context.Context, p slipway.Principal, r api.ChangeRule) (api.Rule, error)
 }
 
@@ -105,7 +105,9 @@ func registerPeople(h huma.API, c Config) {
 
 func registerEmergencies(h huma.API, c Config) {
 	handle(h, c, c.operation(authz.ServerRead, "list-emergencies", http.MethodGet, "/v1/emergencies", "Emergencies that have begun, and those that wait to be confirmed"),
-		func(ctx context.Context, _ *struct{}) ([]api.Emergency, error) { return c.People.Emergencies(ctx) })
+		func(ctx context.Context, _ *struct{}) ([]api.Emergency, error) {
+			return c.People.Emergencies(ctx, principal(ctx))
+		})
 	handle(h, c, c.operation(authz.BreakGlass, "break-glass", http.MethodPost, "/v1/emergencies", "Become an owner for a while, in an emergency"),
 		func(ctx context.Context, in *struct{ Body api.BreakGlass }) (api.Emergency, error) {
 			return c.People.BreakGlass(ctx, principal(ctx), in.Body)
@@ -122,7 +124,7 @@ func registerEmergencies(h huma.API, c Config) {
 			return c.People.EndEmergency(ctx, principal(ctx), in.Emergency)
 		})
 	handle(h, c, c.operation(authz.ProviderRead, "list-rules", http.MethodGet, "/v1/sso/rules", "Which group of the identity provider has which role"),
-		func(ctx context.Context, _ *struct{}) ([]api.Rule, error) { return c.People.Rules(ctx) })
+		func(ctx context.Context, _ *struct{}) ([]api.Rule, error) { return c.People.Rules(ctx, principal(ctx)) })
 	handle(h, c, c.operation(authz.ProviderMap, "change-rule", http.MethodPost, "/v1/sso/rules", "Give a role to a group, or take it away"),
 		func(ctx context.Context, in *struct{ Body api.ChangeRule }) (api.Rule, error) {
 			return c.People.ChangeRule(ctx, principal(ctx), in.Body)

@@ -111,7 +111,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// as is an account with a token.
+// as is an account with a token, who has shown a second factor lately.
 func (s *site) as(t *testing.T, name string, l slipway.Limit) (slipway.Principal, string) {
 	t.Helper()
 	text, _, err := s.Identity.Issue(t.Context(), "test", identity.Wish{Account: name, Limit: l})
@@ -122,6 +122,7 @@ func (s *site) as(t *testing.T, name string, l slipway.Limit) (slipway.Principal
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Elevated = true
 	return p, text
 }
 

@@ -23,7 +23,10 @@ func (c *Control) Who(_ context.Context, p slipway.Principal) (api.Who, error) {
 }
 
 // Emergencies implements httpapi.Emergencies.
-func (c *Control) Emergencies(ctx context.Context) ([]api.Emergency, error) {
+func (c *Control) Emergencies(ctx context.Context, p slipway.Principal) ([]api.Emergency, error) {
+	if err := c.Check(ctx, p, authz.ServerRead, Server); err != nil {
+		return nil, err
+	}
 	all, err := c.Identity.Accounts(ctx)
 	out := []api.Emergency{}
 	for _, a := range all {
@@ -41,6 +44,9 @@ func (c *Control) Emergencies(ctx context.Context) ([]api.Emergency, error) {
 
 // Invite implements httpapi.People.
 func (c *Control) Invite(ctx context.Context, p slipway.Principal, account string, r api.Invite) (api.Invitation, error) {
+	if err := c.checkAccount(ctx, p, authz.AccountInvite, account); err != nil {
+		return api.Invitation{}, err
+	}
 	code, expires, err := c.SignIn.Invite(ctx, p.ID, account, time.Duration(r.LifetimeSeconds)*time.Second)
 	if err != nil {
 		return api.Invitation{}, err
@@ -73,10 +79,22 @@ func (c *Control) Sessions(ctx context.Context, p slipway.Principal, account str
 // EndSession implements httpapi.People.
 func (c *Control) EndSession(ctx context.Context, p slipway.Principal, id string, r api.EndSession) (api.Session, error) {
 	x, err := c.SignIn.Session(ctx, id)
-	if err == nil {
-		err = c.SignIn.End(ctx, p.ID, id, r.Reason)
+	if err != nil {
+		return api.Session{}, err
 	}
-	return sessionView(x), err
+	if err := c.checkAccount(ctx, p, authz.TokenRevoke, x.Account); err != nil {
+		return api.Session{}, err
+	}
+	return sessionView(x), c.SignIn.End(ctx, p.ID, id, r.Reason)
+}
+
+// checkAccount is Check of something that is done with an account.
+func (c *Control) checkAccount(ctx context.Context, p slipway.Principal, a authz.Action, account string) error {
+	found, err := c.find(ctx, authz.KindAccount, account)
+	if err != nil {
+		return err
+	}
+	return c.Check(ctx, p, a, found)
 }
 
 func sessionView(x signin.Session) api.Session {
@@ -85,12 +103,18 @@ func sessionView(x signin.Session) api.Session {
 
 // BreakGlass implements httpapi.Emergencies.
 func (c *Control) BreakGlass(ctx context.Context, p slipway.Principal, r api.BreakGlass) (api.Emergency, error) {
+	if err := c.Check(ctx, p, authz.BreakGlass, Server); err != nil {
+		return api.Emergency{}, err
+	}
 	a, err := c.Identity.BreakGlass(ctx, p.ID, r.Reason, time.Duration(r.Seconds)*time.Second, r.Alone)
 	return c.emergency(a, err)
 }
 
 // Confirm implements httpapi.Emergencies.
 func (c *Control) Confirm(ctx context.Context, p slipway.Principal, id string) (api.Emergency, error) {
+	if err := c.Check(ctx, p, authz.Confirm, Server); err != nil {
+		return api.Emergency{}, err
+	}
 	a, err := c.Identity.Confirm(ctx, p.ID, id)
 	return c.emergency(a, err)
 }
@@ -130,7 +154,10 @@ func (c *Control) emergency(a identity.Account, err error) (api.Emergency, error
 }
 
 // Rules implements httpapi.Rules.
-func (c *Control) Rules(ctx context.Context) ([]api.Rule, error) {
+func (c *Control) Rules(ctx context.Context, p slipway.Principal) ([]api.Rule, error) {
+	if err := c.Check(ctx, p, authz.ProviderRead, Server); err != nil {
+		return nil, err
+	}
 	all, err := c.SignIn.Rules(ctx)
 	out := []api.Rule{}
 	for _, r := range all {
@@ -141,6 +168,9 @@ func (c *Control) Rules(ctx context.Context) ([]api.Rule, error) {
 
 // ChangeRule implements httpapi.Rules.
 func (c *Control) ChangeRule(ctx context.Context, p slipway.Principal, r api.ChangeRule) (api.Rule, error) {
+	if err := c.Check(ctx, p, authz.ProviderMap, Server); err != nil {
+		return api.Rule{}, err
+	}
 	err := c.SignIn.Map(ctx, p.ID, signin.Rule{Group: r.Group, Role: slipway.Role{Name: r.Role, Team: r.Team}}, r.Remove)
 	return r.Rule, err
 }

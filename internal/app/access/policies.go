@@ -183,6 +183,7 @@ func (s *Policies) safe(_ context.Context, e *authz.Engine, who []slipway.Princi
 // deciders counts the people who may decide on a proposal.
 func deciders(e *authz.Engine, who []slipway.Principal) (n int) {
 	for _, p := range who {
+		p.Elevated = true // as each can make himself
 		if p.Kind == slipway.Person && e.Decide(authz.Request{Principal: p, Action: authz.PolicyDecide, Resource: Server}).Allow {
 			n++
 		}

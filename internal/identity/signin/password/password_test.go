@@ -114,3 +114,13 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkVerify is what one sign-in costs.
+func BenchmarkVerify(b *testing.B) {
+	h := password.NewHasher(password.Usual, 2)
+	for b.Loop() {
+		if ok, err := h.Verify(b.Context(), "four words of mine", ""); ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}
