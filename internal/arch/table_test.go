@@ -17,11 +17,11 @@ var layers = []layer{
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/authz", "internal/evaluate", "internal/gateway/...", "internal/identity", "internal/pipeline", "internal/registry",
+		"internal/authz", "internal/evaluate", "internal/gateway/...", "internal/identity", "internal/keys", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci/...", "internal/process", "internal/pyenv",
+		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
