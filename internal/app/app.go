@@ -22,6 +22,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/gateway"
@@ -51,6 +52,7 @@ type App struct {
 	runDir  string
 
 	db         *sqlstore.DB
+	safe       *safe.Safe
 	blobs      *blob.Dir
 	models     *registry.Service
 	access     *access.Control
@@ -103,14 +105,16 @@ func (a *App) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.blobs, err = blob.Open(c.Blobs()); err != nil {
+	if a.safe, err = safe.Open(ctx, c, a.db, a.o.Log); err != nil {
 		return err
 	}
+	a.blobs = a.safe.Blobs
 	a.models = registry.New(registrystore.New(a.db), a.blobs, time.Now)
 	a.events, a.rollouts = eventstore.New(a.db), rolloutstore.New(a.db)
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
@@ -130,7 +134,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Keys: a.safe, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
@@ -146,6 +150,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	a.wg.Go(func() { a.safe.Run(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)
@@ -156,7 +161,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.

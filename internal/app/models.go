@@ -9,6 +9,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -31,6 +32,7 @@ func (m modelsAPI) Register(ctx context.Context, p slipway.Principal, model stri
 	if err != nil {
 		return api.Version{}, err
 	}
+	m.a.safe.Adopt(ctx, team, safe.Files(v.Files)...)
 	out := versionView(v)
 	out.New = added
 	return out, nil

@@ -19,6 +19,9 @@ const (
 	Upload        Action = "blob:upload"
 	AuditRead     Action = "audit:read"
 	MetricsRead   Action = "metrics:read"
+	KeysRead      Action = "keys:read"
+	KeysRotate    Action = "keys:rotate"
+	KeysShred     Action = "keys:shred"
 
 	EndpointRead     Action = "endpoint:read"
 	EndpointLogs     Action = "endpoint:logs"
@@ -70,6 +73,9 @@ var Actions = map[Action]Meaning{
 	Upload:        {KindServer, groupUpload},
 	AuditRead:     {KindServer, groupAudit},
 	MetricsRead:   {KindServer, groupObserve},
+	KeysRead:      {KindServer, groupAudit},
+	KeysRotate:    {KindServer, groupAdminister},
+	KeysShred:     {KindServer, groupAdminister},
 
 	EndpointRead:     {KindEndpoint, groupRead},
 	EndpointLogs:     {KindEndpoint, groupObserve},

@@ -90,9 +90,13 @@ type State string
 const (
 	Active      State = "active"
 	DecryptOnly State = "decrypt-only"
+	Leaving     State = "leaving"   // as that, and destroyed as soon as nothing here needs it
 	Condemned   State = "condemned" // opens nothing any more; the key service has to be told yet
 	Destroyed   State = "destroyed"
 )
+
+// Opens says whether a key opens what it has sealed.
+func (s State) Opens() bool { return s == Active || s == DecryptOnly || s == Leaving }
 
 // Key is one version of the data key of a space. Only the key service, and only with the
 // wrapping key that is named after this one, gives its bytes.

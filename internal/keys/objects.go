@@ -1,9 +1,11 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -21,11 +23,6 @@ func objectLabel(object string) Label { return Label{Object: object, Kind: KindO
 
 // KindObjectKey is the kind of sealed keys of objects.
 const KindObjectKey = "object-key"
-
-// BlobLabel is what the stream of a blob is bound to: the same for every space.
-func BlobLabel(object string) []byte {
-	return Label{Object: object, Kind: "blob", Version: 1}.bytes("")
-}
 
 // ObjectStore keeps sealed keys of objects.
 type ObjectStore interface {
@@ -59,15 +56,29 @@ const maxTries = 10
 // Key gives the key of an object: NotFound if it has none, CodeShredded if all that could
 // open it are destroyed.
 func (o *Objects) Key(ctx context.Context, object string) ([]byte, error) {
-	found, err := o.store.ObjectKeys(ctx, object)
-	if err != nil {
-		return nil, err
-	}
-	key, _, err := o.open(ctx, found)
+	key, _, err := o.find(ctx, object)
 	if err == nil && key == nil {
 		err = slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "upload it again", "there is no key for %.80s", object)
 	}
 	return key, err
+}
+
+// find gives the key of an object, nil if it has none, and what it was looked for in. That
+// all are shredded is believed only if nothing has changed meanwhile: a key that leaves is
+// destroyed as soon as what it sealed has moved.
+func (o *Objects) find(ctx context.Context, object string) (key []byte, found []ObjectKey, err error) {
+	same := func(a, b ObjectKey) bool { return a.Space == b.Space && bytes.Equal(a.Sealed, b.Sealed) }
+	for range maxTries {
+		before := found
+		if found, err = o.store.ObjectKeys(ctx, object); err != nil {
+			return nil, nil, err
+		}
+		key, _, err = o.open(ctx, found)
+		if !errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}) || slices.EqualFunc(before, found, same) {
+			break
+		}
+	}
+	return key, found, err
 }
 
 // open gives the key from the first that opens, and with which. Without any it gives nil.
@@ -88,11 +99,7 @@ func (o *Objects) open(ctx context.Context, found []ObjectKey) (key []byte, by O
 // that opens: then it is fresh, and whatever is stored under the object is of another key.
 func (o *Objects) Make(ctx context.Context, object string) (key []byte, fresh bool, err error) {
 	for range maxTries {
-		found, err := o.store.ObjectKeys(ctx, object)
-		if err != nil {
-			return nil, false, err
-		}
-		key, _, err := o.open(ctx, found)
+		key, found, err := o.find(ctx, object)
 		if key != nil {
 			return key, false, nil
 		}
@@ -113,8 +120,8 @@ func (o *Objects) Make(ctx context.Context, object string) (key []byte, fresh bo
 	return nil, false, raced()
 }
 
-// Adopt gives objects to a space, out of that of the uploads. What has no key is left out:
-// it is stored in clear yet.
+// Adopt gives objects to a space, out of that of the uploads. What has no key that
+// opens is left out: it is stored in clear yet, or was shredded.
 func (o *Objects) Adopt(ctx context.Context, s Space, objects ...string) error {
 	for range maxTries {
 		found, err := o.store.ObjectKeys(ctx, objects...)
@@ -159,7 +166,10 @@ func (o *Objects) adopt(ctx context.Context, s Space, object string, all []Objec
 			drop = append(drop, k)
 		}
 	}
-	key, _, err := o.open(ctx, all)
+	key, _, err := o.find(ctx, object)
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}) {
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -90,11 +90,7 @@ func (r *Ring) Seal(ctx context.Context, s Space, l Label, plaintext []byte) ([]
 	if len(plaintext) > maxPlain {
 		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "store it as a file", "a value to seal has at most %d bytes", maxPlain)
 	}
-	k, err := r.active(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := r.unwrapped(ctx, &k, 0)
+	k, aead, err := r.sealing(ctx, s)
 	if err == nil {
 		err = r.note(ctx, use{slot{s, k.Version}, l.Kind})
 	}
@@ -124,7 +120,7 @@ func (r *Ring) Open(ctx context.Context, s Space, l Label, sealed []byte) ([]byt
 		if all[i].Version != version {
 			continue
 		}
-		if all[i].State != Active && all[i].State != DecryptOnly {
+		if !all[i].State.Opens() {
 			r.forget(s)
 			return nil, shredded(s)
 		}
@@ -147,6 +143,22 @@ func VersionOf(sealed []byte) (version int, ok bool) {
 		return 0, false
 	}
 	return int(binary.BigEndian.Uint32(sealed[1:headSize])), true
+}
+
+// sealing gives the active key of a space, ready for use. One may be replaced and destroyed
+// while the key service is asked.
+func (r *Ring) sealing(ctx context.Context, s Space) (k Key, aead *subtle.AESGCM, err error) {
+	for range maxTries {
+		before := k.Version
+		if k, err = r.active(ctx, s); err != nil {
+			return k, nil, err
+		}
+		aead, err = r.unwrapped(ctx, &k, 0)
+		if !errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}) || k.Version == before {
+			break
+		}
+	}
+	return k, aead, err
 }
 
 // active is the key that a space seals with.

@@ -26,7 +26,7 @@ func (r *Ring) Register(kind string, m Resealer) {
 }
 
 // Rotate gives a space a new key, with a wrapping key of its own. What older ones sealed
-// opens as before, until Advance has moved it.
+// opens as before; Advance moves it. They stay after that, since backups need them.
 func (r *Ring) Rotate(ctx context.Context, s Space, actor string) (Key, error) {
 	for range maxTries {
 		all, err := r.Store.Keys(ctx, s)
@@ -45,6 +45,23 @@ func (r *Ring) Rotate(ctx context.Context, s Space, actor string) (Key, error) {
 	return Key{}, raced()
 }
 
+// Leave lets the older keys of a space be destroyed as soon as nothing needs them any more
+// but backups that were made before.
+func (r *Ring) Leave(ctx context.Context, s Space, actor string) error {
+	all, err := r.Store.Keys(ctx, s)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(k Key) bool { return k.State != DecryptOnly })
+	for i := range all {
+		all[i].State, all[i].Changed = Leaving, r.Now()
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return r.Store.SetKeys(ctx, all, r.destroyEvents(actor, "keys.leaving", all)...)
+}
+
 // Progress is how far old keys of a space are.
 type Progress struct {
 	Space   Space  `json:"space"`
@@ -54,8 +71,8 @@ type Progress struct {
 }
 
 // Advance does a bounded piece of what rotations and shreddings have left to do: it moves
-// values to active keys, and condemns keys that nothing needs. It answers what is left; it
-// may be stopped anywhere, and goes on from what is recorded.
+// values to active keys, and destroys keys that leave and that nothing needs. It answers what
+// is left; it may be stopped anywhere, and goes on from what is recorded.
 func (r *Ring) Advance(ctx context.Context) ([]Progress, error) {
 	all, err := r.Store.Keys(ctx, "")
 	if err != nil {
@@ -74,15 +91,17 @@ func (r *Ring) Advance(ctx context.Context) ([]Progress, error) {
 		switch {
 		case k.State == Condemned:
 			doomed = append(doomed, k)
-		case k.State == DecryptOnly && active[k.Space] > k.Version:
+		case (k.State == DecryptOnly || k.State == Leaving) && active[k.Space] > k.Version:
 			settled := r.settled(slot{k.Space, k.Version}) // before it is looked at what is left
 			p, err := r.vacate(ctx, k, active[k.Space])
 			errs = append(errs, err)
-			if settled && err == nil && p.Left == 0 && p.Blocked == "" {
+			done := err == nil && p.Left == 0 && p.Blocked == ""
+			if done && settled && k.State == Leaving {
 				doomed = append(doomed, k)
-				continue
 			}
-			out = append(out, p)
+			if !done || k.State == Leaving && !settled {
+				out = append(out, p)
+			}
 		}
 	}
 	return out, errors.Join(append(errs, r.destroy(ctx, doomed, "system"))...)
@@ -181,7 +200,7 @@ func (r *Ring) Renew(ctx context.Context, s Space, actor string) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range slices.DeleteFunc(all, func(k Key) bool { return k.State != DecryptOnly }) {
+	for _, k := range slices.DeleteFunc(all, func(k Key) bool { return k.State != DecryptOnly && k.State != Leaving }) {
 		for {
 			p, err := r.vacate(ctx, k, next.Version)
 			if err != nil {
@@ -229,4 +248,34 @@ func (r *Ring) Probe(ctx context.Context, copied Key) error {
 		return classify(err)
 	}
 	return slipway.Errorf(slipway.Internal, slipway.CodeSealed, "platform keys shred --space "+string(copied.Space), "version %d of %s still opens", copied.Version, copied.Space)
+}
+
+// Rewrap wraps every data key again, so that a wrapping key that was rotated in the key
+// service itself does so with its newest version. Nothing that is sealed changes.
+func (r *Ring) Rewrap(ctx context.Context, actor string) (int, error) {
+	all, err := r.Store.Keys(ctx, "")
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	for _, k := range all {
+		if !k.State.Opens() {
+			continue
+		}
+		call, cancel := context.WithTimeout(ctx, serviceLimit)
+		plain, err := r.Service.Unwrap(call, k.Wrapper, k.Wrapped, k.label())
+		if err == nil {
+			k.Wrapped, err = r.Service.Wrap(call, k.Wrapper, plain, k.label())
+		}
+		cancel()
+		if err != nil {
+			return done, classify(err)
+		}
+		err = r.Store.SetKeys(ctx, []Key{k}, r.event(actor, "keys.rewrapped", k.Space, map[string]string{"version": strconv.Itoa(k.Version)}))
+		if err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeConflict}) { // rotated or condemned meanwhile: that goes before
+			return done, err
+		}
+		done++
+	}
+	return done, nil
 }

@@ -50,10 +50,18 @@ func TestRotate(t *testing.T) {
 	if _, err := f.Rotate(ctx, risk, "ada"); err != nil {
 		t.Fatal(err)
 	}
+	f.settle(t)
+	if got := f.states(t, risk); !slices.Equal(got, []keys.State{keys.DecryptOnly, keys.Active}) {
+		t.Errorf("%v: a backup may need the old one", got)
+	}
+	f.restart()
+	if err := f.Leave(ctx, risk, "ada"); err != nil {
+		t.Fatal(err)
+	}
 	if p := must(f.Advance(ctx))(t); len(p) != 1 || p[0].Left != 0 {
 		t.Errorf("%v", p)
 	}
-	if got := f.states(t, risk); !slices.Equal(got, []keys.State{keys.DecryptOnly, keys.Active}) {
+	if got := f.states(t, risk); !slices.Equal(got, []keys.State{keys.Leaving, keys.Active}) {
 		t.Errorf("%v at once: somebody may be about to store what the old one sealed", got)
 	}
 	f.settle(t)
@@ -68,8 +76,11 @@ func TestRotate(t *testing.T) {
 	if _, err := f.Rotate(ctx, risk, "ada"); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.Leave(ctx, risk, "ada"); err != nil {
+		t.Fatal(err)
+	}
 	p := f.settle(t)
-	if len(p) != 1 || p[0].Blocked == "" || !slices.Equal(f.states(t, risk), []keys.State{keys.Destroyed, keys.DecryptOnly, keys.Active}) {
+	if len(p) != 1 || p[0].Blocked == "" || !slices.Equal(f.states(t, risk), []keys.State{keys.Destroyed, keys.Leaving, keys.Active}) {
 		t.Errorf("%v, %v", p, f.states(t, risk))
 	}
 	f.restart()
@@ -254,7 +265,9 @@ func TestModel(t *testing.T) {
 					delete(o.in, keys.Uploads)
 				}
 			case "rotate":
-				_, err = f.Rotate(ctx, s, "ada")
+				if _, err = f.Rotate(ctx, s, "ada"); err == nil && rapid.Bool().Draw(r, "leave") {
+					err = f.Leave(ctx, s, "ada")
+				}
 			case "shred":
 				_, err = f.Shred(ctx, s, "ada")
 				if err == nil || errors.Is(err, &slipway.Error{Code: slipway.CodeKeyService}) {

@@ -65,7 +65,7 @@ func (s *Store) AddKey(ctx context.Context, k keys.Key, ev slipway.Event) error 
 	})
 }
 
-var order = map[keys.State]int{keys.Active: 1, keys.DecryptOnly: 2, keys.Condemned: 3, keys.Destroyed: 4}
+var order = map[keys.State]int{keys.Active: 1, keys.DecryptOnly: 2, keys.Leaving: 3, keys.Condemned: 4, keys.Destroyed: 5}
 
 // SetKeys implements keys.Store.
 func (s *Store) SetKeys(ctx context.Context, all []keys.Key, events ...slipway.Event) error {
@@ -129,7 +129,7 @@ func (s *Store) ObjectKeys(ctx context.Context, objects ...string) ([]keys.Objec
 			list += fmt.Sprintf("$%d", i+1)
 			args[i] = o
 		}
-		err := s.db.Query(ctx, func(rows *sql.Rows) error { return scanObject(rows, &out) }, `SELECT object, space, sealed FROM object_key WHERE object IN (`+list+`)`, args...)
+		err := s.db.Query(ctx, func(rows *sql.Rows) error { return scanObject(rows, &out) }, `SELECT object, space, sealed FROM object_key WHERE object IN (`+list+`) ORDER BY object, space`, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ func testStates(t *testing.T, open func(t *testing.T) (Store, eventtest.Reader))
 	s, events := open(t)
 	k := key("team/a", 1)
 	add(t, s, k)
-	for _, state := range []keys.State{keys.DecryptOnly, keys.Condemned, keys.Destroyed, keys.Destroyed} {
+	for _, state := range []keys.State{keys.DecryptOnly, keys.Leaving, keys.Condemned, keys.Destroyed, keys.Destroyed} {
 		k.State, k.Wrapped, k.Changed = state, []byte{}, start.Add(time.Hour)
 		if err := s.SetKeys(t.Context(), []keys.Key{k}, eventtest.At(start, "a")); err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func testStates(t *testing.T, open func(t *testing.T) (Store, eventtest.Reader))
 		t.Errorf("half of it is there: %v, %v", got, err)
 	}
 	wantCode(t, "one that is not there", s.SetKeys(t.Context(), []keys.Key{key("team/c", 1)}, eventtest.At(start, "a")), slipway.CodeNotFound)
-	if n := len(eventtest.All(t, events)); n != 6 {
+	if n := len(eventtest.All(t, events)); n != 7 {
 		t.Errorf("%d events", n)
 	}
 }
