@@ -17,6 +17,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/internal/sqlstore"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -164,7 +165,7 @@ func TestUpgradeAndBack(t *testing.T) {
 		}
 		s.deployed(fmt.Sprint("upgraded ", i))
 		down := s.upgrade(0, "--to", up.Previous)
-		if down.To != "v0.2.0" || down.Database.From != 2 || down.Database.To != 1 || s.version() != "v0.2.0" {
+		if down.To != "v0.2.0" || down.Database.From != sqlstore.Schema() || down.Database.To != 1 || s.version() != "v0.2.0" {
 			t.Fatalf("%+v, %s serves", down, s.version())
 		}
 		for _, file := range []string{up.Database.Backup, down.Database.Backup} {

@@ -59,6 +59,7 @@ type App struct {
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
+	link       *safe.Link
 	keeper     *keeper
 	controller *rollout.Controller
 	runner     *runner
@@ -116,9 +117,11 @@ func (a *App) open(ctx context.Context) (err error) {
 	}
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
-	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.access.Grants,
+	a.link = safe.NewLink(a.admin, a.safe)
+	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
+	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.link, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
-	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
+	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
 	a.runner, err = newRunner(a)
 	return err
 }
@@ -134,7 +137,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Keys: a.safe, Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Keys: a.safe, Secrets: a.safe, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
@@ -151,6 +154,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
 	a.wg.Go(func() { a.safe.Run(run) })
+	a.wg.Go(func() { a.link.Run(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)

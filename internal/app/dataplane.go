@@ -22,6 +22,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/gateway"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
+	"github.com/slipway-ml/slipway/internal/gateway/secrets"
 	"github.com/slipway-ml/slipway/internal/process"
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
@@ -73,8 +74,9 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if front.Socket, front.Heir, err = publicSocket(ctx, o, front.HandoverPath); err != nil {
 		return err
 	}
+	held := secrets.New()
 	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: []string{o.Exe, "runtime"},
-		Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
+		Env: replicaEnv(os.Environ()), Secrets: held.Env, Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g, err := gateway.Open(gateway.Config{Name: "local", Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
-		Replicas: sup, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
+		Replicas: sup, Secrets: held, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
 	if err != nil {
 		return err
 	}

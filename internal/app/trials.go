@@ -60,7 +60,7 @@ func (t *trials) supervise(ctx context.Context, dir string) (*process.Supervisor
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, homeError(err)
 	}
-	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()),
+	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: []string{t.a.o.Exe, "runtime"}, Env: replicaEnv(os.Environ()), Secrets: t.a.safe.Environment,
 		Dial: dialReplica, Log: t.a.o.Log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 }
 

@@ -1,5 +1,7 @@
 package authz
 
+import "github.com/slipway-ml/slipway"
+
 // Kinds of resources.
 const (
 	KindServer   = "Server"
@@ -7,6 +9,7 @@ const (
 	KindModel    = "Model"
 	KindAccount  = "Account"
 	KindDataset  = "Dataset"
+	KindSecret   = "Secret" // those of a team
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -44,6 +47,10 @@ const (
 	TokenRevoke    Action = "token:revoke"
 
 	DatasetRead Action = "dataset:read"
+
+	SecretList   Action = "secret:list" // their names
+	SecretSet    Action = "secret:set"
+	SecretDelete Action = "secret:delete"
 )
 
 // Groups of actions, as policies name them.
@@ -59,6 +66,12 @@ const (
 	groupAdminister = "administer" // what belongs to no team
 	groupData       = "data"
 )
+
+// SecretsOf are the secrets of a team as policies see them: their names tell of its systems,
+// and others have no need to know them.
+func SecretsOf(team string) Resource {
+	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
+}
 
 // Meaning is what an action is good for.
 type Meaning struct {
@@ -98,4 +111,8 @@ var Actions = map[Action]Meaning{
 	TokenRevoke:    {KindAccount, groupStaff},
 
 	DatasetRead: {KindDataset, groupData},
+
+	SecretList:   {KindSecret, groupRead},
+	SecretSet:    {KindSecret, groupDevelop},
+	SecretDelete: {KindSecret, groupDevelop},
 }

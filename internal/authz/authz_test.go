@@ -68,6 +68,7 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindAccount, Name: "ada"},
 		{Kind: authz.KindAccount, Name: "owner", Owner: true},
 	},
+	authz.KindSecret: {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
 	authz.KindDataset: {
 		{Kind: authz.KindDataset, Name: "prices", Team: "risk", Classification: "public"},
 		{Kind: authz.KindDataset, Name: "applicants", Team: "risk", Classification: "restricted"},

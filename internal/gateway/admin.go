@@ -22,6 +22,7 @@ type stopRequest struct {
 // whoever connects is an owner.
 //
 //	PUT  /table             a route.Table; answers an Ack
+//	PUT  /secrets           secrets.Handed: what models get in their environment
 //	GET  /observe           a route.Observation
 //	GET  /journal?after=N   the vetoes above a sequence number, in order
 //	POST /stop?replicas=…   ends the gateway; "stop" ends the replicas too. Answers when done
@@ -44,6 +45,9 @@ func (g *Gateway) admin() http.Handler {
 		}
 		writeJSON(w, http.StatusOK, ack)
 	})
+	if g.c.Secrets != nil {
+		mux.Handle("PUT /secrets", g.c.Secrets)
+	}
 	mux.HandleFunc("GET /observe", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.Observe()) })
 	mux.HandleFunc("GET /journal", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)

@@ -76,6 +76,7 @@ var parameters = map[string][]string{
 	authz.KindEndpoint: {"endpoint", "id"},
 	authz.KindModel:    {"model"},
 	authz.KindAccount:  {"account", "token"},
+	authz.KindSecret:   {"team"},
 }
 
 // named is what the path of a request names.

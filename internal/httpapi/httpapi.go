@@ -28,6 +28,7 @@ type Config struct {
 	Fleet       Fleet
 	Doctor      Doctor
 	Keys        Keys
+	Secrets     Secrets
 	Log         *slog.Logger
 }
 
@@ -40,6 +41,7 @@ func New(c Config) http.Handler {
 	registerFleet(h, c)
 	registerAccounts(h, c)
 	registerKeys(h, c)
+	registerSecrets(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
 	})
@@ -55,6 +57,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerFleet(h, c)
 	registerAccounts(h, c)
 	registerKeys(h, c)
+	registerSecrets(h, c)
 	return h.OpenAPI().YAML()
 }
 

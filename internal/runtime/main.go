@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	goruntime "runtime"
 	"runtime/debug"
@@ -39,6 +40,12 @@ func Main(args []string, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return ExitConfig
+	}
+	if cfg.Secrets {
+		if cfg.Environment, err = readSecrets(os.NewFile(secretsFD, "secrets")); err != nil {
+			fmt.Fprintln(stderr, err)
+			return ExitConfig
+		}
 	}
 	out, err := logfile.Open(cfg.Log, logfile.Stdio)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/kms/local"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	keystore "github.com/slipway-ml/slipway/internal/sqlstore/keys"
@@ -50,6 +51,12 @@ type Safe struct {
 	Access  Access
 	Records Records
 	Models  Models
+	Gateway func(ctx context.Context) (route.Observation, error)
+	Changed func() // is told when a secret was set
+
+	// Backends are the places of secrets beside the database, by what their references begin
+	// with.
+	Backends map[string]Backend
 
 	config  config.Config
 	service keys.Service
@@ -67,8 +74,8 @@ type Safe struct {
 	shredder sync.Mutex // one rotation or shredding at a time
 }
 
-// Open opens the key service and joins the rest. The caller sets Access, Records and Models
-// before anything is asked.
+// Open opens the key service and joins the rest. The caller sets the exported fields before
+// anything is asked.
 func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logger) (*Safe, error) {
 	s := &Safe{config: c, store: keystore.New(db), events: eventstore.New(db), db: db, log: log, wake: make(chan struct{}, 1)}
 	all, err := s.store.Keys(ctx, "")
@@ -84,6 +91,7 @@ func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logge
 	}
 	s.Ring = keys.New(keys.Config{Store: s.store, Service: s.service, Now: time.Now, Log: log})
 	s.objects = keys.NewObjects(s.Ring, s.store)
+	keys.NewSecrets(s.Ring, s.store)
 	s.Blobs, err = blob.Open(c.Blobs(), s.objects)
 	return s, err
 }

@@ -126,8 +126,31 @@ func (s *Safe) dropShredded(ctx context.Context) error {
 				break
 			}
 		}
+		errs = append(errs, s.dropSecrets(ctx, space, below))
 	}
 	return errors.Join(errs...)
+}
+
+// sealed are the secrets of a space that a version below the given one has sealed.
+func (s *Safe) sealed(ctx context.Context, space keys.Space, below int) (out []keys.Secret, err error) {
+	if space != keys.Team(space.Owner()) {
+		return nil, nil
+	}
+	all, err := s.store.Secrets(ctx, space.Owner())
+	for _, k := range all {
+		if version, ok := keys.VersionOf(k.Sealed); ok && version < below {
+			out = append(out, k)
+		}
+	}
+	return out, err
+}
+
+func (s *Safe) dropSecrets(ctx context.Context, space keys.Space, below int) error {
+	gone, err := s.sealed(ctx, space, below)
+	for _, k := range gone {
+		err = errors.Join(err, s.store.DeleteSecret(ctx, k.Team, k.Name))
+	}
+	return err
 }
 
 // backup is what a backup that was made before would hold of a space.
@@ -155,6 +178,11 @@ func (s *Safe) copy(ctx context.Context, space keys.Space) (_ *backup, err error
 	const every = 1 << 31
 	some, all, err := s.store.SpaceObjectKeys(ctx, space, every, every)
 	b.values = all
+	if err == nil {
+		var secrets []keys.Secret
+		secrets, err = s.sealed(ctx, space, every)
+		b.values += len(secrets)
+	}
 	if err == nil && s.config.PostgreSQL == "" {
 		err = sqlstore.Backup(ctx, s.config.Database(), b.file.Path)
 	} else if err == nil {
