@@ -63,4 +63,5 @@ const (
 	CodeKeyFile    = "SLIP-E0804" // the file with the root key cannot be used
 	CodeKeyInUse   = "SLIP-E0805" // something live needs the key
 	CodeSecret     = "SLIP-E0806" // a secret that a model needs cannot be given
+	CodeKeyLost    = "SLIP-E0807" // the key service has not got a key that is in use here
 )

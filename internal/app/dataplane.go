@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func dialReplica(ctx context.Context, socket string) (process.Conn, error) {
 func replicaEnv(env []string) []string {
 	var out []string
 	for _, kv := range env {
-		if !strings.HasPrefix(kv, "SLIPWAY_") && !strings.HasPrefix(kv, "PG") {
+		if !slices.ContainsFunc([]string{"SLIPWAY_", "PG", "AWS_", "VAULT_"}, func(p string) bool { return strings.HasPrefix(kv, p) }) {
 			out = append(out, kv)
 		}
 	}

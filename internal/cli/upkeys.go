@@ -10,9 +10,11 @@ import (
 
 // keyFlags are those that say where keys are.
 func keyFlags(cmd *cobra.Command, c *config.Config, phrase *string) {
-	cmd.Flags().StringVar(&c.KeyService, "kms", config.LocalKeys, "what wraps the keys of what is stored: local")
+	cmd.Flags().StringVar(&c.KeyService, "kms", config.LocalKeys, "what wraps the keys of what is stored: local, vault://HOST:8200/MOUNT or aws-kms://REGION")
 	cmd.Flags().StringVar(&c.KeyFile, "key-file", "", "the file with the root key of the local keyset, made if missing (default root.key in the home)")
 	cmd.Flags().StringVar(phrase, "key-passphrase-file", "", "a file, or /dev/fd/N, with the passphrase that seals that file")
+	cmd.Flags().StringVar(&c.VaultToken, "vault-token-file", "", "a file with the token for Vault, which others may renew")
+	cmd.Flags().StringSliceVar(&c.SecretsFrom, "secrets-from", nil, "places of secrets beside the platform's own: vault://HOST:8200/MOUNT, aws-sm://REGION")
 }
 
 // keyService resolves the flags. A passphrase on the command line would be seen by everybody

@@ -33,6 +33,10 @@ type Config struct {
 	KeyFile string
 	// Passphrase seals that file; nil: it is not sealed.
 	Passphrase []byte
+	// VaultToken is the file with the token for Vault.
+	VaultToken string
+	// SecretsFrom are places of secrets beside the database: vault://HOST/MOUNT, aws-sm://REGION.
+	SecretsFrom []string
 }
 
 // LocalKeys is the key service of this machine: a keyset in the home, sealed with a root key.

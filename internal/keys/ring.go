@@ -233,7 +233,7 @@ func (r *Ring) unwrapped(ctx context.Context, k *Key, grace time.Duration) (*sub
 	switch {
 	case errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}):
 		e.aead = nil
-		return nil, shredded(k.Space)
+		return nil, r.gone(ctx, k)
 	case errors.Is(err, &slipway.Error{Code: slipway.CodeSealed}):
 		return nil, altered("data key")
 	case err != nil && usable:
@@ -248,6 +248,22 @@ func (r *Ring) unwrapped(ctx context.Context, k *Key, grace time.Duration) (*sub
 	}
 	e.since, e.tried = now, time.Time{}
 	return e.aead, nil
+}
+
+// gone tells a key that was destroyed by us from one that the key service has lost, or that
+// another one has made: on the latter ground nothing may be given up.
+func (r *Ring) gone(ctx context.Context, k *Key) error {
+	all, err := r.Store.Keys(ctx, k.Space)
+	if err != nil {
+		return err
+	}
+	for _, now := range all {
+		if now.Version == k.Version && now.State.Opens() {
+			return slipway.Errorf(slipway.Unavailable, slipway.CodeKeyLost, "compare --kms with what this installation was started with before",
+				"the key service has not got version %d of the key of %s, which is in use here", k.Version, k.Space)
+		}
+	}
+	return shredded(k.Space)
 }
 
 func classify(err error) error {

@@ -89,6 +89,27 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// A key that the service has lost, or another service never had, is not taken for shredded:
+// nothing is thrown away.
+func TestLost(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	sealed := must(f.Seal(ctx, risk, label, []byte("seed")))(t)
+	if _, _, err := f.objects.Make(ctx, "sha256:one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.service.Destroy(ctx, must(f.store.Keys(ctx, risk))(t)[0].Wrapper, must(f.store.Keys(ctx, keys.Uploads))(t)[0].Wrapper); err != nil {
+		t.Fatal(err)
+	}
+	f.restart()
+	_, err := f.Open(ctx, risk, label, sealed)
+	wantCode(t, "opening", err, slipway.CodeKeyLost)
+	_, _, err = f.objects.Make(ctx, "sha256:one")
+	wantCode(t, "making", err, slipway.CodeKeyLost)
+	_, err = f.objects.Key(ctx, "sha256:one")
+	wantCode(t, "the object's key", err, slipway.CodeKeyLost)
+}
+
 func TestShred(t *testing.T) {
 	f := open(t)
 	ctx := t.Context()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/keys"
+	"github.com/slipway-ml/slipway/internal/kms/aws"
 	"github.com/slipway-ml/slipway/internal/kms/local"
+	"github.com/slipway-ml/slipway/internal/kms/vault"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -86,7 +89,10 @@ func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logge
 	for _, k := range all {
 		existing = existing || k.State != keys.Destroyed
 	}
-	if s.service, err = service(c, existing); err != nil {
+	if s.service, err = service(ctx, c, existing); err != nil {
+		return nil, err
+	}
+	if s.Backends, err = backends(ctx, c); err != nil {
 		return nil, err
 	}
 	s.Ring = keys.New(keys.Config{Store: s.store, Service: s.service, Now: time.Now, Log: log})
@@ -97,13 +103,44 @@ func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logge
 }
 
 // service opens the one that was chosen.
-func service(c config.Config, existing bool) (keys.Service, error) {
-	switch c.KeyService {
+func service(ctx context.Context, c config.Config, existing bool) (keys.Service, error) {
+	scheme, _, _ := strings.Cut(c.KeyService, "://")
+	switch scheme {
 	case "", config.LocalKeys:
 		return local.Open(local.Options{Keyset: c.Keyset(), RootKey: c.RootKey(), Passphrase: c.Passphrase, Existing: existing})
+	case "vault", "vault+http":
+		v, err := vault.Dial(c.KeyService, c.VaultToken)
+		return vault.Transit{Client: v}, err
+	case "aws-kms":
+		return aws.OpenKMS(ctx, c.KeyService)
 	default:
-		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "write --kms local", "%.100q is no key service", c.KeyService)
+		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "write --kms local, vault://HOST/MOUNT or aws-kms://REGION", "%.100q is no key service", c.KeyService)
 	}
+}
+
+// backends opens the places of secrets that were given.
+func backends(ctx context.Context, c config.Config) (map[string]Backend, error) {
+	out := map[string]Backend{}
+	for _, address := range c.SecretsFrom {
+		scheme, _, _ := strings.Cut(address, "://")
+		switch scheme {
+		case "vault", "vault+http":
+			v, err := vault.Dial(address, c.VaultToken)
+			if err != nil {
+				return nil, err
+			}
+			out["vault"] = vault.Values{Client: v}
+		case "aws-sm":
+			v, err := aws.OpenValues(ctx, address)
+			if err != nil {
+				return nil, err
+			}
+			out["aws-sm"] = v
+		default:
+			return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "write --secrets-from vault://HOST/MOUNT or aws-sm://REGION", "%.100q is no place for secrets", address)
+		}
+	}
+	return out, nil
 }
 
 // Pace of the background.

@@ -255,7 +255,7 @@ func (s *Safe) prove(ctx context.Context, space keys.Space, gone []keys.Key, b *
 			_ = in.Close()
 			return slipway.Errorf(slipway.Internal, slipway.CodeSealed, "platform keys list", "a file of %s opens from a copy of the database still", space)
 		}
-		if !errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}) {
+		if !errors.Is(err, &slipway.Error{Code: slipway.CodeKeyLost}) { // the copy knows of no shredding
 			return err // that proves nothing
 		}
 		return nil

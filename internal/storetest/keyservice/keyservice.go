@@ -15,7 +15,7 @@ import (
 func wantCode(t *testing.T, what string, err error, code string) {
 	t.Helper()
 	if !errors.Is(err, &slipway.Error{Code: code}) {
-		t.Errorf("%s: %v, want %s", what, err, code)
+		t.Errorf("%s: %v (%v), want %s", what, err, errors.Unwrap(err), code)
 	}
 }
 
