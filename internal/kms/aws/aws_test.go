@@ -28,7 +28,7 @@ import (
 func moto(t *testing.T) (endpoint string) {
 	t.Helper()
 	program := ""
-	for _, name := range []string{os.Getenv("MOTO_TEST"), "../../../.venv/bin/moto_server"} {
+	for _, name := range []string{os.Getenv("MOTO_TEST"), "../../../.venv-keys/bin/moto_server"} {
 		if found, err := filepath.Abs(name); err == nil && name != "" {
 			if _, err := os.Stat(found); err == nil {
 				program = found
@@ -36,7 +36,7 @@ func moto(t *testing.T) (endpoint string) {
 		}
 	}
 	if program == "" {
-		t.Skip("needs moto: pip install 'moto[server]', or MOTO_TEST=/path/of/moto_server")
+		t.Skip("needs moto: make .venv-keys, or MOTO_TEST=/path/of/moto_server")
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

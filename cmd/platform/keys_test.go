@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/api"
+)
+
+// person is invented.
+type person struct{ name, phone, card string }
+
+func people(n int) []person {
+	first := []string{"Mabel", "Osric", "Thessaly", "Quillon", "Ravenna", "Ignatz", "Wilhelmina", "Bartolo"}
+	out := make([]person, n)
+	for i := range out {
+		out[i] = person{fmt.Sprintf("%s Oakenshield-%04d", first[i%len(first)], i), fmt.Sprintf("+1-202-555-01%04d", i), fmt.Sprintf("4000-0000-%04d-9999", i)}
+	}
+	return out
+}
+
+// found says which of the texts a file holds.
+func found(t *testing.T, path string, texts []string) (out []string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range texts {
+		if bytes.Contains(b, []byte(text)) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// put registers a version of one file, for a team.
+func (s *server) put(model, team, content string) (api.Version, error) {
+	r := api.RegisterVersion{Team: team, Files: []api.File{{Path: "data", Digest: digest([]byte(content)), Size: int64(len(content))}}}
+	return s.c.UploadVersion(s.t.Context(), model, r, func(api.File) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }, func(int64, int64) {})
+}
+
+// TestNothingInClear: persons who appear in files, in secrets and in requests, good and bad,
+// are nowhere to be read: in no table, no file and no log, but for the two places that hold
+// copies of what serves.
+func TestNothingInClear(t *testing.T) {
+	s := newServer(t)
+	s.deployed("serves")
+	all := people(1000)
+	var file strings.Builder
+	var texts []string
+	for _, p := range all {
+		fmt.Fprintf(&file, "%s;%s;%s\n", p.name, p.phone, p.card)
+		texts = append(texts, p.name, p.phone, p.card)
+	}
+	if _, err := s.put("persons", "risk", file.String()); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i, p := range all {
+		if i < 150 {
+			if _, err := s.c.SetSecret(t.Context(), "risk", fmt.Sprint("person-", i), api.SetSecret{Value: p.name + " " + p.phone + " " + p.card}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, body := range []string{
+			fmt.Sprintf(`{"dataframe_records":[{"amount":%q,%q:1,"name":%q}]}`, p.name, p.phone, p.card),
+			fmt.Sprintf(`{"dataframe_split":{"columns":["name"],"data":[[%q]]}}`, p.name),
+			p.name + p.phone + p.card,
+		} {
+			if _, err := s.c.Invocations(t.Context(), "fraud", []byte(body)); err != nil {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no request was refused")
+	}
+	s.stopControl() // what is in memory is written
+	s.up(strings.TrimPrefix(s.url, "http://"))
+	looked := 0
+	err := filepath.WalkDir(s.home, func(path string, e fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(s.home, path)
+		if err != nil {
+			return err
+		}
+		if slices.Contains([]string{"images", "revisions", "run"}, rel) {
+			return fs.SkipDir
+		}
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		looked++
+		if in := found(t, path, texts); len(in) > 0 {
+			t.Errorf("%s holds %d texts of persons, %q first", rel, len(in), in[0])
+		}
+		return nil
+	})
+	if err != nil || looked < 20 {
+		t.Errorf("%d files, %v", looked, err)
+	}
+	control := filepath.Join(t.TempDir(), "control")
+	if err := os.WriteFile(control, []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if in := found(t, control, texts); len(in) != len(texts) {
+		t.Errorf("the search finds %d of %d texts in clear", len(in), len(texts))
+	}
+}
+
+// again repeats what a server that is killed meanwhile did not answer, until it did.
+func again(ctx context.Context, t *testing.T, what string, do func() error) {
+	t.Helper()
+	var err error
+	for range 400 {
+		if err = do(); err == nil {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	t.Errorf("%s: %v", what, errors.Join(err, ctx.Err()))
+}
+
+// keysOf are the states of the keys of a space.
+func (s *server) keysOf(space string) (out []string) {
+	s.t.Helper()
+	k, err := s.c.Keys(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, v := range k.Spaces {
+		if v.Space == space {
+			for _, version := range v.Versions {
+				out = append(out, version.State)
+			}
+		}
+	}
+	return out
+}
+
+// work rotates, rewraps, sets a secret and shreds a team, whatever happens to the server
+// meanwhile.
+func (s *server) work(n int) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	doomed := fmt.Sprint("doomed-", n)
+	again(ctx, s.t, "registering", func() error { _, err := s.put(doomed, doomed, "the data of "+doomed); return err })
+	again(ctx, s.t, "setting a secret", func() error {
+		_, err := s.c.SetSecret(ctx, doomed, "key", api.SetSecret{Value: "of " + doomed})
+		return err
+	})
+	again(ctx, s.t, "rotating", func() error {
+		_, err := s.c.RotateKeys(ctx, api.RotateKeys{Space: "platform", DestroyOld: n%2 == 0})
+		return err
+	})
+	again(ctx, s.t, "rewrapping", func() error { _, err := s.c.RewrapKeys(ctx); return err })
+	again(ctx, s.t, "shredding", func() error {
+		_, err := s.c.ShredKeys(ctx, api.ShredKeys{Space: "team/" + doomed, Reason: "a test"})
+		if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) { // it was done, but the answer was lost
+			err = nil
+		}
+		return err
+	})
+}
+
+// whole holds what must be there and what must not.
+func (s *server) whole(n int) {
+	s.t.Helper()
+	doomed := fmt.Sprint("doomed-", n)
+	gone := filepath.Join(s.home, "blobs")
+	hex := strings.TrimPrefix(digest([]byte("the data of "+doomed)), "sha256:")
+	again(s.t.Context(), s.t, "shredding to its end", func() error {
+		if states := s.keysOf("team/" + doomed); len(states) == 0 || slices.ContainsFunc(states, func(s string) bool { return s != "destroyed" }) {
+			return fmt.Errorf("the keys are %v", states)
+		}
+		if _, err := os.Stat(filepath.Join(gone, hex[:2], hex+".sealed")); err == nil {
+			return errors.New("the file is there")
+		}
+		left, err := s.c.Secrets(s.t.Context(), doomed)
+		if err == nil && len(left) > 0 {
+			err = errors.New("the secret is there")
+		}
+		return err
+	})
+	// The pipeline reads every file of the version.
+	d, err := s.c.CreateDeployment(s.t.Context(), "", api.CreateDeployment{PlatformYAML: quick, Version: 1, Force: true, Reason: "a test"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for now, err := range s.c.WatchDeployment(s.t.Context(), d.ID) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		d = now
+	}
+	if d.Status != "succeeded" {
+		s.t.Errorf("the version of the team whose keys were rotated: %s, %s", d.Status, d.Message)
+	}
+}
+
+// TestKeysInPlain does the work of TestKeysKilled without a kill.
+func TestKeysInPlain(t *testing.T) {
+	s := newServer(t)
+	s.deployed("stays")
+	s.work(0)
+	s.whole(0)
+}
