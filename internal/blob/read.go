@@ -110,7 +110,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	if errors.As(err, new(*slipway.Error)) {
 		return n, err
 	}
-	altered := err != nil && err != io.EOF //nolint:errorlint // a wrapped end is a broken one
+	altered := err != nil && err != io.EOF
 	if altered || (err == io.EOF || c.left <= 0) && hex.EncodeToString(c.h.Sum(nil)) != c.want.Hex() {
 		return 0, slipway.Errorf(slipway.Internal, slipway.CodeUploadDigest, "restore it from a backup, or delete its file and upload it again",
 			"the stored blob %s has rotted", c.want.Short())

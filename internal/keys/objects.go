@@ -73,7 +73,7 @@ func (o *Objects) find(ctx context.Context, object string) (key []byte, found []
 		if found, err = o.store.ObjectKeys(ctx, object); err != nil {
 			return nil, nil, err
 		}
-		key, _, err = o.open(ctx, found)
+		key, err = o.open(ctx, found)
 		if !errors.Is(err, &slipway.Error{Code: slipway.CodeShredded}) || slices.EqualFunc(before, found, same) {
 			break
 		}
@@ -81,18 +81,18 @@ func (o *Objects) find(ctx context.Context, object string) (key []byte, found []
 	return key, found, err
 }
 
-// open gives the key from the first that opens, and with which. Without any it gives nil.
-func (o *Objects) open(ctx context.Context, found []ObjectKey) (key []byte, by ObjectKey, err error) {
+// open gives the key from the first that opens. Without any it gives nil.
+func (o *Objects) open(ctx context.Context, found []ObjectKey) (key []byte, err error) {
 	for _, k := range found {
 		var e error
 		if key, e = o.ring.Open(ctx, k.Space, objectLabel(k.Object), k.Sealed); e == nil {
-			return key, k, nil
+			return key, nil
 		}
 		if err == nil || !errors.Is(e, &slipway.Error{Code: slipway.CodeShredded}) {
 			err = e
 		}
 	}
-	return nil, ObjectKey{}, err
+	return nil, err
 }
 
 // Make gives the key of an object, and makes it, in the space of uploads, when there is none
@@ -156,7 +156,7 @@ func (o *Objects) Adopt(ctx context.Context, s Space, objects ...string) error {
 func (o *Objects) adopt(ctx context.Context, s Space, object string, all []ObjectKey) (drop, add []ObjectKey, err error) {
 	for _, k := range all {
 		if k.Space == s {
-			_, _, err := o.open(ctx, []ObjectKey{k})
+			_, err := o.open(ctx, []ObjectKey{k})
 			if err == nil {
 				return leaving(all, s), nil, nil
 			}

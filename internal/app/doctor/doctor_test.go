@@ -90,7 +90,7 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 	s.endpoint = rollout.Endpoint{Key: "fraud", State: route.Serving, Stable: s.all[0].Revision}
 	i := doctor.Installation{Config: c, Store: s, Environments: envs,
 		Alone:    func() (func(), bool) { return func() {}, true },
-		Database: func(context.Context) error { return nil },
+		Database: func(context.Context) error { return nil }, Keys: func(context.Context) []api.Finding { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
 			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
 		}}

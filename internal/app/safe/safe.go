@@ -330,16 +330,16 @@ func (s *Safe) Findings(ctx context.Context) []api.Finding {
 		out[0] = api.Finding{Check: "keys", Verdict: "fail", Message: s.name() + ": " + e.Message, Next: e.Next}
 	}
 	s.mu.Lock()
-	clear, problem := s.inClear, s.problem
+	waits, problem := s.inClear, s.problem
 	s.mu.Unlock()
 	f := api.Finding{Check: "encryption", Verdict: "pass", Message: "every blob is encrypted"}
 	switch {
 	case problem != "":
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: "it does not go on: " + problem, Next: "platform keys list"}
-	case clear.Rotten > 0:
-		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(clear.Rotten, "blob") + " of an older version cannot be encrypted: the bytes are not those of the name", Next: "bring them back from a backup, or remove them"}
-	case clear.Blobs > 0:
-		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(clear.Blobs, "blob") + " of an older version lie in clear still, " + mib(clear.Bytes), Next: "platform doctor, in a minute"}
+	case waits.Rotten > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Rotten, "blob") + " of an older version cannot be encrypted: the bytes are not those of the name", Next: "bring them back from a backup, or remove them"}
+	case waits.Blobs > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Blobs, "blob") + " of an older version lie in clear still, " + mib(waits.Bytes), Next: "platform doctor, in a minute"}
 	}
 	return append(out, f)
 }

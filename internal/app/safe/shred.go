@@ -14,6 +14,8 @@ import (
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/keys"
+	"github.com/slipway-ml/slipway/internal/oci"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	keystore "github.com/slipway-ml/slipway/internal/sqlstore/keys"
 )
@@ -64,6 +66,9 @@ func (s *Safe) Shred(ctx context.Context, p slipway.Principal, r api.ShredKeys) 
 		return out, err
 	}
 	out.Objects = before
+	if err := s.removeCopies(ctx, space); err != nil {
+		return out, err
+	}
 	if out.Proof, err = s.prove(ctx, space, gone, copied); err != nil {
 		return out, errors.Join(err, s.record(ctx, p.ID, "keys.shred-unproved", space, map[string]string{"reason": slipway.AsError(err).Message}))
 	}
@@ -83,10 +88,51 @@ func (s *Safe) live(ctx context.Context, space keys.Space) (out []string, err er
 	return out, err
 }
 
+// removeCopies removes the images and the unpacked files of what the team has deployed, but
+// for what serves: they are copies in clear.
+func (s *Safe) removeCopies(ctx context.Context, space keys.Space) error {
+	endpoints, err := s.Records.Endpoints(ctx)
+	if err != nil {
+		return err
+	}
+	serves, copies := map[slipway.Digest]bool{}, map[slipway.Digest]bool{}
+	for i := range endpoints {
+		e := &endpoints[i]
+		for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+			if r != nil {
+				serves[r.ImageDigest] = true
+			}
+		}
+		if e.Owner != space.Owner() {
+			continue
+		}
+		for before, more := 0, true; more; {
+			all, err := s.Records.Deployments(ctx, e.Key, before, page)
+			if err != nil {
+				return err
+			}
+			for _, d := range all {
+				if before = d.Number; d.Revision != nil {
+					copies[d.Revision.ImageDigest] = true
+				}
+			}
+			more = len(all) == page
+		}
+	}
+	for image := range copies {
+		if !serves[image] {
+			err = errors.Join(err, oci.RemoveModel(s.config.Images(), image), oci.RemoveUnpacked(filepath.Join(s.config.Revisions(), image.Hex())))
+		}
+	}
+	return err
+}
+
 func (s *Safe) remains(live []string) (out []string) {
-	out = append(out, "unpacked revisions and images in "+s.config.Revisions()+" and "+s.config.Images()+" are copies in clear: platform doctor --fix removes those that nothing needs")
 	if len(live) > 0 {
-		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies")
+		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies in "+s.config.Revisions()+" and "+s.config.Images()+": shred again when they serve something else")
+	}
+	if strings.HasPrefix(s.config.KeyService, "aws-kms") {
+		out = append(out, "AWS deletes the keys in seven days; until then an administrator of AWS could take that back")
 	}
 	if s.config.KeyService == "" || s.config.KeyService == "local" {
 		out = append(out, "copies of the key file "+s.config.RootKey()+" that were made before open old backups: destroy them, and keep a copy of the new one")

@@ -56,7 +56,7 @@ func moto(t *testing.T) (endpoint string) {
 		_ = cmd.Wait()
 	})
 	for range 400 {
-		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil { //nolint:noctx // a test
+		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			c.Close()
 			return "http://127.0.0.1:" + port
 		}

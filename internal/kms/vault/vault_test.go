@@ -57,7 +57,7 @@ func bao(t *testing.T) (address string) {
 		}
 	})
 	for range 200 {
-		if resp, err := http.Get("http://" + address + "/v1/sys/health"); err == nil { //nolint:noctx // a test
+		if resp, err := http.Get("http://" + address + "/v1/sys/health"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return address
@@ -185,10 +185,10 @@ func TestDial(t *testing.T) {
 // unless it says so.
 func TestStrangeServers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"sealed":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+		"sealed":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
 		"no JSON":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 		"no data":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) },
 		"cut": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("{"))
