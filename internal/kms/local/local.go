@@ -20,6 +20,7 @@ import (
 	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -32,13 +33,15 @@ type Options struct {
 	Existing   bool   // refuse to make a keyset: there is something that only the lost one opens
 }
 
-// Service is a keys.Service. One process owns the files.
+// Service is a keys.Service. Several processes may use the files: one that was paused and has
+// been followed by another must not undo what that has done.
 type Service struct {
 	o Options
 
 	mu   sync.RWMutex
 	root []byte
 	keys map[string][]byte // nil: destroyed
+	seen []byte            // the keyset's file as these keys were read from it
 }
 
 const keySize = 32
@@ -50,7 +53,7 @@ const keysetLabel = "slipway/1 keyset"
 // is missing, may be read by others, or does not fit the other.
 func Open(o Options) (*Service, error) {
 	s := &Service{o: o, keys: map[string][]byte{}}
-	sealed, err := os.ReadFile(o.Keyset)
+	_, err := os.Stat(o.Keyset)
 	if errors.Is(err, fs.ErrNotExist) && !o.Existing {
 		if err := s.begin(); err != nil {
 			return nil, err
@@ -63,10 +66,31 @@ func Open(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fileError(o.Keyset, "cannot be read", "check its permissions", err)
 	}
-	if err := s.load(sealed); err != nil {
-		return nil, err
+	return s, s.exclusively(func() error { return nil })
+}
+
+// exclusively runs what changes the files while no other process does, on top of what the
+// others have done. s.mu is held, or nobody else knows s.
+func (s *Service) exclusively(change func() error) error {
+	lock, err := os.OpenFile(s.o.Keyset+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		defer lock.Close()
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX) // held for as long as two small files are written
 	}
-	return s, nil
+	if err != nil {
+		return fileError(s.o.Keyset, "cannot be locked", "check the permissions of its directory", err)
+	}
+	sealed, err := os.ReadFile(s.o.Keyset)
+	if err != nil {
+		return fileError(s.o.Keyset, "cannot be read any more", "bring back the newest copy of it", err)
+	}
+	if !bytes.Equal(sealed, s.seen) {
+		if err := s.load(sealed); err != nil {
+			return err
+		}
+		s.seen = sealed
+	}
+	return change()
 }
 
 // begin makes the files. A root key that is there already, kept elsewhere, is used: a first
@@ -104,19 +128,21 @@ func (o Options) next() string { return o.RootKey + ".next" }
 func (s *Service) load(sealed []byte) error {
 	root, err := readRoot(s.o.RootKey, s.o.Passphrase)
 	if err == nil {
-		if s.keys, err = unseal(sealed, root); err == nil {
-			s.root = root
+		var keys map[string][]byte
+		if keys, err = unseal(sealed, root); err == nil {
+			s.keys, s.root = keys, root
 			return removeIfThere(s.o.next())
 		}
 		err = fileError(s.o.RootKey, "is not the one that "+s.o.Keyset+" was sealed with", "bring back the newest of both, or name its place with --key-file", err)
 	}
 	replaced, e := readRoot(s.o.next(), s.o.Passphrase)
+	var keys map[string][]byte
 	if e == nil {
-		s.keys, e = unseal(sealed, replaced)
+		keys, e = unseal(sealed, replaced)
 	}
 	switch {
 	case e == nil:
-		s.root = replaced
+		s.keys, s.root = keys, replaced
 		return replaceRoot(s.o.next(), s.o.RootKey)
 	case errors.Is(err, fs.ErrNotExist):
 		return fileError(s.o.RootKey, "is missing, and nothing that is stored opens without it", "bring it back, or name its place with --key-file", err)
@@ -154,6 +180,7 @@ func (s *Service) save(keys map[string][]byte, root []byte) error {
 	if err := replaceFile(s.o.Keyset, sealed); err != nil {
 		return fileError(s.o.Keyset, "cannot be written", "check the disk and its permissions", err)
 	}
+	s.seen = sealed
 	return nil
 }
 
@@ -161,18 +188,20 @@ func (s *Service) save(keys map[string][]byte, root []byte) error {
 func (s *Service) Create(_ context.Context, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if key, there := s.keys[name]; there {
-		if key == nil {
-			return destroyed(name)
+	return s.exclusively(func() error {
+		if key, there := s.keys[name]; there {
+			if key == nil {
+				return destroyed(name)
+			}
+			return nil
 		}
+		keys := s.with(name, fresh())
+		if err := s.save(keys, s.root); err != nil {
+			return err
+		}
+		s.keys = keys
 		return nil
-	}
-	keys := s.with(name, fresh())
-	if err := s.save(keys, s.root); err != nil {
-		return err
-	}
-	s.keys = keys
-	return nil
+	})
 }
 
 // with is the keyset with one key more, or one that is other.
@@ -187,8 +216,16 @@ func (s *Service) with(name string, key []byte) map[string][]byte {
 
 func (s *Service) key(name string) (*subtle.AESGCM, error) {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
 	key, there := s.keys[name]
+	s.mu.RUnlock()
+	if !there { // another process may have made it
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := s.exclusively(func() error { return nil }); err != nil {
+			return nil, err
+		}
+		key, there = s.keys[name]
+	}
 	if key == nil && there {
 		return nil, destroyed(name)
 	}
@@ -225,6 +262,10 @@ func (s *Service) Unwrap(_ context.Context, name string, wrapped, label []byte) 
 func (s *Service) Destroy(_ context.Context, names ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.exclusively(func() error { return s.destroy(names) })
+}
+
+func (s *Service) destroy(names []string) error {
 	keys, change := s.keys, false
 	for _, name := range names {
 		if key, there := keys[name]; key != nil || !there {

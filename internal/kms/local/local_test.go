@@ -184,6 +184,41 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// Two processes that use one keyset, as a paused server and its successor may, lose nothing
+// that the other has done.
+func TestTwoProcesses(t *testing.T) {
+	o := options(t)
+	a := open(t, o)
+	b := open(t, o)
+	ctx := t.Context()
+	wrap := func(s *local.Service, name string) []byte {
+		t.Helper()
+		wrapped, err := s.Wrap(ctx, name, []byte("data key"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wrapped
+	}
+	if err := errors.Join(a.Create(ctx, "of-a"), b.Create(ctx, "of-b"), b.Create(ctx, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	ofA, ofB, gone := wrap(a, "of-a"), wrap(b, "of-b"), wrap(a, "gone")
+	if err := errors.Join(b.Destroy(ctx, "gone"), a.Create(ctx, "later")); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*local.Service{a, b, open(t, o)} {
+		for name, wrapped := range map[string][]byte{"of-a": ofA, "of-b": ofB} {
+			if got, err := s.Unwrap(ctx, name, wrapped, nil); err != nil || string(got) != "data key" {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+	}
+	for _, s := range []*local.Service{a, b, open(t, o)} {
+		_, err := s.Unwrap(ctx, "gone", gone, nil)
+		wantCode(t, "one that was destroyed", err, slipway.CodeShredded)
+	}
+}
+
 func FuzzRootKey(f *testing.F) {
 	o := local.Options{Keyset: filepath.Join(f.TempDir(), "keyset"), RootKey: filepath.Join(f.TempDir(), "root")}
 	if _, err := local.Open(o); err != nil {

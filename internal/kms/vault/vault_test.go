@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,7 +71,7 @@ func bao(t *testing.T) (address string) {
 }
 
 // ask makes a request as an administrator would.
-func ask(t *testing.T, address, method, path string, in any) {
+func ask(t *testing.T, address, method, path string, in any) []byte {
 	t.Helper()
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -85,10 +86,33 @@ func ask(t *testing.T, address, method, path string, in any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		t.Fatalf("%s %s: %d", method, path, resp.StatusCode)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, text, err)
 	}
+	return text
+}
+
+// policy is the one that docs/ENCRYPTION.md names.
+const policy = `
+path "transit/keys/slipway-*"    { capabilities = ["create", "read", "update", "delete"] }
+path "transit/encrypt/slipway-*" { capabilities = ["update"] }
+path "transit/decrypt/slipway-*" { capabilities = ["update"] }`
+
+// least is a token that may do what the platform needs, and nothing else.
+func least(t *testing.T, address string) string {
+	t.Helper()
+	ask(t, address, http.MethodPut, "sys/policies/acl/slipway", map[string]string{"policy": policy})
+	var out struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		}
+	}
+	if err := json.Unmarshal(ask(t, address, http.MethodPost, "auth/token/create", map[string]any{"policies": []string{"slipway"}}), &out); err != nil || out.Auth.Token == "" {
+		t.Fatal(err)
+	}
+	return out.Auth.Token
 }
 
 func tokenFile(t *testing.T, token string) string {
@@ -119,9 +143,10 @@ func wantCode(t *testing.T, what string, err error, code string) {
 func TestOpenBao(t *testing.T) {
 	address := bao(t)
 	ask(t, address, http.MethodPost, "sys/mounts/transit", map[string]string{"type": "transit"})
+	token := least(t, address)
 	t.Run("key service", func(t *testing.T) {
 		keyservicetest.Run(t, func(t *testing.T) keys.Service {
-			return vault.Transit{Client: dial(t, "vault+http://"+address+"/transit", rootToken)}
+			return vault.Transit{Client: dial(t, "vault+http://"+address+"/transit", token)}
 		})
 	})
 	t.Run("its own rotation", func(t *testing.T) {
@@ -185,10 +210,12 @@ func TestDial(t *testing.T) {
 // unless it says so.
 func TestStrangeServers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"sealed":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
-		"no JSON":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-		"no data":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) },
+		"sealed":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"no JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"no data": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		},
 		"cut": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte("{"))
