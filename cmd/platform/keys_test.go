@@ -8,14 +8,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/storetest"
 )
 
 // person is invented.
@@ -211,8 +215,115 @@ func (s *server) whole(n int) {
 
 // TestKeysInPlain does the work of TestKeysKilled without a kill.
 func TestKeysInPlain(t *testing.T) {
+	test := func(t *testing.T, s *server) {
+		s.deployed("stays")
+		s.work(0)
+		s.whole(0)
+	}
+	t.Run("sqlite", func(t *testing.T) { test(t, newServer(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, newServer(t, "SLIPWAY_DATABASE="+storetest.Postgres(t).URL)) })
+}
+
+// TestSecrets: a secret is in the environment of the model's own process and of no other, in
+// no file, and there again when the process is started anew while the server is dead.
+func TestSecrets(t *testing.T) {
 	s := newServer(t)
-	s.deployed("stays")
-	s.work(0)
-	s.whole(0)
+	exe, err := exec.LookPath("platform")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := []string{"correct-horse-0001", "battery-staple-0002"}
+	yaml := strings.Replace(quick, "{source: ./model}", "{source: ./model, command: ["+exe+", demo-server, --socket, '{socket}']}", 1) + "secrets: {DATABASE_PASSWORD: fraud-db}\n"
+	ctx := t.Context()
+	v := s.register(ctx, "with a secret")
+	deploy := func() api.Deployment {
+		t.Helper()
+		d, err := s.c.CreateDeployment(ctx, "", api.CreateDeployment{PlatformYAML: yaml, Version: v.Number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for now, err := range s.c.WatchDeployment(ctx, d.ID) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			d = now
+		}
+		return d
+	}
+	if d := deploy(); d.Status != "failed" || d.Code != slipway.CodeSecret || !strings.Contains(d.Next, "platform secrets set fraud-db") {
+		t.Errorf("without the secret: %s, %s, %s", d.Status, d.Code, d.Next)
+	}
+	set := func(value string) api.Secret {
+		t.Helper()
+		k, err := s.c.SetSecret(ctx, "risk", "fraud-db", api.SetSecret{Value: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	set(values[0])
+	if d := deploy(); d.Status != "succeeded" {
+		t.Fatalf("%s: %s", d.Status, d.Message)
+	}
+	model := s.holders(t, values[0])
+	if len(model) != 1 {
+		t.Fatalf("%d processes have it: %v", len(model), model)
+	}
+	if k := set(values[1]); len(k.Restart) != 1 || k.Version != 2 {
+		t.Errorf("after a new value: %+v", k)
+	}
+	time.Sleep(200 * time.Millisecond) // the gateway is told
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.cmd.Wait()
+	if err := syscall.Kill(model[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	again(ctx, t, "the model with the new value, without a server", func() error {
+		if n := len(s.holders(t, values[1])); n != 1 {
+			return fmt.Errorf("%d processes have it", n)
+		}
+		return nil
+	})
+	err = filepath.WalkDir(s.home, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if in := found(t, path, values); len(in) > 0 {
+				t.Errorf("%s holds a value", path)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	s.up(strings.TrimPrefix(s.url, "http://"))
+	if d := deploy(); d.Unchanged || d.Status != "succeeded" {
+		t.Errorf("deployed for the new value: %+v", d)
+	}
+	if _, err := s.c.Secrets(ctx, "risk"); err != nil {
+		t.Error(err)
+	}
+	if err := s.c.DeleteSecret(ctx, "risk", "fraud-db"); !errors.Is(err, &slipway.Error{Code: slipway.CodeKeyInUse}) {
+		t.Errorf("deleting what is needed: %v", err)
+	}
+}
+
+// holders are the processes that have a value in their environment or on their command line,
+// but for those of the tests.
+func (s *server) holders(t *testing.T, value string) (out []int) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		for _, file := range []string{"environ", "cmdline"} {
+			if b, err := os.ReadFile(filepath.Join(dir, file)); err == nil && bytes.Contains(b, []byte(value)) && pid != os.Getpid() {
+				out = append(out, pid)
+			}
+		}
+	}
+	return out
 }
