@@ -20,6 +20,7 @@ import (
 type Store interface {
 	keys.Store
 	keys.ObjectStore
+	keys.SecretStore
 }
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 123456000, time.UTC)
@@ -37,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) (Store, eventtest.Reader)) {
 	t.Run("takes no key back to an earlier state", func(t *testing.T) { testStates(t, open) })
 	t.Run("remembers what was sealed with a key", func(t *testing.T) { testUses(t, open) })
 	t.Run("changes keys of objects all or none", func(t *testing.T) { testObjects(t, open) })
+	t.Run("replaces a secret only as it was read", func(t *testing.T) { testSecrets(t, open) })
 	t.Run("lets one of many that race win", func(t *testing.T) { testRace(t, open) })
 }
 
