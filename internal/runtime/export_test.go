@@ -60,6 +60,3 @@ var (
 
 // Socket is the path of the replica's socket, which was bound under its young name.
 func (c *Client) Socket() string { return strings.TrimSuffix(c.conn.RemoteAddr().String(), "~") }
-
-// Mask keeps secrets out of a log.
-var Mask = mask

@@ -56,7 +56,7 @@ func Main(args []string, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	limit(cfg)
-	log := slog.New(slog.NewJSONHandler(mask(out, cfg.Environment), nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
+	log := slog.New(slog.NewJSONHandler(logfile.Mask(out, cfg.Environment), nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
 	own := log.With("stream", "runtime")
 	err = Serve(ctx, cfg, log)
 	if err == nil {

@@ -1,4 +1,4 @@
-package runtime
+package logfile
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ type masked struct {
 	in  *strings.Replacer
 }
 
-// mask looks for the values of an environment, and for each line of them.
-func mask(out io.Writer, env []string) io.Writer {
+// Mask looks for the values of an environment, and for each line of them.
+func Mask(out io.Writer, env []string) io.Writer {
 	var pairs []string
 	for _, kv := range env {
 		_, value, _ := strings.Cut(kv, "=")

@@ -1,4 +1,4 @@
-package runtime_test
+package logfile_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/slipway-ml/slipway/internal/runtime"
+	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 )
 
 // Whatever a secret looks like, a record that holds it is JSON still, without it.
@@ -21,7 +21,7 @@ func TestMask(t *testing.T) {
 			return
 		}
 		var out bytes.Buffer
-		log := slog.New(slog.NewJSONHandler(runtime.Mask(&out, []string{"A=" + secret, "B=x", "C="}), nil))
+		log := slog.New(slog.NewJSONHandler(logfile.Mask(&out, []string{"A=" + secret, "B=x", "C="}), nil))
 		log.Info("the password is "+secret+".", "x", 1)
 		var record struct{ Msg string }
 		if err := json.Unmarshal(out.Bytes(), &record); err != nil || strings.Contains(record.Msg, secret) || !strings.HasPrefix(record.Msg, "the password is ") {
@@ -29,7 +29,7 @@ func TestMask(t *testing.T) {
 		}
 	})
 	var out bytes.Buffer
-	slog.New(slog.NewJSONHandler(runtime.Mask(&out, []string{"KEY=-----BEGIN\nMIGHAgEAMBMG\n-----END"}), nil)).Info("line MIGHAgEAMBMG")
+	slog.New(slog.NewJSONHandler(logfile.Mask(&out, []string{"KEY=-----BEGIN\nMIGHAgEAMBMG\n-----END"}), nil)).Info("line MIGHAgEAMBMG")
 	if strings.Contains(out.String(), "MIGHAgEAMBMG") {
 		t.Errorf("a line of a secret: %s", out.String())
 	}
