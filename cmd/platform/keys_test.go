@@ -224,6 +224,47 @@ func TestKeysInPlain(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) { test(t, newServer(t, "SLIPWAY_DATABASE="+storetest.Postgres(t).URL)) })
 }
 
+// TestShredRemovesCopies: what was served from a team's shredded files is not left in clear
+// once something else serves, and that goes on.
+func TestShredRemovesCopies(t *testing.T) {
+	s := newServer(t)
+	ctx := t.Context()
+	if _, err := s.c.RegisterVersion(ctx, "fraud", api.RegisterVersion{Team: "risk"}); err == nil {
+		t.Error("a version without files")
+	}
+	const note = "Mabel Oakenshield wrote this"
+	if _, err := s.put("fraud", "risk", "the model becomes the team's"); err != nil {
+		t.Fatal(err)
+	}
+	s.deployed(note)
+	if _, err := s.c.ShredKeys(ctx, api.ShredKeys{Space: "team/risk", Reason: "a test"}); !errors.Is(err, &slipway.Error{Code: slipway.CodeKeyInUse}) {
+		t.Errorf("while it serves: %v", err)
+	}
+	done, err := s.c.ShredKeys(ctx, api.ShredKeys{Space: "team/risk", Reason: "a test", Force: true})
+	if err != nil || len(done.Proof) != 2 || done.Keys != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if _, err := s.c.Metadata(ctx, "fraud"); err != nil {
+		t.Errorf("it serves no more: %v", err)
+	}
+	s.deployed("another note")
+	s.stopControl()
+	s.up(strings.TrimPrefix(s.url, "http://"))
+	again(ctx, t, "removing copies", func() error {
+		return filepath.WalkDir(s.home, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.Type().IsRegular() {
+				if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(note)) {
+					return fmt.Errorf("%s has it", path)
+				}
+			}
+			return nil // what goes meanwhile is gone
+		})
+	})
+	if _, err := s.c.Metadata(ctx, "fraud"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSecrets: a secret is in the environment of the model's own process and of no other, in
 // no file, and there again when the process is started anew while the server is dead.
 func TestSecrets(t *testing.T) {

@@ -73,6 +73,7 @@ type Safe struct {
 	mu       sync.Mutex
 	inClear  blob.Progress
 	progress []keys.Progress
+	copies   bool // in clear, of what was shredded, serve still
 	problem  string
 	shredder sync.Mutex // one rotation or shredding at a time
 }
@@ -145,7 +146,7 @@ func backends(ctx context.Context, c config.Config) (map[string]Backend, error) 
 
 // Pace of the background.
 const (
-	pace  = 15 * time.Second // while something is left to do
+	pace  = 5 * time.Second  // while something is left to do
 	still = 10 * time.Minute // else, unless woken
 )
 
@@ -163,7 +164,7 @@ func (s *Safe) Run(ctx context.Context) {
 			s.problem = slipway.AsError(err).Message
 		}
 		wait := still
-		if err != nil || len(s.progress) > 0 {
+		if err != nil || len(s.progress) > 0 || s.copies {
 			wait = pace
 		}
 		s.mu.Unlock()
@@ -197,7 +198,12 @@ func (s *Safe) work(ctx context.Context) error {
 			break
 		}
 	}
-	return errors.Join(err, s.dropShredded(ctx))
+	err = errors.Join(err, s.dropShredded(ctx))
+	waits, e := s.removeCopies(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copies = waits
+	return errors.Join(err, e)
 }
 
 func left(all []keys.Progress) (n int) {

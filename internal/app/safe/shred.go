@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/oci"
+	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 	keystore "github.com/slipway-ml/slipway/internal/sqlstore/keys"
@@ -66,9 +67,10 @@ func (s *Safe) Shred(ctx context.Context, p slipway.Principal, r api.ShredKeys) 
 		return out, err
 	}
 	out.Objects = before
-	if err := s.removeCopies(ctx, space); err != nil {
+	if _, err := s.removeCopies(ctx); err != nil {
 		return out, err
 	}
+	s.Poke() // it looks at what still serves
 	if out.Proof, err = s.prove(ctx, space, gone, copied); err != nil {
 		return out, errors.Join(err, s.record(ctx, p.ID, "keys.shred-unproved", space, map[string]string{"reason": slipway.AsError(err).Message}))
 	}
@@ -88,48 +90,64 @@ func (s *Safe) live(ctx context.Context, space keys.Space) (out []string, err er
 	return out, err
 }
 
-// removeCopies removes the images and the unpacked files of what the team has deployed, but
-// for what serves: they are copies in clear.
-func (s *Safe) removeCopies(ctx context.Context, space keys.Space) error {
+// removeCopies removes the images and the unpacked files of versions of which something was
+// shredded: they are copies in clear. Those that serve wait, and it answers whether there are
+// any.
+func (s *Safe) removeCopies(ctx context.Context) (waits bool, err error) {
 	endpoints, err := s.Records.Endpoints(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	serves, copies := map[slipway.Digest]bool{}, map[slipway.Digest]bool{}
+	serves := map[slipway.Digest]bool{}
 	for i := range endpoints {
-		e := &endpoints[i]
-		for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+		for _, r := range []*route.Revision{endpoints[i].Stable, endpoints[i].Candidate} {
 			if r != nil {
 				serves[r.ImageDigest] = true
 			}
 		}
-		if e.Owner != space.Owner() {
-			continue
-		}
+	}
+	for i := range endpoints {
 		for before, more := 0, true; more; {
-			all, err := s.Records.Deployments(ctx, e.Key, before, page)
+			all, err := s.Records.Deployments(ctx, endpoints[i].Key, before, page)
 			if err != nil {
-				return err
+				return waits, err
 			}
 			for _, d := range all {
-				if before = d.Number; d.Revision != nil {
-					copies[d.Revision.ImageDigest] = true
+				if before = d.Number; d.Revision == nil {
+					continue
 				}
+				shredded, err := s.incomplete(ctx, d.Revision)
+				if err == nil && shredded && !serves[d.Revision.ImageDigest] {
+					err = s.removeCopy(d.Revision)
+				}
+				if err != nil {
+					return waits, err
+				}
+				waits = waits || shredded && serves[d.Revision.ImageDigest]
 			}
 			more = len(all) == page
 		}
 	}
-	for image := range copies {
-		if !serves[image] {
-			err = errors.Join(err, oci.RemoveModel(s.config.Images(), image), oci.RemoveUnpacked(filepath.Join(s.config.Revisions(), image.Hex())))
-		}
+	return waits, nil
+}
+
+// incomplete says whether a file that a revision was made of is not there any more.
+func (s *Safe) incomplete(ctx context.Context, r *route.Revision) (bool, error) {
+	v, err := s.Models.Version(ctx, r.Model, registry.Ref{Number: r.Version})
+	if err != nil {
+		return false, err
 	}
-	return err
+	missing, err := s.Blobs.Missing(ctx, Files(v.Files))
+	return len(missing) > 0, err
+}
+
+func (s *Safe) removeCopy(r *route.Revision) error {
+	return errors.Join(oci.RemoveModel(s.config.Images(), r.ImageDigest), oci.RemoveUnpacked(filepath.Join(s.config.Revisions(), r.ImageDigest.Hex())))
 }
 
 func (s *Safe) remains(live []string) (out []string) {
 	if len(live) > 0 {
-		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies in "+s.config.Revisions()+" and "+s.config.Images()+": shred again when they serve something else")
+		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies in "+s.config.Revisions()+" and "+s.config.Images()+", which go when they serve something else")
 	}
 	if strings.HasPrefix(s.config.KeyService, "aws-kms") {
 		out = append(out, "AWS deletes the keys in seven days; until then an administrator of AWS could take that back")
