@@ -43,7 +43,7 @@ lint: $(LINT) ## run the linters of .golangci.yml
 	$(LINT) run ./...
 
 .PHONY: unit
-unit: $(VENV) ## run the Go tests
+unit: $(VENV) $(KEYSERVERS) ## run the Go tests
 	go test ./...
 
 .PHONY: race

@@ -73,10 +73,9 @@ func TestNothingInClear(t *testing.T) {
 	}
 	refused := 0
 	for i, p := range all {
-		if i < 150 {
-			if _, err := s.c.SetSecret(t.Context(), "risk", fmt.Sprint("person-", i), api.SetSecret{Value: p.name + " " + p.phone + " " + p.card}); err != nil {
-				t.Fatal(err)
-			}
+		team := fmt.Sprint("team-", i/100)
+		if _, err := s.c.SetSecret(t.Context(), team, fmt.Sprint("person-", i), api.SetSecret{Value: p.name + " " + p.phone + " " + p.card}); err != nil {
+			t.Fatal(err)
 		}
 		for _, body := range []string{
 			fmt.Sprintf(`{"dataframe_records":[{"amount":%q,%q:1,"name":%q}]}`, p.name, p.phone, p.card),

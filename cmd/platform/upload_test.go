@@ -107,6 +107,12 @@ func TestUploadResumes(t *testing.T) {
 			t.Errorf("%s is not there", f.Path)
 		}
 	}
+	// One whose acknowledgement was lost is sent again: it is there, and nothing breaks.
+	part := contents["part0"]
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(part)), nil }
+	if err := s.c.PutBlob(t.Context(), digest(part), int64(len(part)), open); err != nil {
+		t.Errorf("a blob that is there: %v", err)
+	}
 	again, err := upload(t.Context(), "", nil)
 	if err != nil || again.Number != v.Number || len(opened) != 0 {
 		t.Errorf("the same again: %+v, %v sent, %v", again, opened, err)

@@ -158,5 +158,11 @@ func (b blobsAPI) Put(ctx context.Context, digest string, size int64, r io.Reade
 	if err != nil {
 		return err
 	}
-	return b.dir.Put(ctx, d, size, r)
+	if err := b.dir.Put(ctx, d, size, r); err != nil {
+		return err
+	}
+	// A blob that is there is not read. An answer before the end of the request would break the
+	// connection of the gateway in between, which then says that the server is gone.
+	_, _ = io.Copy(io.Discard, r)
+	return nil
 }

@@ -73,7 +73,7 @@ type Safe struct {
 	mu       sync.Mutex
 	inClear  blob.Progress
 	progress []keys.Progress
-	copies   bool // in clear, of what was shredded, serve still
+	due      due
 	problem  string
 	shredder sync.Mutex // one rotation or shredding at a time
 }
@@ -81,7 +81,7 @@ type Safe struct {
 // Open opens the key service and joins the rest. The caller sets the exported fields before
 // anything is asked.
 func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logger) (*Safe, error) {
-	s := &Safe{config: c, store: keystore.New(db), events: eventstore.New(db), db: db, log: log, wake: make(chan struct{}, 1)}
+	s := &Safe{config: c, store: keystore.New(db), events: eventstore.New(db), db: db, log: log, wake: make(chan struct{}, 1), due: due{true, true, true}}
 	all, err := s.store.Keys(ctx, "")
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (s *Safe) Run(ctx context.Context) {
 			s.problem = slipway.AsError(err).Message
 		}
 		wait := still
-		if err != nil || len(s.progress) > 0 || s.copies {
+		if err != nil || len(s.progress) > 0 || s.due != (due{}) {
 			wait = pace
 		}
 		s.mu.Unlock()
@@ -177,33 +177,71 @@ func (s *Safe) Run(ctx context.Context) {
 	}
 }
 
+// due is what may be left to do beside keys: all of it after a start.
+type due struct {
+	encrypt bool // blobs lie in clear
+	assign  bool // uploads wait for the team that registered them
+	copies  bool // what was shredded has copies in clear
+}
+
 // work does all that is left, or what of it can be done now.
 func (s *Safe) work(ctx context.Context) error {
-	err := s.Blobs.Encrypt(ctx, func(p blob.Progress) {
+	s.mu.Lock()
+	todo := s.due
+	s.due = due{}
+	s.mu.Unlock()
+	var errs []error
+	do := func(wanted *bool, work func(context.Context) error) {
+		if *wanted {
+			err := work(ctx)
+			*wanted = err != nil
+			errs = append(errs, err)
+		}
+	}
+	do(&todo.encrypt, s.encrypt)
+	do(&todo.assign, s.assign)
+	errs = append(errs, s.advance(ctx))
+	do(&todo.copies, func(ctx context.Context) error {
+		waits, err := s.removeCopies(ctx)
+		if err == nil && waits {
+			s.want(due{copies: true})
+		}
+		return err
+	})
+	s.want(todo)
+	return errors.Join(errs...)
+}
+
+// want adds to what is left to do.
+func (s *Safe) want(d due) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.due = due{s.due.encrypt || d.encrypt, s.due.assign || d.assign, s.due.copies || d.copies}
+}
+
+func (s *Safe) encrypt(ctx context.Context) error {
+	return s.Blobs.Encrypt(ctx, func(p blob.Progress) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.inClear = p
 	})
-	if err == nil {
-		err = s.assign(ctx)
-	}
+}
+
+// advance does what rotations and shreddings have left.
+func (s *Safe) advance(ctx context.Context) (err error) {
 	s.shredder.Lock()
 	defer s.shredder.Unlock()
 	for ctx.Err() == nil {
-		before, e := s.Ring.Advance(ctx)
+		var now []keys.Progress
+		now, err = s.Ring.Advance(ctx)
 		s.mu.Lock()
-		s.progress = before
+		s.progress = now
 		s.mu.Unlock()
-		if err = errors.Join(err, e); err != nil || left(before) == 0 {
+		if err != nil || left(now) == 0 {
 			break
 		}
 	}
-	err = errors.Join(err, s.dropShredded(ctx))
-	waits, e := s.removeCopies(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.copies = waits
-	return errors.Join(err, e)
+	return errors.Join(err, s.dropShredded(ctx))
 }
 
 func left(all []keys.Progress) (n int) {
@@ -226,6 +264,7 @@ func (s *Safe) Poke() {
 func (s *Safe) Adopt(ctx context.Context, team string, digests ...slipway.Digest) {
 	if err := s.adopt(ctx, team, digests); err != nil {
 		s.log.WarnContext(ctx, "uploads wait to be given to their team", "team", team, "error", err.Error())
+		s.want(due{assign: true})
 		s.Poke()
 	}
 }

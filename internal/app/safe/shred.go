@@ -70,7 +70,8 @@ func (s *Safe) Shred(ctx context.Context, p slipway.Principal, r api.ShredKeys) 
 	if _, err := s.removeCopies(ctx); err != nil {
 		return out, err
 	}
-	s.Poke() // it looks at what still serves
+	s.want(due{copies: true}) // of what serves still
+	s.Poke()
 	if out.Proof, err = s.prove(ctx, space, gone, copied); err != nil {
 		return out, errors.Join(err, s.record(ctx, p.ID, "keys.shred-unproved", space, map[string]string{"reason": slipway.AsError(err).Message}))
 	}
