@@ -61,7 +61,7 @@ func Open(o Options) (*Service, error) {
 		return s, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fileError(o.Keyset, "is missing, and nothing that is stored opens without it", "bring back the newest copy of it", err)
+		return nil, fileError(o.Keyset, "is missing, and nothing that is stored opens without it", "bring back the newest copy of it, or give the --kms that this installation was started with before", err)
 	}
 	if err != nil {
 		return nil, fileError(o.Keyset, "cannot be read", "check its permissions", err)
