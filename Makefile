@@ -13,6 +13,7 @@ LINT := .tools/golangci-lint-$(LINT_VERSION)
 REQUIREMENTS := python/requirements-test.txt
 VENV := .venv/installed-$(shell sha256sum $(REQUIREMENTS) | cut -c1-16)
 PY   := $(CURDIR)/.venv/bin/python
+KEYSERVERS := .venv-keys/installed-$(shell sha256sum python/requirements-keys.txt | cut -c1-16)
 MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/core/mlserver.txt | cut -c1-16)
 
 # The packages whose tests match a pattern.
@@ -42,7 +43,7 @@ lint: $(LINT) ## run the linters of .golangci.yml
 	$(LINT) run ./...
 
 .PHONY: unit
-unit: $(VENV) ## run the Go tests
+unit: $(VENV) $(KEYSERVERS) ## run the Go tests
 	go test ./...
 
 .PHONY: race
@@ -86,11 +87,17 @@ bench-trust: ## measure what trust costs on this machine: decisions, and the doo
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv .venv-mlserver coverage.out
+	rm -rf bin .tools .venv .venv-keys .venv-mlserver coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .tools/golangci-lint $@
+
+$(KEYSERVERS): python/requirements-keys.txt
+	rm -rf .venv-keys
+	$(PYTHON) -m venv .venv-keys
+	.venv-keys/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(MLSERVER): bench/core/mlserver.txt
 	rm -rf .venv-mlserver

@@ -2,7 +2,7 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway, E09xx signing in,
+// E05xx serving, E06xx server and gateway, E08xx keys and secrets, E09xx signing in,
 // E10xx policies.
 const (
 	CodeInternal      = "SLIP-E0000"
@@ -63,6 +63,13 @@ const (
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
 
+	CodeKeyService = "SLIP-E0801" // the key service cannot be used
+	CodeSealed     = "SLIP-E0802" // what is sealed does not open
+	CodeShredded   = "SLIP-E0803" // its key is destroyed
+	CodeKeyFile    = "SLIP-E0804" // the file with the root key cannot be used
+	CodeKeyInUse   = "SLIP-E0805" // something live needs the key
+	CodeSecret     = "SLIP-E0806" // a secret that a model needs cannot be given
+	CodeKeyLost    = "SLIP-E0807" // the key service has not got a key that is in use here
 	CodePassword   = "SLIP-E0901" // a password is not good enough
 	CodeSignIn     = "SLIP-E0902" // name, password or code is wrong
 	CodeLocked     = "SLIP-E0903" // too many wrong ones

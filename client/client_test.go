@@ -172,6 +172,16 @@ func routes(ctx context.Context) []route {
 		{"POST /oauth/token", func(c *client.Client) error { _, err := c.FetchGrant(ctx, "d"); return err }},
 		{"POST /oauth/token", func(c *client.Client) error { _, err := c.RefreshGrant(ctx, "r"); return err }},
 		{"POST /oauth/revoke", func(c *client.Client) error { return c.EndGrant(ctx, "r") }},
+		{"GET /v1/keys", func(c *client.Client) error { _, err := c.Keys(ctx); return err }},
+		{"POST /v1/keys/rotate", func(c *client.Client) error { _, err := c.RotateKeys(ctx, api.RotateKeys{}); return err }},
+		{"POST /v1/keys/rewrap", func(c *client.Client) error { _, err := c.RewrapKeys(ctx); return err }},
+		{"POST /v1/keys/shred", func(c *client.Client) error { _, err := c.ShredKeys(ctx, api.ShredKeys{}); return err }},
+		{"GET /v1/secrets?team=risk", func(c *client.Client) error { _, err := c.Secrets(ctx, "risk"); return err }},
+		{"PUT /v1/teams/risk/secrets/s", func(c *client.Client) error {
+			_, err := c.SetSecret(ctx, "risk", "s", api.SetSecret{})
+			return err
+		}},
+		{"DELETE /v1/teams/risk/secrets/s", func(c *client.Client) error { return c.DeleteSecret(ctx, "risk", "s") }},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

@@ -171,6 +171,16 @@ func TestUpgradeAndBack(t *testing.T) {
 			t.Errorf("%+v", again)
 		}
 		s.deployed(fmt.Sprint("upgraded ", i))
+		again(t.Context(), t, "encrypting what the older one has stored", func() error {
+			if k, err := s.c.Keys(t.Context()); err != nil || k.InClear.Blobs > 0 {
+				return fmt.Errorf("%+v, %w", k.InClear, err)
+			}
+			plain, err := filepath.Glob(filepath.Join(s.home, "blobs", "??", strings.Repeat("?", 64)))
+			if err != nil || len(plain) > 0 {
+				return fmt.Errorf("%v are in clear, %w", plain, err)
+			}
+			return nil
+		})
 		down := s.upgrade(0, "--to", up.Previous)
 		if down.To != "v0.2.0" || down.Database.From != sqlstore.Schema() || down.Database.To != 1 || s.version() != "v0.2.0" {
 			t.Fatalf("%+v, %s serves", down, s.version())

@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
@@ -51,6 +52,7 @@ type App struct {
 	runDir  string
 
 	db         *sqlstore.DB
+	safe       *safe.Safe
 	blobs      *blob.Dir
 	models     *registry.Service
 	access     *access.Control
@@ -59,6 +61,7 @@ type App struct {
 	events     *eventstore.Store
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
+	link       *safe.Link
 	keeper     *keeper
 	controller *rollout.Controller
 	runner     *runner
@@ -105,18 +108,22 @@ func (a *App) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if a.blobs, err = blob.Open(c.Blobs()); err != nil {
+	if a.safe, err = safe.Open(ctx, c, a.db, a.o.Log); err != nil {
 		return err
 	}
+	a.blobs = a.safe.Blobs
 	a.models = registry.New(registrystore.New(a.db), a.blobs, time.Now)
 	a.events, a.rollouts = eventstore.New(a.db), rolloutstore.New(a.db)
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
-	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.access.Grants,
+	a.link = safe.NewLink(a.admin, a.safe)
+	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
+	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.link, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
-	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
+	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
 	a.runner, err = newRunner(a)
 	return err
 }
@@ -149,6 +156,8 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	refused := access.Refusals{Name: gatewayName, Gateway: a.admin, Record: a.events, Log: a.o.Log}
 	a.wg.Go(func() { refused.Run(run) })
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
+	a.wg.Go(func() { a.safe.Run(run) })
+	a.wg.Go(func() { a.link.Run(run) })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -164,13 +173,13 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
 	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
-		Program: a.runner.part, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+		Program: a.runner.part, Alone: a.runner.alone, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/gateway"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
+	"github.com/slipway-ml/slipway/internal/gateway/secrets"
 	"github.com/slipway-ml/slipway/internal/process"
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
@@ -81,8 +83,9 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	if err != nil {
 		return err
 	}
+	held := secrets.New()
 	sup, err := process.New(ctx, process.Options{Dir: c.Gateway(), RunDir: runDir, Command: runtimeCommand(o.Exe, reach),
-		Env: replicaEnv(os.Environ()), Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
+		Env: replicaEnv(os.Environ()), Secrets: held.Env, Dial: dialReplica, Log: log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 	if err != nil {
 		return err
 	}
@@ -91,7 +94,7 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g, err := gateway.Open(gateway.Config{Name: gatewayName, Dir: c.Gateway(), ServerSocket: socketPath(runDir, ServerSocket),
-		Replicas: sup, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
+		Replicas: sup, Secrets: held, Metrics: metrics, Log: log, Now: time.Now, Rand: random})
 	if err != nil {
 		return err
 	}
@@ -160,7 +163,7 @@ func dialReplica(ctx context.Context, socket string) (process.Conn, error) {
 func replicaEnv(env []string) []string {
 	var out []string
 	for _, kv := range env {
-		if !strings.HasPrefix(kv, "SLIPWAY_") && !strings.HasPrefix(kv, "PG") {
+		if !slices.ContainsFunc([]string{"SLIPWAY_", "PG", "AWS_", "VAULT_"}, func(p string) bool { return strings.HasPrefix(kv, p) }) {
 			out = append(out, kv)
 		}
 	}

@@ -105,6 +105,7 @@ func (d deploymentsAPI) files(ctx context.Context, s *spec.Spec, given map[strin
 		if len(missing) > 0 {
 			return nil, slipway.Errorf(slipway.Conflict, slipway.CodeUploadMissing, "upload it", "the file of validation.%s was not uploaded", role)
 		}
+		d.a.safe.Adopt(ctx, s.Owner.Team, digest)
 		out[role] = digest
 	}
 	return out, nil

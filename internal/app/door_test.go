@@ -156,13 +156,16 @@ var bodies = map[string]string{
 	"decide-policy":      `{"approve":true}`,
 	"change-role":        `{"role":"engineer","team":"risk"}`,
 	"break-glass":        `{"reason":"so","seconds":600}`,
+	"rotate-keys":        `{"space":"team/risk","reason":"so"}`,
+	"shred-keys":         `{"space":"team/risk","reason":"so"}`,
+	"set-secret":         `{"value":"x"}`,
 	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
 }
 
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
+	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
 // behind it says no by itself, and that is recorded.
@@ -181,7 +184,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session,
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s",
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0

@@ -25,6 +25,7 @@ type keeper struct {
 	o       Options
 	runDir  string
 	admin   *gateway.AdminClient
+	spawned func()   // is told when a new gateway answers
 	spare   *os.File // the listening socket
 	adopted bool
 
@@ -128,7 +129,9 @@ func (k *keeper) spawn(ctx context.Context, how string) error {
 	}
 	go func() { _ = cmd.Wait(); close(exited) }()
 	k.child, k.exited = cmd, exited
-	return k.answers(ctx, exited)
+	err = k.answers(ctx, exited)
+	k.spawned()
+	return err
 }
 
 // answers waits until the gateway of this build answers.

@@ -9,6 +9,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -31,6 +32,7 @@ func (m modelsAPI) Register(ctx context.Context, p slipway.Principal, model stri
 	if err != nil {
 		return api.Version{}, err
 	}
+	m.a.safe.Adopt(ctx, team, safe.Files(v.Files)...)
 	out := versionView(v)
 	out.New = added
 	return out, nil
@@ -193,5 +195,11 @@ func (b blobsAPI) Put(ctx context.Context, p slipway.Principal, digest string, s
 	if err != nil {
 		return err
 	}
-	return b.dir.Put(ctx, d, size, r)
+	if err := b.dir.Put(ctx, d, size, r); err != nil {
+		return err
+	}
+	// A blob that is there is not read. An answer before the end of the request would break the
+	// connection of the gateway in between, which then says that the server is gone.
+	_, _ = io.Copy(io.Discard, r)
+	return nil
 }

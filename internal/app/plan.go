@@ -202,6 +202,9 @@ func (d deploymentsAPI) unchanged(ctx context.Context, w wanted, files map[strin
 	if err != nil || was == nil || !p.Empty() || !maps.Equal(was.Files, files) {
 		return nil, err
 	}
+	if newer, err := d.a.safe.SetSince(ctx, w.spec.Owner.Team, w.spec.Secrets, was.Created); err != nil || newer {
+		return nil, err // its replicas may run with older values
+	}
 	return was, nil
 }
 

@@ -50,6 +50,9 @@ func (r *runner) resolve(ctx context.Context, j *job, log *pipeline.Log) ([]verd
 	if err != nil {
 		return nil, err
 	}
+	if err := r.a.safe.HasSecrets(ctx, j.spec.Owner.Team, j.spec.Secrets); err != nil {
+		return nil, err
+	}
 	var total int64
 	for _, f := range v.Files {
 		total += f.Size

@@ -64,7 +64,7 @@ func (t *trials) supervise(ctx context.Context, dir string) (*process.Supervisor
 	if err != nil {
 		return nil, err
 	}
-	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: runtimeCommand(t.a.o.Exe, reach), Env: replicaEnv(os.Environ()),
+	return process.New(ctx, process.Options{Dir: dir, RunDir: t.a.runDir, Command: runtimeCommand(t.a.o.Exe, reach), Env: replicaEnv(os.Environ()), Secrets: t.a.safe.Environment,
 		Dial: dialReplica, Log: t.a.o.Log, Now: time.Now, Rand: rand.IntN, Cgroups: cgroups})
 }
 

@@ -1,5 +1,7 @@
 package authz
 
+import "github.com/slipway-ml/slipway"
+
 // Kinds of resources.
 const (
 	KindServer   = "Server"
@@ -8,6 +10,7 @@ const (
 	KindAccount  = "Account"
 	KindDataset  = "Dataset"
 	KindTeam     = "Team"
+	KindSecret   = "Secret" // those of a team
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -20,6 +23,9 @@ const (
 	Upload        Action = "blob:upload"
 	AuditRead     Action = "audit:read"
 	MetricsRead   Action = "metrics:read"
+	KeysRead      Action = "keys:read"
+	KeysRotate    Action = "keys:rotate"
+	KeysShred     Action = "keys:shred"
 
 	EndpointRead     Action = "endpoint:read"
 	EndpointLogs     Action = "endpoint:logs"
@@ -56,6 +62,9 @@ const (
 	Confirm       Action = "server:confirm"     // let another become one
 	ProviderRead  Action = "sso:read"           // which group has which role
 	ProviderMap   Action = "sso:map"
+	SecretList    Action = "secret:list" // their names
+	SecretSet     Action = "secret:set"
+	SecretDelete  Action = "secret:delete"
 )
 
 // Groups of actions, as policies name them.
@@ -75,6 +84,12 @@ const (
 	groupGovern     = "govern" // owners only
 )
 
+// SecretsOf are the secrets of a team as policies see them: their names tell of its systems,
+// and others have no need to know them.
+func SecretsOf(team string) Resource {
+	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
+}
+
 // Meaning is what an action is good for.
 type Meaning struct {
 	Kind  string // of the resource
@@ -88,6 +103,9 @@ var Actions = map[Action]Meaning{
 	Upload:        {KindServer, groupUpload},
 	AuditRead:     {KindServer, groupAudit},
 	MetricsRead:   {KindServer, groupObserve},
+	KeysRead:      {KindServer, groupAudit},
+	KeysRotate:    {KindServer, groupAdminister},
+	KeysShred:     {KindServer, groupAdminister},
 
 	EndpointRead:     {KindEndpoint, groupRead},
 	EndpointLogs:     {KindEndpoint, groupObserve},
@@ -125,4 +143,7 @@ var Actions = map[Action]Meaning{
 	Confirm:       {KindServer, groupConfirm},
 	ProviderRead:  {KindServer, groupAudit},
 	ProviderMap:   {KindServer, groupGovern},
+	SecretList:    {KindSecret, groupRead},
+	SecretSet:     {KindSecret, groupDevelop},
+	SecretDelete:  {KindSecret, groupDevelop},
 }

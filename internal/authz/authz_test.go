@@ -78,6 +78,7 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindTeam, Name: "growth", Team: "growth"},
 		{Kind: authz.KindTeam}, // of nobody: the roles in the whole installation
 	},
+	authz.KindSecret: {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
 	authz.KindDataset: {
 		{Kind: authz.KindDataset, Name: "prices", Team: "risk", Classification: "public"},
 		{Kind: authz.KindDataset, Name: "applicants", Team: "risk", Classification: "restricted"},

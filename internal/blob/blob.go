@@ -1,11 +1,15 @@
-// Package blob is a content-addressed directory. A blob is named by the SHA-256 of its
-// bytes, is there only when it is whole and on disk, and never changes.
+// Package blob is a content-addressed directory of encrypted files. A blob is named by the
+// SHA-256 of its bytes, is there only when it is whole and on disk, and never changes. What is
+// on disk, halves of uploads too, is a stream of authenticated encryption with a key of its
+// own; programs before that wrote blobs in clear, which are read still, and encrypted by
+// Encrypt.
 package blob
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,10 +20,22 @@ import (
 	"github.com/slipway-ml/slipway/internal/disk"
 )
 
-// Dir keeps blobs as files, "ab/abcd…" by the digits of their digests. One process owns the
-// directory; in it, every method is safe for concurrent use.
+// Keys gives the keys of blobs, 32 bytes each.
+type Keys interface {
+	// Key gives the key of a blob. It answers NotFound when there is none, CodeShredded when
+	// it was destroyed.
+	Key(ctx context.Context, digest string) ([]byte, error)
+	// Make gives the key, and makes it durable first when there is none that opens: fresh then
+	// says that whatever is stored is of another key.
+	Make(ctx context.Context, digest string) (key []byte, fresh bool, err error)
+}
+
+// Dir keeps blobs as files, "ab/abcd….sealed" by the digits of their digests, or without the
+// ending in clear. One process owns the directory; in it, every method is safe for concurrent
+// use.
 type Dir struct {
 	path string
+	keys Keys
 	// A subdirectory is locked while a name in it is visible but not yet durable.
 	shards [256]sync.RWMutex
 }
@@ -31,7 +47,7 @@ const incoming = "incoming"
 const maxBlob = 50 << 30
 
 // Open makes the directory if it is missing, and removes what broken uploads left.
-func Open(path string) (*Dir, error) {
+func Open(path string, keys Keys) (*Dir, error) {
 	err := os.RemoveAll(filepath.Join(path, incoming))
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(path, incoming), 0o700)
@@ -45,7 +61,7 @@ func Open(path string) (*Dir, error) {
 	if err != nil {
 		return nil, ioError("open the directory", err)
 	}
-	return &Dir{path: path}, nil
+	return &Dir{path: path, keys: keys}, nil
 }
 
 // shard is the subdirectory of the blobs whose digests begin with a byte.
@@ -53,7 +69,8 @@ func shard(path string, i int) string { return filepath.Join(path, fmt.Sprintf("
 
 func (d *Dir) shard(i int) string { return shard(d.path, i) }
 
-// place is where the bytes of a blob lie, and the lock of that directory.
+// place is where the bytes of a blob lie in clear, if they do, and the lock of that
+// directory.
 func (d *Dir) place(digest slipway.Digest) (string, *sync.RWMutex, error) {
 	if _, err := slipway.ParseDigest(string(digest)); err != nil {
 		return "", nil, err
@@ -80,22 +97,38 @@ func (d *Dir) size(digest slipway.Digest) (int64, error) {
 func askFor(path string) (int64, error) {
 	size, err := sizeOf(path)
 	if err == nil && size != absent {
-		if err = touch(path); err != nil {
-			err = ioError("keep a blob", err)
-		}
+		err = touchBlob(path)
 	}
 	return size, err
 }
 
-func sizeOf(path string) (int64, error) {
-	st, err := os.Stat(path)
+// touchBlob makes a blob young for Sweep.
+func touchBlob(path string) error {
+	err := touch(path + ending)
 	if errors.Is(err, fs.ErrNotExist) {
-		return absent, nil
+		err = touch(path)
 	}
 	if err != nil {
-		return absent, ioError("look for a blob", err)
+		return ioError("keep a blob", err)
 	}
-	return st.Size(), nil
+	return nil
+}
+
+// sizeOf is the number of bytes of a blob, by the lengths of its files.
+func sizeOf(path string) (int64, error) {
+	for _, form := range []struct {
+		name  string
+		bytes func(int64) int64
+	}{{path + ending, plainSize}, {path, func(n int64) int64 { return n }}} {
+		st, err := os.Stat(form.name)
+		if err == nil {
+			return form.bytes(st.Size()), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return absent, ioError("look for a blob", err)
+		}
+	}
+	return absent, nil
 }
 
 // Sizes gives the sizes in bytes of those blobs that are there.
@@ -144,17 +177,41 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	}
 	shard.Lock()
 	defer shard.Unlock()
-	if have, err := askFor(path); err != nil || have == size {
-		return err
+	if have, err := os.Stat(path + ending); err == nil && plainSize(have.Size()) == size {
+		return touchBlob(path)
 	}
-	err = os.Rename(f.Name(), path)
+	err = os.Rename(f.Name(), path+ending)
 	if err == nil {
 		if err = disk.Sync(filepath.Dir(path)); err != nil {
-			err = errors.Join(err, os.Remove(path))
+			err = errors.Join(err, os.Remove(path+ending))
 		}
 	}
 	if err != nil {
 		return ioError("store a blob", err)
+	}
+	return nil
+}
+
+// Remove deletes a blob. One that is not there is no error.
+func (d *Dir) Remove(digest slipway.Digest) error {
+	path, shard, err := d.place(digest)
+	if err != nil {
+		return err
+	}
+	shard.Lock()
+	defer shard.Unlock()
+	return remove(path, path+ending)
+}
+
+// remove deletes files of one directory, durably.
+func remove(paths ...string) error {
+	for _, p := range paths {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return ioError("remove a blob", err)
+		}
+	}
+	if err := disk.Sync(filepath.Dir(paths[0])); err != nil {
+		return ioError("remove a blob", err)
 	}
 	return nil
 }
@@ -166,4 +223,36 @@ func ioError(what string, err error) error {
 	}
 	return &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "cannot " + what, Next: "check the disk and the permissions of the blob directory",
 		Cause: fmt.Errorf("blob: %w", err)}
+}
+
+// Copy gives another directory of blobs the file of a blob as it is, encrypted. It answers
+// NotFound when it is not there, or in clear.
+func (d *Dir) Copy(digest slipway.Digest, to string) error {
+	path, shard, err := d.place(digest)
+	if err != nil {
+		return err
+	}
+	shard.RLock()
+	defer shard.RUnlock()
+	content, err := os.Open(path + ending)
+	if errors.Is(err, fs.ErrNotExist) {
+		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "upload it", "no encrypted blob %s", digest.Short())
+	}
+	if err != nil {
+		return ioError("copy a blob", err)
+	}
+	defer content.Close()
+	h := digest.Hex()
+	if err = os.MkdirAll(filepath.Join(to, h[:2]), 0o700); err != nil {
+		return ioError("copy a blob", err)
+	}
+	out, err := os.OpenFile(filepath.Join(to, h[:2], h+ending), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return ioError("copy a blob", err)
+	}
+	_, err = io.Copy(out, content)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return ioError("copy a blob", err)
+	}
+	return nil
 }

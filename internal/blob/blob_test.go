@@ -21,9 +21,54 @@ import (
 	"github.com/slipway-ml/slipway/internal/blob"
 )
 
+// memory keeps the keys of one test.
+type memory struct {
+	mu   sync.Mutex
+	keys map[string][]byte
+	down error
+}
+
+func (m *memory) Key(_ context.Context, digest string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys[digest] == nil {
+		return nil, &slipway.Error{Code: slipway.CodeShredded, Kind: slipway.NotFound}
+	}
+	return m.keys[digest], m.down
+}
+
+func (m *memory) Make(_ context.Context, digest string) (key []byte, fresh bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down != nil {
+		return nil, false, m.down
+	}
+	key = m.keys[digest]
+	if key == nil {
+		key, fresh = bytes.Repeat([]byte{byte(len(m.keys))}, 32), true
+		m.keys[digest] = key
+	}
+	return key, fresh, nil
+}
+
+// shred forgets the key of a blob.
+func (m *memory) shred(digest slipway.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys[string(digest)] = nil
+}
+
 func open(t *testing.T, path string) *blob.Dir {
 	t.Helper()
-	d, err := blob.Open(path)
+	return openWith(t, path, ring)
+}
+
+// ring is what tests share that do not look at keys.
+var ring = &memory{keys: map[string][]byte{}}
+
+func openWith(t *testing.T, path string, m *memory) *blob.Dir {
+	t.Helper()
+	d, err := blob.Open(path, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +131,7 @@ func TestPut(t *testing.T) {
 		if got, err := read(t, d, digest); got != content || err != nil {
 			t.Errorf("%.10q came back as %.10q, %v", content, got, err)
 		}
-		want = append(want, filepath.Join(digest.Hex()[:2], digest.Hex()))
+		want = append(want, filepath.Join(digest.Hex()[:2], digest.Hex()+".sealed"))
 	}
 	if diff := cmp.Diff(len(want), len(files(t, path))); diff != "" {
 		t.Errorf("%v are there, want %v", files(t, path), want)
@@ -174,25 +219,43 @@ func TestQueries(t *testing.T) {
 func TestRot(t *testing.T) {
 	path := t.TempDir()
 	d := open(t, path)
-	digest := put(t, d, "abcdef")
-	at := filepath.Join(path, digest.Hex()[:2], digest.Hex())
-	for _, rotten := range []string{"abcdeg", "abc", "", "abcdefg"} {
-		if err := errors.Join(os.Chmod(at, 0o600), os.WriteFile(at, []byte(rotten), 0o600)); err != nil {
+	for _, content := range []string{"abcdef", "", strings.Repeat("model", 40_000)} {
+		digest := put(t, d, content)
+		at := filepath.Join(path, digest.Hex()[:2], digest.Hex()+".sealed")
+		sound, err := os.ReadFile(at)
+		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := read(t, d, digest)
-		wantCode(t, fmt.Sprintf("%q, read as %q", rotten, got), err, slipway.CodeUploadDigest)
-		if r, n, err := d.Open(t.Context(), digest); err != nil {
-			t.Error(err)
-		} else if _, err = io.ReadFull(r, make([]byte, n)); n > 0 {
-			wantCode(t, "reading exactly its bytes", err, slipway.CodeUploadDigest)
-		}
-		if len(rotten) != 6 {
-			put(t, d, "abcdef")
-			if got, err := read(t, d, digest); got != "abcdef" || err != nil {
-				t.Errorf("healed: %q, %v", got, err)
+		rot := func(what string, rotten []byte) {
+			t.Helper()
+			if err := errors.Join(os.Chmod(at, 0o600), os.WriteFile(at, rotten, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := read(t, d, digest)
+			wantCode(t, fmt.Sprintf("%s, read as %.20q", what, got), err, slipway.CodeUploadDigest)
+			if r, n, err := d.Open(t.Context(), digest); err != nil {
+				t.Error(err)
+			} else if _, err = io.ReadFull(r, make([]byte, n)); n > 0 {
+				wantCode(t, what+", reading exactly its bytes", err, slipway.CodeUploadDigest)
+			}
+			if len(rotten) != len(sound) {
+				put(t, d, content)
+				if got, err := read(t, d, digest); got != content || err != nil {
+					t.Errorf("healed: %.20q, %v", got, err)
+				}
 			}
 		}
+		for _, i := range []int{0, 1, 39, 40, len(sound) / 2, len(sound) - 1} {
+			flipped := bytes.Clone(sound)
+			flipped[i] ^= 4
+			rot(fmt.Sprintf("byte %d of %d", i, len(sound)), flipped)
+		}
+		for _, n := range []int{0, 1, 40, 56, 64 << 10, 2 * 64 << 10, len(sound) - 1} {
+			if n < len(sound) {
+				rot(fmt.Sprintf("cut to %d of %d", n, len(sound)), sound[:n])
+			}
+		}
+		rot("longer", append(bytes.Clone(sound), 0))
 	}
 }
 

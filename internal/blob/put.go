@@ -26,32 +26,65 @@ func (d *Dir) Put(ctx context.Context, digest slipway.Digest, size int64, r io.R
 	if size > maxBlob {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
 	}
+	key, have, err := d.begin(ctx, digest)
 	// A blob of another size has rotted, or the announcement is wrong: the bytes will tell.
-	if have, err := d.size(digest); err != nil || have == size {
+	if err != nil || have == size {
 		return err
 	}
+	return d.write(ctx, digest, size, key, r)
+}
+
+// begin gives the key of a blob and its size, absent if it is not there. What is there under
+// a key that was destroyed goes away first, so that nobody takes it for the blob.
+func (d *Dir) begin(ctx context.Context, digest slipway.Digest) (key []byte, have int64, err error) {
+	path, shard, err := d.place(digest)
+	if err != nil {
+		return nil, absent, err
+	}
+	shard.Lock()
+	defer shard.Unlock()
+	key, fresh, err := d.keys.Make(ctx, string(digest))
+	if err == nil && fresh {
+		err = remove(path + ending)
+	}
+	if err != nil {
+		return nil, absent, err
+	}
+	have, err = askFor(path)
+	return key, have, err
+}
+
+// write stores the encrypted bytes.
+func (d *Dir) write(ctx context.Context, digest slipway.Digest, size int64, key []byte, r io.Reader) error {
 	f, err := os.CreateTemp(filepath.Join(d.path, incoming), "*")
 	if err != nil {
 		return ioError("store a blob", err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := receive(ctx, f, digest, size, r); err != nil {
+	if err := receive(ctx, f, digest, size, key, r); err != nil {
 		return err
 	}
 	return d.publish(f, digest, size)
 }
 
 // receive copies what was announced, and nothing else, into a file.
-func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, r io.Reader) error {
+func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, key []byte, r io.Reader) error {
 	if size > 0 {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, sealedSize(size))
 		if disk.Full(err) {
 			return ioError("store a blob", err)
 		}
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(file{f}, h), upload{ctx, io.LimitReader(r, size+1)}, make([]byte, 256<<10))
+	sealing, err := sealTo(file{f}, key, digest)
+	if err != nil {
+		return err
+	}
+	n, err := io.CopyBuffer(io.MultiWriter(sealing, h), upload{ctx, io.LimitReader(r, size+1)}, make([]byte, 256<<10))
+	if err == nil {
+		err = sealing.Close()
+	}
 	if err != nil {
 		return err
 	}

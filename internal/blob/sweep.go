@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ func (d *Dir) Sweep(ctx context.Context, keep func(slipway.Digest) bool, before 
 			return found, size, ioError("list the blobs", err)
 		}
 		for _, e := range entries {
-			digest, err := slipway.ParseDigest("sha256:" + e.Name())
+			digest, err := slipway.ParseDigest("sha256:" + strings.TrimSuffix(e.Name(), ending))
 			if err != nil || keep(digest) {
 				continue
 			}
@@ -58,10 +59,14 @@ func (d *Dir) sweepOne(shard int, name string, before time.Time, take bool) (int
 	if !st.Mode().IsRegular() || !st.ModTime().Before(before) {
 		return absent, nil
 	}
+	size := st.Size()
+	if strings.HasSuffix(name, ending) {
+		size = plainSize(size)
+	}
 	if take {
 		err = os.Remove(path)
 	}
-	return st.Size(), err
+	return size, err
 }
 
 // touch makes a blob young for Sweep, by the clock of the file system.

@@ -17,7 +17,7 @@ import (
 
 // age sets when a blob was stored or asked for last.
 func age(t rapid.TB, path string, digest slipway.Digest, when time.Time) {
-	if err := os.Chtimes(filepath.Join(path, digest.Hex()[:2], digest.Hex()), when, when); err != nil {
+	if err := os.Chtimes(filepath.Join(path, digest.Hex()[:2], digest.Hex()+".sealed"), when, when); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -126,7 +126,7 @@ func TestSweepBesideRegistration(t *testing.T) {
 	for i := 0; i < 200 || again < 5 && i < 20_000; i++ {
 		content := fmt.Sprint("model ", i)
 		digest := put(t, d, content)
-		if err := os.Chtimes(filepath.Join(path, digest.Hex()[:2], digest.Hex()), old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Chtimes(filepath.Join(path, digest.Hex()[:2], digest.Hex()+".sealed"), old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
 		missing, err := d.Missing(t.Context(), []slipway.Digest{digest})

@@ -16,9 +16,9 @@ import (
 
 func (s *session) upCmd() *cobra.Command {
 	var c config.Config
-	var file, prepare string
+	var file, phrase, prepare string
 	cmd := command("up", "Start the platform on this machine", "  platform up\n  platform up --listen 127.0.0.1:9000\n  platform up --database postgres://slipway@db.example.com/slipway", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return s.up(ctx, c, file, prepare) })
+		func(ctx context.Context, _ []string) error { return s.up(ctx, c, upFiles{file, phrase, prepare}) })
 	cmd.Long = "Start the platform on this machine. Ctrl-C stops it and all models. A server that was\nkilled is started again with the same command, and models serve on in between.\n\nState is kept in the home directory, or in PostgreSQL: then a second server of the same home\nstands by, and goes on within seconds when the first one ends."
 	cmd.Flags().StringVar(&c.PostgreSQL, "database", "", "a PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
 	cmd.Flags().StringVar(&c.PythonBase, "python-base", "", "the container image that those of Python models build on, registry.example.com/python:3.11-slim@sha256:…")
@@ -28,25 +28,32 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	cmd.Flags().StringVar(&c.AllowExternal, "allow-external", "", "networks where models that run elsewhere may be, although they are closed: loopback, link-local")
 	signInFlags(cmd, &c)
+	keyFlags(cmd, &c, &phrase)
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
 	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd
 }
 
-func (s *session) up(ctx context.Context, c config.Config, file, prepare string) error {
+// upFiles are the flags of up that name something to be read.
+type upFiles struct{ database, passphrase, prepare string }
+
+func (s *session) up(ctx context.Context, c config.Config, f upFiles) error {
 	home, err := s.homeDir()
 	if err != nil {
 		return err
 	}
 	c.Home = home.Home
-	if c.PostgreSQL, err = s.database(c.PostgreSQL, file); err != nil {
+	if c.PostgreSQL, err = s.database(c.PostgreSQL, f.database); err != nil {
+		return err
+	}
+	if err := s.keyService(&c, f.passphrase); err != nil {
 		return err
 	}
 	if err := c.Check(); err != nil {
 		return err
 	}
-	if prepare != "" {
-		done, err := s.env.Prepare(ctx, c, prepare)
+	if f.prepare != "" {
+		done, err := s.env.Prepare(ctx, c, f.prepare)
 		if err == nil {
 			s.p.Document(done)
 		}

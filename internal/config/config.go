@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -38,6 +39,17 @@ type Config struct {
 	// one that it listens on.
 	Public string
 	OIDC   OIDC
+
+	// KeyService is LocalKeys, vault://HOST/MOUNT or aws-kms://REGION; empty: LocalKeys.
+	KeyService string
+	// KeyFile is the root key of the local keyset; empty: the one in Home.
+	KeyFile string
+	// Passphrase seals that file; nil: it is not sealed.
+	Passphrase []byte
+	// VaultToken is the file with the token for Vault.
+	VaultToken string
+	// SecretsFrom are places of secrets beside the database: vault://HOST/MOUNT, aws-sm://REGION.
+	SecretsFrom []string
 }
 
 // OIDC is the identity provider at which people sign in; without an issuer there is none.
@@ -57,6 +69,9 @@ func (c Config) loopback() bool {
 	ip := net.ParseIP(host)
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
+
+// LocalKeys is the key service of this machine: a keyset in the home, sealed with a root key.
+const LocalKeys = "local"
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data
 // directory. getenv is os.Getenv outside tests.
@@ -156,6 +171,12 @@ func (c Config) Database() string { return c.path("state.db") }
 
 // Blobs is the content-addressed directory.
 func (c Config) Blobs() string { return c.path("blobs") }
+
+// Keyset is the local keyset, sealed with the root key. Backups may hold it.
+func (c Config) Keyset() string { return c.path("keys", "keyset.sealed") }
+
+// RootKey is the file with the root key of the local keyset, which no backup holds.
+func (c Config) RootKey() string { return cmp.Or(c.KeyFile, c.path("root.key")) }
 
 // Images is the OCI layout.
 func (c Config) Images() string { return c.path("images") }

@@ -23,6 +23,7 @@ type stopRequest struct {
 // whoever connects is an owner.
 //
 //	PUT  /table             a route.Table; answers an Ack
+//	PUT  /secrets           secrets.Handed: what models get in their environment
 //	GET  /observe           a route.Observation
 //	POST /fresh             the grants in force are those that the server would give now
 //	GET  /journal?after=N   the vetoes above a sequence number, in order
@@ -63,6 +64,9 @@ func (g *Gateway) admin() http.Handler {
 		}
 		answer.Write(w, http.StatusOK, route.Refusals{Gateway: g.c.Name, List: g.refused.After(after)})
 	})
+	if g.c.Secrets != nil {
+		mux.Handle("PUT /secrets", g.c.Secrets)
+	}
 	mux.HandleFunc("GET /journal", func(w http.ResponseWriter, r *http.Request) {
 		after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		if err != nil {

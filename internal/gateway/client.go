@@ -43,6 +43,11 @@ func (c *AdminClient) Apply(ctx context.Context, t route.Table) error {
 	return c.call(ctx, http.MethodPut, "/table", b, nil)
 }
 
+// Secrets hands over what models get in their environment, as secrets.Handed in JSON.
+func (c *AdminClient) Secrets(ctx context.Context, handed []byte) error {
+	return c.call(ctx, http.MethodPut, "/secrets", handed, nil)
+}
+
 // Observe asks what is in force and what happened.
 func (c *AdminClient) Observe(ctx context.Context) (o route.Observation, err error) {
 	return o, c.call(ctx, http.MethodGet, "/observe", nil, &o)

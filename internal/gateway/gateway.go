@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httputil"
 	"os"
 	"path/filepath"
@@ -48,6 +49,7 @@ type Config struct {
 	Dir          string // its own directory; made with mode 0700
 	ServerSocket string // Unix socket of the control plane
 	Replicas     Replicas
+	Secrets      http.Handler // takes what PUT /secrets brings on the admin socket; nil for none
 	Metrics      Metrics
 	MaxBody      int64 // bytes of a prediction request; 16 MiB if 0
 	Log          *slog.Logger

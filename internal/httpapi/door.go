@@ -127,6 +127,7 @@ var parameters = map[string][]string{
 	authz.KindEndpoint: {"endpoint", "id"},
 	authz.KindModel:    {"model"},
 	authz.KindAccount:  {"account", "token", "session"},
+	authz.KindSecret:   {"team"},
 }
 
 // named is what the path of a request names.

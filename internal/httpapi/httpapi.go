@@ -36,6 +36,8 @@ type Config struct {
 	Plans       Plans
 	Fleet       Fleet
 	Doctor      Doctor
+	Keys        Keys
+	Secrets     Secrets
 	Log         *slog.Logger
 }
 
@@ -63,6 +65,8 @@ func register(h huma.API, c Config) {
 	registerPolicies(h, c)
 	registerReviews(h, c)
 	registerPeople(h, c)
+	registerKeys(h, c)
+	registerSecrets(h, c)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.

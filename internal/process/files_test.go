@@ -225,7 +225,7 @@ func TestLogThatNobodyRotatesIsCut(t *testing.T) {
 	if err := os.Truncate(path, logBytes+1); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = s.spawn("x") // cannot start, but prepares the log
+	_, _ = s.spawn("x", nil) // cannot start, but prepares the log
 	now, err1 := os.Stat(path)
 	old, err2 := os.Stat(path + ".1")
 	if err1 != nil || err2 != nil || now.Size() != 0 || old.Size() != logBytes+1 {

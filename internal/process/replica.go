@@ -109,7 +109,7 @@ func (r *replica) launch(rev *route.Revision, restarts int) (proc, error) {
 	if err := r.dropped.Err(); err != nil {
 		return proc{}, err
 	}
-	p, at, err := r.s.start(r.id, rev, restarts)
+	p, at, err := r.s.start(r.dropped, r.id, rev, restarts)
 	if err != nil {
 		return p, err
 	}

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,6 +29,7 @@ type runtimeConfig struct {
 	Runtime     route.Runtime `json:"runtime"`
 	MemoryBytes int64         `json:"memory_bytes"`
 	MilliCPU    int           `json:"milli_cpu"`
+	Secrets     bool          `json:"secrets,omitempty"` // they come as descriptor 3
 	Log         string        `json:"log"`
 	Replica     string        `json:"replica"`
 	Revision    string        `json:"revision"`
@@ -60,13 +62,21 @@ func shortHash(s string) string {
 
 // start starts a process for a replica: intent, process, record, in this order. Only a
 // recorded process counts; one that cannot be recorded is killed.
-func (s *Supervisor) start(id string, rev *route.Revision, restarts int) (proc, time.Time, error) {
+func (s *Supervisor) start(ctx context.Context, id string, rev *route.Revision, restarts int) (proc, time.Time, error) {
 	started := s.o.Now()
 	rec := record{ID: id, Revision: rev.ID, Started: started, Socket: s.files.socket(id),
 		ImageDigest: rev.ImageDigest, Restarts: restarts, Exe: s.o.Command[0]}
+	var secrets *os.File
+	if len(rev.Runtime.Secrets) > 0 {
+		var err error
+		if secrets, err = s.secrets(ctx, rev); err != nil {
+			return proc{}, started, err
+		}
+		defer secrets.Close()
+	}
 	conf := runtimeConfig{Socket: rec.Socket, Dir: rev.Dir, Runtime: rev.Runtime,
 		MemoryBytes: rev.MemoryBytes, MilliCPU: rev.MilliCPU, Log: s.files.log(id), Replica: id,
-		Revision: rev.ID, Model: rev.Model}
+		Revision: rev.ID, Model: rev.Model, Secrets: secrets != nil}
 	if err := writeJSON(s.files.config(id), conf); err != nil {
 		return proc{}, started, err
 	}
@@ -76,7 +86,7 @@ func (s *Supervisor) start(id string, rev *route.Revision, restarts int) (proc, 
 	if err := os.Remove(rec.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return proc{}, started, err
 	}
-	p, err := s.spawn(id)
+	p, err := s.spawn(id, secrets)
 	if err != nil {
 		return proc{}, started, err
 	}
@@ -95,7 +105,7 @@ func (s *Supervisor) start(id string, rev *route.Revision, restarts int) (proc, 
 
 // spawn starts the runtime in a session of its own, which neither our terminal nor our
 // death can reach, with a file for its output: a pipe would break with us.
-func (s *Supervisor) spawn(id string) (proc, error) {
+func (s *Supervisor) spawn(id string, secrets *os.File) (proc, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return proc{}, err
@@ -113,9 +123,13 @@ func (s *Supervisor) spawn(id string) (proc, error) {
 	}
 	defer log.Close()
 	argv := append(append([]string{}, s.o.Command...), configFlag, s.files.config(id))
+	files := []*os.File{null, log, log}
+	if secrets != nil {
+		files = append(files, secrets)
+	}
 	child, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
 		Env:   s.o.Env,
-		Files: []*os.File{null, log, log},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

@@ -31,6 +31,10 @@ type Options struct {
 	RunDir  string   // home of the sockets: short, since a socket's path has at most 107 bytes
 	Command []string // path of the executable, and the arguments before "--config FILE"
 	Env     []string // the whole environment of a replica, "KEY=value"
+	// Secrets gives the environment that the model's own processes have besides, of a revision
+	// that names secrets. They reach the replica in memory alone. An error is why they cannot
+	// be had now; the start is then tried again.
+	Secrets func(context.Context, *route.Revision) ([]string, error)
 	// Dial connects to a replica; it fails when nobody listens on the socket.
 	Dial    func(ctx context.Context, socket string) (Conn, error)
 	Log     *slog.Logger

@@ -147,6 +147,11 @@ type Runtime struct {
 	MaxRows int    `json:"max_rows,omitempty"` // that requests are joined to; 1 joins none
 	Network bool   `json:"network,omitempty"`  // the model may open connections
 
+	// Secrets are the environment variables of the model's processes, each with the name of a
+	// secret of Team; the values are nowhere in a table.
+	Secrets map[string]string `json:"secrets,omitempty"`
+	Team    string            `json:"team,omitempty"`
+
 	// Of servers that run elsewhere.
 	URL      string `json:"url,omitempty"`
 	Protocol string `json:"protocol,omitempty"` // ProtocolOpenInference or ProtocolMLflow

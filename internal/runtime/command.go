@@ -140,7 +140,7 @@ func (p place) env(cfg Config) []string {
 		"SLIPWAY_MODEL=" + cfg.Model, "SLIPWAY_MODEL_DIR=" + filepath.Clean(cfg.Dir),
 		"SLIPWAY_REVISION=" + cfg.Revision, "SLIPWAY_REPLICA=" + cfg.Replica,
 	}
-	return append(env, inherited()...)
+	return append(append(env, inherited()...), cfg.Environment...)
 }
 
 // inherited is what the processes of a model get of our environment.

@@ -45,6 +45,8 @@ type Config struct {
 	MemoryBytes  int64         `json:"memory_bytes"`            // soft limit of the process and those it starts, 0 for none
 	MilliCPU     int           `json:"milli_cpu"`               // bounds the worker set, 0 for all processors
 	Log          string        `json:"log"`                     // the log file, absolute
+	Secrets      bool          `json:"secrets,omitempty"`       // read an environment for the model's processes from descriptor 3
+	Environment  []string      `json:"-"`                       // that environment, "KEY=value"
 	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for 100 s
 
 	Reach config.Reach `json:"-"` // where servers elsewhere may be; the process is told by a flag

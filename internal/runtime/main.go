@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	goruntime "runtime"
 	"runtime/debug"
@@ -46,6 +47,12 @@ func Main(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return codeOf(err, ExitConfig)
 	}
+	if cfg.Secrets {
+		if cfg.Environment, err = readSecrets(os.NewFile(secretsFD, "secrets")); err != nil {
+			fmt.Fprintln(stderr, err)
+			return ExitConfig
+		}
+	}
 	out, err := logfile.Open(cfg.Log, logfile.Stdio)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -55,7 +62,7 @@ func Main(args []string, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	limit(cfg)
-	log := slog.New(slog.NewJSONHandler(out, nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
+	log := slog.New(slog.NewJSONHandler(logfile.Mask(out, cfg.Environment), nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
 	own := log.With("stream", "runtime")
 	err = Serve(ctx, cfg, log)
 	if err == nil {

@@ -29,7 +29,7 @@ func startPython(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, er
 	}
 	cores := max(1, (cfg.MilliCPU+999)/1000)
 	pool, err := python.Start(ctx, python.Options{
-		Python: cfg.Runtime.Python, Packages: cfg.Packages, Dir: cfg.Dir, Model: m, Env: inherited(), Workers: cfg.Runtime.Workers, Threads: cores / cfg.Runtime.Workers,
+		Python: cfg.Runtime.Python, Packages: cfg.Packages, Dir: cfg.Dir, Model: m, Env: append(inherited(), cfg.Environment...), Workers: cfg.Runtime.Workers, Threads: cores / cfg.Runtime.Workers,
 		MaxRows: cfg.Runtime.MaxRows, Network: cfg.Runtime.Network, StartTimeout: cfg.StartTimeout, Stuck: stuckWorker,
 		Connect: func(ctx context.Context, conn net.Conn) (python.Conn, error) { return Connect(ctx, conn) },
 		Output: func(stream string) python.Output {

@@ -23,6 +23,7 @@ type canonical struct {
 	Resources    canonicalResources          `json:"resources"`
 	Scaling      canonicalScaling            `json:"scaling"`
 	Network      canonicalNetwork            `json:"network,omitzero"`
+	Secrets      map[string]string           `json:"secrets,omitempty"`
 	Rollout      canonicalRollout            `json:"rollout"`
 	Environments map[string]canonicalOverlay `json:"environments,omitempty"`
 }
@@ -162,6 +163,7 @@ func (s *Spec) Canonical() []byte {
 		Resources:  s.Resources.canonical(),
 		Scaling:    canonicalScaling{s.Replicas},
 		Network:    canonicalNetwork(s.Network),
+		Secrets:    s.Secrets,
 		Rollout: canonicalRollout{OnFailure: s.Rollout.OnFailure, OnNoData: s.Rollout.OnNoData,
 			KeepPreviousWarm: strict.PrintDuration(s.Rollout.KeepPreviousWarm), Deadline: strict.PrintDuration(s.Rollout.Deadline)},
 	}

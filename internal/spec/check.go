@@ -19,6 +19,9 @@ func (d *document) check(s *Spec) {
 	d.checkMetrics(s)
 	d.checkSlices(s)
 	d.checkSteps()
+	if s.Model.External != nil && len(s.Secrets) > 0 {
+		d.Report("secrets", "secrets", strict.Mistake{Message: "cannot reach a server that runs elsewhere", Next: "remove it, and give the secret to that server where it runs"})
+	}
 	d.checkTwice("network.callers", s.Network.Callers)
 	for name, o := range s.Environments {
 		d.checkTwice(overlayPath(name)+".network.callers", o.Network.Callers)

@@ -57,6 +57,27 @@ func reference(s string) (any, strict.Mistake) {
 	return nil, strict.Mistake{Message: "names neither a directory nor a version", Next: next}
 }
 
+// variables are names of environment variables; those that say how a process runs at all are
+// the platform's.
+var (
+	variables = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,62}$`)
+	reserved  = regexp.MustCompile(`^(SLIPWAY_|LD_|PYTHON|OMP_|PATH$|HOME$|LANG$|IFS$|ENV$|BASH_ENV$)`)
+)
+
+func variable() *strict.Kind {
+	const next = "name an environment variable, such as DATABASE_PASSWORD: capital letters, digits and _"
+	return &strict.Kind{Schema: map[string]any{"type": "string", "pattern": variables.String()},
+		Parse: func(s string) (any, strict.Mistake) {
+			switch {
+			case !variables.MatchString(s):
+				return nil, strict.Mistake{Message: "is no name of an environment variable", Next: next}
+			case reserved.MatchString(s):
+				return nil, strict.Mistake{Message: "is reserved", Next: "choose another name: this one says how the process runs"}
+			}
+			return s, strict.Mistake{}
+		}}
+}
+
 func isName(s string) bool {
 	_, err := slipway.ParseName(s)
 	return err == nil

@@ -70,6 +70,7 @@ func (d *document) build() *Spec {
 		},
 		Replicas: get(d, "scaling.replicas", def.replicas),
 		Network:  Network{Callers: d.texts("network.callers")},
+		Secrets:  d.secrets(),
 		Rollout: Rollout{
 			Steps:            d.steps(tier, def),
 			OnFailure:        get(d, "rollout.on_failure", OnFailureRollback),
@@ -83,6 +84,17 @@ func (d *document) build() *Spec {
 	s.Model = d.model(s)
 	s.Validation = d.validation(def)
 	return s
+}
+
+func (d *document) secrets() map[string]string {
+	var out map[string]string
+	for _, variable := range d.Keys("secrets") {
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[variable] = text(d, "secrets."+variable)
+	}
+	return out
 }
 
 func (d *document) model(s *Spec) Model {

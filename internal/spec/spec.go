@@ -51,6 +51,7 @@ type Spec struct {
 	Resources   Resources
 	Replicas    int // fixed
 	Network     Network
+	Secrets     map[string]string // environment variable to the team's secret; nil when not given
 	Rollout     Rollout
 
 	// Environments is what is otherwise in some environments; empty after In.

@@ -28,6 +28,8 @@ func table() *field {
 		resourceFields(),
 		scalingFields(),
 		networkFields(),
+		{Key: "secrets", Doc: "environment variables of the model's processes, each with the name of a secret of the team", Items: 32,
+			Names: variable(), Each: &field{Doc: "name of a secret: platform secrets set NAME", Kind: strict.Name()}},
 		rolloutFields(),
 		{Key: "environments", Doc: "what is otherwise in one environment", Items: 16, Each: &field{
 			Doc:    "sizing and network of an environment",

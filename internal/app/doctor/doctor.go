@@ -36,6 +36,7 @@ type Installation struct {
 	// Alone keeps pipelines from running until release is called; ok is false while one runs.
 	Alone    func() (release func(), ok bool)
 	Database func(ctx context.Context) error
+	Keys     func(ctx context.Context) []api.Finding
 	Gateway  func(ctx context.Context) (route.Observation, error)
 }
 
@@ -44,7 +45,9 @@ const askLimit = 10 * time.Second
 // Examine looks at everything; with fix it mends what it can without asking anybody.
 func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out := Machine(ctx, i.Config, fix)
-	out = append(out, i.database(ctx), i.python(ctx))
+	out = append(out, i.database(ctx))
+	out = append(out, i.Keys(ctx)...)
+	out = append(out, i.python(ctx))
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
 	out = append(out, i.endpoints(ctx, obs)...)

@@ -106,13 +106,13 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 		}
 	}
 	s.endpoint = rollout.Endpoint{Key: "fraud", State: route.Serving, Stable: s.all[0].Revision}
-	blobs, err := blob.Open(c.Blobs())
+	blobs, err := blob.Open(c.Blobs(), oneKey{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	i := doctor.Installation{Config: c, Store: s, Environments: envs, Blobs: blobs, Registry: s, Program: func() slipway.Digest { return "" },
 		Alone:    func() (func(), bool) { return func() {}, true },
-		Database: func(context.Context) error { return nil },
+		Database: func(context.Context) error { return nil }, Keys: func(context.Context) []api.Finding { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
 			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
 		}}
@@ -200,7 +200,7 @@ func TestUploads(t *testing.T) {
 	store := func(kind string, n int, when time.Time) slipway.Digest {
 		content := fmt.Append(nil, kind, n)
 		d := slipway.DigestOf(content)
-		path := filepath.Join(i.Config.Blobs(), d.Hex()[:2], d.Hex())
+		path := filepath.Join(i.Config.Blobs(), d.Hex()[:2], d.Hex()+".sealed")
 		if err := errors.Join(i.Blobs.Put(t.Context(), d, int64(len(content)), bytes.NewReader(content)), os.Chtimes(path, when, when)); err != nil {
 			t.Fatal(err)
 		}
@@ -290,4 +290,13 @@ func TestFindings(t *testing.T) {
 	if f := of(t, found, "gateway"); f.Verdict != "fail" {
 		t.Errorf("%+v", f)
 	}
+}
+
+// oneKey is the key of every blob.
+type oneKey struct{}
+
+func (oneKey) Key(context.Context, string) ([]byte, error) { return make([]byte, 32), nil }
+
+func (oneKey) Make(context.Context, string) ([]byte, bool, error) {
+	return make([]byte, 32), false, nil
 }

@@ -137,36 +137,18 @@ func sweepUnpacked(dir string, w wanted, fix bool) (n int, size int64, err error
 		return 0, 0, err
 	}
 	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), gone) // a removal was broken off
+		name := strings.TrimSuffix(e.Name(), oci.Leaving) // a removal was broken off
 		if _, err := slipway.ParseDigest("sha256:" + name); err != nil || name == e.Name() && w.images[name] {
 			continue
 		}
 		n, size = n+1, size+disk.Size(filepath.Join(dir, e.Name()))
 		if fix {
-			if err := remove(filepath.Join(dir, name)); err != nil {
+			if err := oci.RemoveUnpacked(filepath.Join(dir, name)); err != nil {
 				return n, size, err
 			}
 		}
 	}
 	return n, size, nil
-}
-
-const gone = ".gone"
-
-// remove takes a directory away whose parts may not be written. Its name goes first, so
-// that a half is never taken for the whole.
-func remove(path string) error {
-	if err := os.Rename(path, path+gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	path += gone
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			return os.Chmod(p, 0o700)
-		}
-		return err
-	})
-	return errors.Join(err, os.RemoveAll(path))
 }
 
 // sweepLogs removes the logs of revisions that nothing needs, once they are old.

@@ -48,6 +48,13 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 			return Saved{}, err
 		}
 	}
+	if len(s.Secrets) > 0 {
+		if k := out.Runtime.Kind; k != route.RuntimePython && k != route.RuntimeCommand {
+			return Saved{}, slipway.Errorf(slipway.Invalid, slipway.CodeSecret, "remove secrets from platform.yaml",
+				"the platform evaluates this model itself: no code of its own runs that could use a secret")
+		}
+		out.Runtime.Secrets, out.Runtime.Team = s.Secrets, s.Owner.Team
+	}
 	schema, results := evaluate.Signature(m, out.Trees)
 	out.Schema, out.Results = schema, append(out.Results, results...)
 	return out, nil

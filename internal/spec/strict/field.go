@@ -15,6 +15,7 @@ type Field struct {
 	Kind     *Kind
 	Item     *Field
 	Each     *Field // what each name of a map stands for
+	Names    *Kind  // how those names are written; nil: as names of the platform
 	Items    int    // most items of a list or a map
 	Fields   []Field
 	Short    string  // the key that a plain value in place of the object stands for
@@ -29,6 +30,14 @@ func (f *Field) child(key string) *Field {
 		}
 	}
 	return nil
+}
+
+// names is how the names of a map are written.
+func (f *Field) names() *Kind {
+	if f.Names != nil {
+		return f.Names
+	}
+	return Name()
 }
 
 // keys lists an object's keys for a message.

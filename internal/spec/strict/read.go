@@ -309,8 +309,8 @@ func (d *Document) readMap(f *Field, path string, n ast.Node) {
 		if !ok {
 			continue
 		}
-		if m := nameMistake(name); m.Message != "" {
-			d.report(at, path, Mistake{Message: fmt.Sprintf("has the key %.60q, which is no valid name", name), Next: m.Next})
+		if _, m := f.names().Parse(name); m.Message != "" {
+			d.report(at, path, Mistake{Message: fmt.Sprintf("has the key %.60q, which %s", name, m.Message), Next: m.Next})
 			continue
 		}
 		full := Join(path, name)

@@ -14,7 +14,7 @@ func (f *Field) Schema() map[string]any {
 		out["type"], out["minItems"], out["maxItems"], out["items"] = "array", 1, f.Items, f.Item.Schema()
 	case f.Each != nil:
 		out["type"], out["minProperties"], out["maxProperties"] = "object", 1, f.Items
-		out["propertyNames"], out["additionalProperties"] = Name().Schema, f.Each.Schema()
+		out["propertyNames"], out["additionalProperties"] = f.names().Schema, f.Each.Schema()
 	default:
 		properties := object{}
 		var required []string

@@ -1,0 +1,7 @@
+package blob
+
+// The lengths of files.
+var (
+	SealedSize = sealedSize
+	PlainSize  = plainSize
+)
