@@ -2,7 +2,7 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway.
+// E05xx serving, E06xx server and gateway, E11xx backups and TLS.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -56,4 +56,10 @@ const (
 	CodeNotLeader   = "SLIP-E0607" // another server has the lease
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
+
+	CodeBackupTarget  = "SLIP-E1101" // the place of backups cannot be used
+	CodeBackupKey     = "SLIP-E1102" // the key of backups is missing, or another one
+	CodeBackupDamaged = "SLIP-E1103" // a backup is not as it was written
+	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
+	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
 )

@@ -21,6 +21,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -60,6 +61,7 @@ type App struct {
 	keeper     *keeper
 	controller *rollout.Controller
 	runner     *runner
+	backups    *backup.Service
 	api        *http.Server
 	lost       chan struct{} // closed when another server has taken over
 	ending     <-chan struct{}
@@ -73,6 +75,9 @@ type App struct {
 // instead, and ends with ctx.
 func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.Config.Check(); err != nil {
+		return nil, err
+	}
+	if err := backup.Refuse(o.Config); err != nil {
 		return nil, err
 	}
 	a := &App{o: o, started: time.Now(), lost: make(chan struct{})}
@@ -122,6 +127,11 @@ func (a *App) open(ctx context.Context) (err error) {
 // Start makes the installation serve: the gateway is found or started, the API listens,
 // and deployments that were under way go on. It returns when requests can be answered.
 func (a *App) Start(ctx context.Context) (Ready, error) {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop, a.ending = stop, run.Done()
+	if err := a.revive(run); err != nil {
+		return Ready{}, err
+	}
 	if err := a.keeper.ensure(ctx); err != nil {
 		return Ready{}, err
 	}
@@ -129,11 +139,10 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
+	a.backups = a.newBackups(run)
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Backups: a.backups, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)
@@ -146,6 +155,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)
@@ -156,7 +166,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.

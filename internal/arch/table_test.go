@@ -17,11 +17,11 @@ var layers = []layer{
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/authz", "internal/evaluate", "internal/gateway/...", "internal/identity", "internal/pipeline", "internal/registry",
+		"internal/authz", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/oci/...", "internal/process", "internal/pyenv",
+		"client", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/oci/...", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
@@ -73,7 +73,7 @@ var oversized = map[string]struct {
 	limit int
 	why   string
 }{
-	"internal/app":                     {3000, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
+	"internal/app":                     {3100, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
 	"internal/cli":                     {4400, "a file for each command; they share one session and know nothing of one another"},
 	"internal/gateway":                 {2700, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
 	"internal/runtime":                 {2200, "both ends of one protocol, which are read and changed together"},

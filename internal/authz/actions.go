@@ -20,6 +20,10 @@ const (
 	AuditRead     Action = "audit:read"
 	MetricsRead   Action = "metrics:read"
 
+	BackupRead      Action = "backup:read"
+	BackupCreate    Action = "backup:create"
+	BackupElsewhere Action = "backup:elsewhere" // to, or in, a place that is not the configured one
+
 	EndpointRead     Action = "endpoint:read"
 	EndpointLogs     Action = "endpoint:logs"
 	EndpointPlan     Action = "endpoint:plan"
@@ -55,6 +59,7 @@ const (
 	groupStaff      = "staff"      // who is in a team, and its services
 	groupAdminister = "administer" // what belongs to no team
 	groupData       = "data"
+	groupOwn        = "own" // what nobody but an owner does
 )
 
 // Meaning is what an action is good for.
@@ -70,6 +75,10 @@ var Actions = map[Action]Meaning{
 	Upload:        {KindServer, groupUpload},
 	AuditRead:     {KindServer, groupAudit},
 	MetricsRead:   {KindServer, groupObserve},
+
+	BackupRead:      {KindServer, groupAudit},
+	BackupCreate:    {KindServer, groupOperate},
+	BackupElsewhere: {KindServer, groupOwn},
 
 	EndpointRead:     {KindEndpoint, groupRead},
 	EndpointLogs:     {KindEndpoint, groupObserve},

@@ -51,6 +51,13 @@ type Env struct {
 	// Push copies an image of the layout at dir to a registry and gives its name there, with
 	// the digest.
 	Push func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error)
+	// BackupKey makes a recovery key, sealed by a passphrase unless that is empty, the half
+	// that a server has of it, and a name for both.
+	BackupKey func(passphrase string) (recovery, seal []byte, id string, err error)
+	// Verify reads all of a backup.
+	Verify func(ctx context.Context, r Restore) (Restored, error)
+	// Restore brings a backup back into an empty home.
+	Restore func(ctx context.Context, r Restore) (Restored, error)
 	// Hidden are commands for the platform's own processes.
 	Hidden []*cobra.Command
 }

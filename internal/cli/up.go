@@ -26,6 +26,9 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
+	cmd.Flags().StringVar(&c.Backup.To, "backup-to", "", "where backups go: a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")
+	cmd.Flags().DurationVar(&c.Backup.Every, "backup-every", 0, "how often one is made by itself, 24h (default only when asked)")
+	cmd.Flags().IntVar(&c.Backup.Keep, "backup-keep", 0, "how many are kept there (default all)")
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
 	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd
@@ -39,6 +42,9 @@ func (s *session) up(ctx context.Context, c config.Config, file, prepare string)
 	c.Home = home.Home
 	if c.PostgreSQL, err = s.database(c.PostgreSQL, file); err != nil {
 		return err
+	}
+	if c.Backup.To != "" {
+		c.Backup.To = absolute(s.env.Dir, c.Backup.To)
 	}
 	if err := c.Check(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -26,6 +27,14 @@ type Config struct {
 	PostgreSQL string
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
+	Backup     Backup
+}
+
+// Backup says where backups go. Without a place none is made unless somebody asks for it.
+type Backup struct {
+	To    string        // a directory, or s3://BUCKET/PREFIX
+	Every time.Duration // 0: only when somebody asks
+	Keep  int           // the newest; 0: all
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data
@@ -56,11 +65,29 @@ func (c Config) Check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "give both --tls-cert and --tls-key", "half of a TLS key pair")
 	}
+	if err := c.Backup.check(); err != nil {
+		return err
+	}
 	ip := net.ParseIP(host)
 	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
 	if !loopback && c.TLSCert == "" {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "give --tls-cert and --tls-key, or listen on 127.0.0.1",
 			"tokens would cross the network in the clear on %s", c.Listen)
+	}
+	return nil
+}
+
+// minBackup is the shortest time between two backups.
+const minBackup = time.Minute
+
+func (b Backup) check() error {
+	switch {
+	case b.To == "" && (b.Every != 0 || b.Keep != 0):
+		return slipway.Errorf(slipway.Invalid, slipway.CodeBackupTarget, "give --backup-to, too", "it is not said where backups go")
+	case b.Every < 0 || b.Every > 0 && b.Every < minBackup:
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give --backup-every 24h", "backups are made every %v at most", minBackup)
+	case b.Keep < 0:
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give --backup-keep 14", "a number of backups is not negative")
 	}
 	return nil
 }

@@ -23,8 +23,9 @@ import (
 type dialect struct {
 	write, read *sql.DB
 	goose       goose.Dialect
-	lock        string // first statement of a writing transaction, makes writers wait for each other
-	clock       string // microseconds since 1970, by the clock of the database
+	lock        string             // first statement of a writing transaction, makes writers wait for each other
+	clock       string             // microseconds since 1970, by the clock of the database
+	snapshot    sql.IsolationLevel // in which a transaction sees one moment
 	migrating   []goose.ProviderOption
 }
 
@@ -91,6 +92,7 @@ func connectPostgres(address string) (d dialect, err error) {
 		return stdlib.OpenDB(*c), nil
 	}
 	d.goose, d.lock = goose.DialectPostgres, "SELECT pg_advisory_xact_lock(7306936)"
+	d.snapshot = sql.LevelRepeatableRead
 	d.clock = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT"
 	one, err := lock.NewPostgresSessionLocker(lock.WithLockID(7306937)) // servers that start together migrate once
 	if err != nil {

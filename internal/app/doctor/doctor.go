@@ -27,9 +27,11 @@ type Installation struct {
 	Config       config.Config
 	Store        Store
 	Environments *pyenv.Builder
-	// Alone keeps pipelines from running until release is called; ok is false while one runs.
+	// Alone keeps pipelines and backups from running until release is called; ok is false
+	// while one runs.
 	Alone    func() (release func(), ok bool)
 	Database func(ctx context.Context) error
+	Backup   func(ctx context.Context) api.Finding // how the backups are
 	Gateway  func(ctx context.Context) (route.Observation, error)
 }
 
@@ -38,7 +40,7 @@ const askLimit = 10 * time.Second
 // Examine looks at everything; with fix it mends what it can without asking anybody.
 func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out := Machine(ctx, i.Config, fix)
-	out = append(out, i.database(ctx), i.python(ctx))
+	out = append(out, i.database(ctx), i.backup(ctx), i.python(ctx))
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
 	out = append(out, i.endpoints(ctx, obs)...)
@@ -56,6 +58,12 @@ func (i Installation) database(ctx context.Context) api.Finding {
 		return finding("database", fail, "platform explain SLIP-E0608, or bring back a copy from "+i.Config.Backups(), "%s: %s", name, slipway.AsError(err).Message)
 	}
 	return finding("database", pass, "", "%s is sound, looked at in %v", name, time.Since(began).Round(time.Millisecond))
+}
+
+func (i Installation) backup(ctx context.Context) api.Finding {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return i.Backup(ctx)
 }
 
 func (i Installation) python(ctx context.Context) api.Finding {
@@ -116,7 +124,7 @@ func (i Installation) leftovers(ctx context.Context, fix bool) api.Finding {
 	const check = "leftovers"
 	release, ok := i.Alone()
 	if !ok {
-		return finding(check, pass, "", "not looked at while a pipeline runs")
+		return finding(check, pass, "", "not looked at while a pipeline or a backup runs")
 	}
 	defer release()
 	w, err := i.wanted(ctx)

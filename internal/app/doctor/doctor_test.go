@@ -88,7 +88,7 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 		}
 	}
 	s.endpoint = rollout.Endpoint{Key: "fraud", State: route.Serving, Stable: s.all[0].Revision}
-	i := doctor.Installation{Config: c, Store: s, Environments: envs,
+	i := doctor.Installation{Backup: func(context.Context) api.Finding { return api.Finding{Check: "backup", Verdict: "pass"} }, Config: c, Store: s, Environments: envs,
 		Alone:    func() (func(), bool) { return func() {}, true },
 		Database: func(context.Context) error { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
@@ -160,7 +160,7 @@ func TestLeftovers(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	i.Alone = func() (func(), bool) { return nil, false }
-	if f = of(t, i.Examine(t.Context(), true), "leftovers"); !strings.Contains(f.Message, "while a pipeline runs") {
+	if f = of(t, i.Examine(t.Context(), true), "leftovers"); !strings.Contains(f.Message, "while a pipeline or a backup runs") {
 		t.Errorf("%+v", f)
 	}
 }
