@@ -80,6 +80,10 @@ crash: ## kill the server at 300 of its changes, and 100 processes under load (a
 bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
 	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
 
+.PHONY: bench-trust
+bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
+	go run ./bench/trust
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf bin .tools .venv .venv-mlserver coverage.out

@@ -38,16 +38,15 @@ type Part struct {
 // Contents are what only the recovery key reads of a backup.
 type Contents struct {
 	ID       string           `json:"id"`
-	Home     string           `json:"home"`               // where the installation was
-	Database string           `json:"database"`           // sqlite or postgresql
-	Schema   int64            `json:"schema"`             // of the database
-	Seq      int64            `json:"seq"`                // of the last event in it
-	Missing  []slipway.Digest `json:"missing,omitempty"`  // blobs that versions name and the home had not any more
-	Includes []string         `json:"includes,omitempty"` // what is not part of every backup
+	Home     string           `json:"home"`              // where the installation was
+	Database string           `json:"database"`          // sqlite or postgresql
+	Schema   int64            `json:"schema"`            // of the database
+	Seq      int64            `json:"seq"`               // of the last event in it
+	Missing  []slipway.Digest `json:"missing,omitempty"` // blobs that versions name and the home had not any more
 	Files    []Entry          `json:"files"`
 }
 
-// Entry is one file of a home. The paths of what is no file there begin with "//".
+// Entry is one file of a home. The dump of the database is one, too.
 type Entry struct {
 	Path   string         `json:"path"` // relative to the home, with slashes
 	Size   int64          `json:"size"`
@@ -174,9 +173,8 @@ func (r *Recovery) contents(x Index, tail []byte) (Contents, error) {
 
 // pathIsFit says whether a path lies in a home, or is of what is no file.
 func pathIsFit(p string) bool {
-	rest, special := strings.CutPrefix(p, "//")
-	if special {
-		return rest == "database" || rest == "key"
+	if p == DatabasePath {
+		return true
 	}
 	return filepath.IsLocal(p) && filepath.ToSlash(filepath.Clean(p)) == p && !strings.ContainsRune(p, 0)
 }

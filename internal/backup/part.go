@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"sync/atomic"
 
 	"filippo.io/age"
@@ -65,9 +66,18 @@ func (h *hashed) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// open opens a file; one that has gone since it was listed has changed.
+func (f File) open() (io.ReadCloser, error) {
+	in, err := f.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = changed(f.Path)
+	}
+	return in, err
+}
+
 // digest hashes a file.
 func digest(ctx context.Context, f File) (slipway.Digest, error) {
-	in, err := f.Open()
+	in, err := f.open()
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +101,7 @@ func changed(path string) error {
 
 // put seals a file into the target.
 func put(ctx context.Context, t Target, s *Seal, f File, name string, size int64, done *atomic.Int64) error {
-	in, err := f.Open()
+	in, err := f.open()
 	if err != nil {
 		return err
 	}

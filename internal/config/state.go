@@ -44,7 +44,7 @@ var NotState = []struct{ Path, Why string }{
 	{"state.db-shm", "part of the database"},
 	{"owner.token", "it lets in who reads it; a start makes another"},
 	{"root.key", "with it the keys of the backup would open; it has a copy of its own"},
-	{"keys/root.key", "the same"},
+	{"root.key.next", "the same, while it is being replaced"},
 	{"backup", "the key that seals backups, and drafts"},
 	{"backups", "copies that upgrades made"},
 	{"address", "where it listens now"},
