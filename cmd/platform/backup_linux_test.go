@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -68,11 +71,7 @@ func (s *server) predicted(ctx context.Context) string {
 // serverAt starts a server on a home that is there.
 func serverAt(t *testing.T, home string, args []string, env ...string) *server {
 	t.Helper()
-	exe, err := exec.LookPath("platform")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, exe: exe, home: home, args: args, env: append(os.Environ(), env...)}
+	s := &server{t: t, exe: lookPath(t), home: home, args: args, env: append(os.Environ(), env...)}
 	s.up("127.0.0.1:0")
 	t.Cleanup(func() {
 		if out, err := exec.Command("platform", "down", "--home", home).CombinedOutput(); err != nil {
@@ -260,4 +259,46 @@ func TestScheduledBackups(t *testing.T) {
 	if diff := cmp.Diff([]string{"backup.created by system of " + all.Backups[0].ID}, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestBackupToABucket: the same story with a bucket, of a server of another's making.
+func TestBackupToABucket(t *testing.T) {
+	backend := s3mem.New()
+	if err := backend.CreateBucket("safe"); err != nil {
+		t.Fatal(err)
+	}
+	service := httptest.NewServer(gofakes3.New(backend).Server())
+	defer service.Close()
+	target := "s3://safe/one?region=us-east-1&endpoint=" + service.URL
+	env := []string{"SLIPWAY_BACKUP_ACCESS_KEY_ID=id", "SLIPWAY_BACKUP_SECRET_ACCESS_KEY=the-secret"}
+	s := newServerWith(t, lookPath(t), []string{"--backup-to", target}, env...)
+	s.deployed("one")
+	want := s.predicted(t.Context())
+	key := filepath.Join(t.TempDir(), "key")
+	must(t, "backup", "key", key, "--home", s.home)
+	must(t, "backup", "create", "--home", s.home)
+	home := filepath.Join(shortDir(t), "h")
+	for _, args := range [][]string{{"backup", "verify", target, "--key", key}, {"backup", "restore", target, "--key", key, "--home", home}} {
+		if _, err := platform(t, env, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := serverAt(t, home, nil)
+	again.awaitReady()
+	if got := again.predicted(t.Context()); got != want {
+		t.Errorf("it answers %s, want %s", got, want)
+	}
+	log, err := os.ReadFile(filepath.Join(s.home, "logs", "server.log"))
+	if err != nil || bytes.Contains(log, []byte("the-secret")) {
+		t.Errorf("the log has the secret, or cannot be read: %v", err)
+	}
+}
+
+func lookPath(t *testing.T) string {
+	t.Helper()
+	exe, err := exec.LookPath("platform")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
 }

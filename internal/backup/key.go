@@ -165,8 +165,8 @@ func OpenPassphrase(sealed []byte, passphrase string) ([]byte, error) {
 // maxWork bounds what scrypt may cost a reader: 2^20 rounds of 1 KiB.
 const maxWork = 20
 
-func keyError(next, format string, args ...any) error {
-	return slipway.Errorf(slipway.Invalid, slipway.CodeBackupKey, next, "the key cannot be used: "+format, args...)
+func keyError(next, why string) error {
+	return slipway.Errorf(slipway.Invalid, slipway.CodeBackupKey, next, "the key cannot be used: %s", why)
 }
 
 // ParseSeal reads the file of a seal.

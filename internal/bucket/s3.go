@@ -93,7 +93,7 @@ func (s *s3) failed(err error) error {
 	case said.StatusCode == http.StatusInsufficientStorage || said.Code == "XMinioStorageFull" || said.Code == "QuotaExceeded":
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the bucket "+s.bucket+" is full", "free space in it, or keep fewer: platform up --backup-keep N"
 	case said.StatusCode > 0:
-		e.Message, e.Next = "the bucket "+s.bucket+" refuses: "+slipway.OneLine(string(said.Code), 60), "check its settings, then try again"
+		e.Message, e.Next = "the bucket "+s.bucket+" refuses: "+slipway.OneLine(said.Code, 60), "check its settings, then try again"
 	default:
 		e.Message, e.Next = "the bucket "+s.bucket+" cannot be reached", "check endpoint and region, then try again"
 	}

@@ -79,7 +79,7 @@ func failed(format string, args ...any) error {
 
 // check holds what was restored to what the backup says of itself: the database is sound,
 // its events have no gap, and every blob and image that it names is there with its bytes.
-func (r Restore) check(ctx context.Context, x backup.Index, c backup.Contents) (blobs int, err error) {
+func (r Restore) check(ctx context.Context, c backup.Contents) (blobs int, err error) {
 	db, err := sqlstore.Open(ctx, r.database())
 	if err != nil {
 		return 0, err

@@ -159,7 +159,7 @@ func Run(ctx context.Context, r Restore) (Restored, error) {
 	if err != nil {
 		return out, err
 	}
-	if out.Blobs, err = r.check(ctx, x, c); err != nil {
+	if out.Blobs, err = r.check(ctx, c); err != nil {
 		return out, err
 	}
 	if err := r.end(ctx, key, x, t.String()); err != nil {

@@ -138,13 +138,18 @@ func within(dir, path string) bool {
 	return false
 }
 
+// limit is the longest that a backup may take: a disk or a service may hang.
+const limit = 12 * time.Hour
+
 // make makes a backup and removes those that are too many. The caller has busy.
 func (s *Service) make(ctx context.Context, t bucket.Store, seal *backup.Seal, by string, full bool, keep int) error {
 	r := &running{began: s.o.Now(), target: t.String(), by: by, progress: &backup.Progress{}}
 	s.mu.Lock()
 	s.run = r
 	s.mu.Unlock()
-	x, missing, err := s.copy(ctx, t, seal, r, full)
+	copying, cancel := context.WithTimeout(ctx, limit)
+	x, missing, err := s.copy(copying, t, seal, r, full)
+	cancel()
 	var removed []string
 	if err == nil && keep > 0 {
 		if removed, err = backup.Prune(ctx, t, seal, keep); err != nil { // the backup is there
