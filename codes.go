@@ -62,4 +62,5 @@ const (
 	CodeBackupDamaged = "SLIP-E1103" // a backup is not as it was written
 	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
 	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
+	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
 )

@@ -33,6 +33,7 @@ import (
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
+	"github.com/slipway-ml/slipway/internal/tlsfile"
 )
 
 // Options are what a server is started with.
@@ -79,6 +80,11 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	if err := backup.Refuse(o.Config); err != nil {
 		return nil, err
+	}
+	if c := o.Config; c.TLSCert != "" { // before a gateway fails on it
+		if _, err := tlsfile.Load(c.TLSCert, c.TLSKey); err != nil {
+			return nil, err
+		}
 	}
 	a := &App{o: o, started: time.Now(), lost: make(chan struct{})}
 	for _, dir := range []string{o.Config.Home, o.Config.Logs(), o.Config.Gateway(), o.Config.Images(), o.Config.Revisions()} {

@@ -22,7 +22,7 @@ var layers = []layer{
 	}},
 	{"adapters and front doors", []string{
 		"client", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/oci/...", "internal/process", "internal/pyenv",
-		"internal/sqlstore/...", "internal/storetest/...",
+		"internal/sqlstore/...", "internal/storetest/...", "internal/tlsfile",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
 	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},

@@ -43,6 +43,7 @@ func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out = append(out, i.database(ctx), i.backup(ctx), i.python(ctx))
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
+	out = append(out, certificate(ctx, i.Config, time.Now())...)
 	out = append(out, i.endpoints(ctx, obs)...)
 	return append(out, i.leftovers(ctx, fix))
 }
