@@ -81,6 +81,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := backup.Refuse(o.Config); err != nil {
 		return nil, err
 	}
+	if err := renew(o.Config); err != nil {
+		return nil, err
+	}
 	if c := o.Config; c.TLSCert != "" { // before a gateway fails on it
 		if _, err := tlsfile.Load(c.TLSCert, c.TLSKey); err != nil {
 			return nil, err
@@ -161,13 +164,17 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	if a.o.Config.TLSOwn {
+		a.wg.Go(func() { a.keepRenewed(run) })
+	}
 	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)
 	}
-	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
-		Took: time.Since(a.started)}, nil
+	r := Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted, Took: time.Since(a.started)}
+	r.CA, err = announce(a.o.Config)
+	return r, err
 }
 
 // doctor knows the parts of this installation.
@@ -180,7 +187,8 @@ type Ready struct {
 	URL       string
 	Home      string
 	TokenFile string
-	Adopted   bool // a gateway was serving already
+	CA        string // the file that clients need of an authority of its own
+	Adopted   bool   // a gateway was serving already
 	Took      time.Duration
 }
 

@@ -239,6 +239,13 @@ func givenTarget(args []string) string {
 	return " " + quoted(args[0])
 }
 
+func flagged(flag string, set bool) string {
+	if set {
+		return " " + flag
+	}
+	return ""
+}
+
 // recovery reads what verify and restore need of keys.
 func (s *session) recovery(r *Restore, args []string, key, phrase string) (err error) {
 	r.Target = absolute(s.env.Dir, args[0])
@@ -305,12 +312,14 @@ func (s *session) recordVerified(ctx context.Context, found Restored) {
 
 func (s *session) restoreCmd() *cobra.Command {
 	var key, phrase, database, file string
+	var unverified bool
 	cmd := command("restore TARGET [BACKUP]", "Bring a backup back, into an empty home", "  platform backup restore /mnt/backup --key recovery.key --home ./restored", cobra.RangeArgs(1, 2), func(ctx context.Context, args []string) error {
 		home, err := s.homeDir()
 		if err != nil {
 			return err
 		}
 		r := Restore{Config: home, Progress: s.progress("restoring")}
+		r.Config.PostgreSQLUnverified = unverified
 		if r.Config.PostgreSQL, err = s.database(database, file); err != nil {
 			return err
 		}
@@ -329,7 +338,7 @@ func (s *session) restoreCmd() *cobra.Command {
 		if found.Missing > 0 {
 			s.p.Note("%d blobs were missing already when the backup was made", found.Missing)
 		}
-		s.p.Next("platform up --home %s%s%s", quoted(home.Home), given("--database", database), given("--database-file", file))
+		s.p.Next("platform up --home %s%s%s%s", quoted(home.Home), given("--database", database), given("--database-file", file), flagged("--database-unverified", unverified))
 		return nil
 	})
 	cmd.Long = "Bring a backup back, the newest unless one is named, into an empty home, and with --database into\nan empty PostgreSQL database: whatever kind the backup is of. In the end all is checked: the database,\nits events, and the bytes of all that it names. Broken off, the same command goes on with it; until it\nhas ended well no server starts there. The models of the old machine must not be served any more.\n\n" + targetsHelp
@@ -337,5 +346,6 @@ func (s *session) restoreCmd() *cobra.Command {
 	cmd.Flags().StringVar(&phrase, "passphrase-file", "", phraseHelp)
 	cmd.Flags().StringVar(&database, "database", "", "an empty PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
 	cmd.Flags().StringVar(&file, "database-file", "", "a file with the address of the database, which may hold the password")
+	cmd.Flags().BoolVar(&unverified, "database-unverified", false, "allow a database beyond this machine whose certificate is not checked")
 	return cmd
 }

@@ -67,7 +67,8 @@ type Ready struct {
 	URL       string        `json:"url"`
 	Home      string        `json:"home"`
 	TokenFile string        `json:"token_file"`
-	Adopted   bool          `json:"adopted"` // a gateway that was already serving was taken over
+	CA        string        `json:"ca,omitempty"` // the file that clients need of an authority of its own
+	Adopted   bool          `json:"adopted"`      // a gateway that was already serving was taken over
 	Took      time.Duration `json:"-"`
 }
 

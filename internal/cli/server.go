@@ -21,27 +21,52 @@ const maxSecret = 4 << 10
 // the files of the home. The home's token goes to the home's own server only.
 func (s *session) client() (*client.Client, error) {
 	server, token := cmp.Or(s.server, s.env.Getenv("SLIPWAY_SERVER")), s.env.Getenv("SLIPWAY_TOKEN")
+	home := ""
 	if server == "" || token == "" {
-		home, err := s.homeDir()
+		dir, err := s.homeDir()
 		if err != nil {
 			return nil, err
 		}
-		address, err := small(home.Address())
+		address, err := small(dir.Address())
 		if err != nil && server == "" {
 			return nil, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,
-				Message: "no platform runs in " + home.Home, Next: "platform up"}
+				Message: "no platform runs in " + dir.Home, Next: "platform up"}
 		}
-		server = cmp.Or(server, address)
+		server, home = cmp.Or(server, address), address
 		if token == "" {
-			if token, err = ownToken(home.OwnerToken(), server, address); err != nil {
+			if token, err = ownToken(dir.OwnerToken(), server, address); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return client.New(client.Config{BaseURL: server, Token: token, HTTPClient: s.env.HTTPClient,
+	ca, err := s.authority(server == home)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{BaseURL: server, Token: token, HTTPClient: s.env.HTTPClient, CA: ca,
 		UserAgent: "platform/" + s.env.Version, Retrying: func(err error, wait time.Duration) {
 			s.p.Progress("%s; trying again in %s", slipway.AsError(err).Message, wait.Round(100*time.Millisecond))
 		}})
+}
+
+// authority is who may have signed the server's certificate: who was named, or for the server of
+// the home its own; nil for those that the system trusts.
+func (s *session) authority(own bool) ([]byte, error) {
+	file := cmp.Or(s.ca, s.env.Getenv("SLIPWAY_CA"))
+	if home, err := s.homeDir(); file == "" && own && err == nil {
+		if _, err := os.Lstat(home.AddressCA()); err == nil {
+			file = home.AddressCA()
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, unreadable(file, err, "name a PEM file with --ca-file or SLIPWAY_CA")
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
 func ownToken(file, server, address string) (string, error) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -23,8 +24,11 @@ type Config struct {
 	Listen  string // host:port; port 0 picks a free one
 	TLSCert string // PEM file; empty: no TLS
 	TLSKey  string
+	TLSOwn  bool // both are made, by an authority of its own
 	// PostgreSQL is the URL of a database, which may hold a password; empty: SQLite in Home.
 	PostgreSQL string
+	// PostgreSQLUnverified allows one beyond this machine whose certificate is not checked.
+	PostgreSQLUnverified bool
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
 	Backup     Backup
@@ -103,6 +107,10 @@ func (c Config) OwnerToken() string { return c.path("owner.token") }
 // Address is the file that says where the gateway listens.
 func (c Config) Address() string { return c.path("address") }
 
+// AddressCA is the file with who has signed its certificate; there is none unless that is an
+// authority of the installation's own.
+func (c Config) AddressCA() string { return c.path("address.ca") }
+
 // Lock is the file that a running server holds locked.
 func (c Config) Lock() string { return c.path("server.lock") }
 
@@ -120,6 +128,25 @@ func (c Config) Revisions() string { return c.path("revisions") }
 
 // Gateway is the gateway's own directory: last table, journal, judges, replicas.
 func (c Config) Gateway() string { return c.path("gateway") }
+
+// TLS is where an authority of its own keeps its files.
+func (c Config) TLS() string { return c.path("tls") }
+
+// Hosts are the names under which clients on this machine, and those that know its name,
+// come to the address.
+func (c Config) Hosts(machine string) []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	host, _, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = ""
+	}
+	for _, name := range []string{machine, host} {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
 
 // Backups is where upgrades keep copies of the database and of the program before.
 func (c Config) Backups() string { return c.path("backups") }

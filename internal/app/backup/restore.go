@@ -281,7 +281,7 @@ func (r Restore) fill(ctx context.Context, t bucket.Store, key *backup.Recovery,
 }
 
 func (r Restore) database() sqlstore.Options {
-	return sqlstore.Options{Path: r.Config.Database(), URL: r.Config.PostgreSQL, Now: r.Now, Log: slog.New(slog.DiscardHandler)}
+	return sqlstore.Options{Path: r.Config.Database(), URL: r.Config.PostgreSQL, Plain: r.Config.PostgreSQLUnverified, Now: r.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 // moved gives documents the new place of the home: revisions name directories in it.
