@@ -15,7 +15,7 @@ func TestDatabaseElsewhereIsVerified(t *testing.T) {
 	for query, refused := range map[string]bool{
 		"postgres://u@192.0.2.1:1/d": true, "postgres://u@192.0.2.1:1/d?sslmode=disable": true, "postgres://u@192.0.2.1:1/d?sslmode=prefer": true,
 		"postgres://u@192.0.2.1:1/d?sslmode=require": true, "postgres://u@192.0.2.1:1/d?sslmode=verify-ca": true,
-		"postgres://u@127.0.0.1:1,192.0.2.1:1/d?sslmode=disable": true,
+		"postgres://u@127.0.0.1:1,192.0.2.1:1/d?sslmode=disable":           true,
 		"postgres://u@192.0.2.1:1/d?sslmode=verify-full&connect_timeout=1": false, "postgres://u@127.0.0.1:1/d": false, "postgres://u@localhost:1/d?sslmode=disable": false,
 		"postgres:///d?host=/nowhere": false,
 	} {

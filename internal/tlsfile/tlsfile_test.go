@@ -164,16 +164,16 @@ func TestProtocols(t *testing.T) {
 	go func() { _ = s.ServeTLS(ln, "", "") }()
 	defer s.Close()
 	for name, tt := range map[string]struct {
-		c  tls.Config
+		c  *tls.Config
 		ok bool
 	}{
-		"TLS 1.1":     {tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
-		"CBC":         {tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
-		"TLS 1.2 GCM": {tls.Config{MaxVersion: tls.VersionTLS12}, true},
-		"TLS 1.3":     {tls.Config{NextProtos: []string{"h2"}}, true},
+		"TLS 1.1":     {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"CBC":         {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
+		"TLS 1.2 GCM": {&tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		"TLS 1.3":     {&tls.Config{NextProtos: []string{"h2"}}, true},
 	} {
 		tt.c.InsecureSkipVerify = true
-		conn, err := tls.Dial("tcp", ln.Addr().String(), &tt.c)
+		conn, err := tls.Dial("tcp", ln.Addr().String(), tt.c)
 		if (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
