@@ -6,6 +6,8 @@ import "time"
 type CreateBackup struct {
 	Target string `json:"target,omitempty" maxLength:"1000" doc:"Where it goes, on or from the machine of the server: a directory or s3://BUCKET/PREFIX; empty for the configured place. Another one is for owners only"`
 	Full   bool   `json:"full,omitempty" doc:"Copy what is in the target already, too"`
+	// RootKey is sealed by whoever asks: the server does not learn the passphrase.
+	RootKey string `json:"root_key,omitempty" maxLength:"65536" doc:"The root key of the key service, sealed by a passphrase as an armored age file; without it the backup has none"`
 }
 
 // BackupRun is a backup under way, or how it ended.

@@ -79,7 +79,8 @@ func run() int {
 		Push: func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error) {
 			return oci.Push(ctx, dir, slipway.Digest(image), reference, oci.Remote{PlainHTTP: plain, Progress: progress})
 		},
-		BackupKey: backup.NewKey,
+		BackupKey:   backup.NewKey,
+		SealRootKey: backup.SealRootKey,
 		Verify: func(ctx context.Context, r cli.Restore) (cli.Restored, error) {
 			found, err := backup.Verify(ctx, restore(r))
 			return cli.Restored(found), err
@@ -93,7 +94,7 @@ func run() int {
 }
 
 func restore(r cli.Restore) backup.Restore {
-	return backup.Restore{Config: r.Config, Target: r.Target, ID: r.ID, Key: r.Key, Passphrase: r.Passphrase, Getenv: os.Getenv, Now: time.Now, Progress: r.Progress}
+	return backup.Restore{Config: r.Config, Target: r.Target, ID: r.ID, Key: r.Key, Passphrase: r.Passphrase, RootPassphrase: r.RootPassphrase, Getenv: os.Getenv, Now: time.Now, Progress: r.Progress}
 }
 
 // serveProject runs dev.Run for the command line.

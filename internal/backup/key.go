@@ -162,6 +162,11 @@ func OpenPassphrase(sealed []byte, passphrase string) ([]byte, error) {
 	return plain, nil
 }
 
+// SealedByPassphrase says whether a text has the form that SealPassphrase gives.
+func SealedByPassphrase(text []byte) bool {
+	return len(text) <= maxKeyFile && bytes.HasPrefix(text, []byte(armor.Header)) && bytes.HasSuffix(bytes.TrimSpace(text), []byte(armor.Footer))
+}
+
 // maxWork bounds what scrypt may cost a reader: 2^20 rounds of 1 KiB.
 const maxWork = 20
 

@@ -46,7 +46,7 @@ type Contents struct {
 	Files    []Entry          `json:"files"`
 }
 
-// Entry is one file of a home. The dump of the database is one, too.
+// Entry is one file of a home. Some are no file there, such as the dump of the database.
 type Entry struct {
 	Path   string         `json:"path"` // relative to the home, with slashes
 	Size   int64          `json:"size"`
@@ -54,8 +54,11 @@ type Entry struct {
 	Digest slipway.Digest `json:"digest"` // of the file as it was on disk
 }
 
-// DatabasePath is the entry that is the dump of the database.
-const DatabasePath = "//database"
+// Entries that are no files of a home.
+const (
+	DatabasePath = "//database" // the dump
+	RootKeyPath  = "//rootkey"  // the root key of the key service, sealed by a passphrase
+)
 
 const (
 	magic       = "slipway-backup 1"
@@ -173,7 +176,7 @@ func (r *Recovery) contents(x Index, tail []byte) (Contents, error) {
 
 // pathIsFit says whether a path lies in a home, or is of what is no file.
 func pathIsFit(p string) bool {
-	if p == DatabasePath {
+	if p == DatabasePath || p == RootKeyPath {
 		return true
 	}
 	return filepath.IsLocal(p) && filepath.ToSlash(filepath.Clean(p)) == p && !strings.ContainsRune(p, 0)

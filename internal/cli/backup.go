@@ -24,7 +24,9 @@ type Restore struct {
 	Target, ID string
 	Key        []byte // the recovery key's file
 	Passphrase string
-	Progress   func(done, total int64)
+	// RootPassphrase opens the root key of the key service.
+	RootPassphrase string
+	Progress       func(done, total int64)
 }
 
 // Restored is what was found in a backup.
@@ -41,6 +43,7 @@ type Restored struct {
 	Blobs   int       `json:"blobs,omitempty"`
 	Missing int       `json:"missing,omitempty"`
 	Bad     []string  `json:"bad,omitempty"`
+	RootKey bool      `json:"root_key,omitempty"` // the backup has one
 	TookMS  int64     `json:"took_ms"`
 }
 
@@ -132,9 +135,13 @@ func passphrase(file string) (string, error) {
 
 func (s *session) createBackupCmd() *cobra.Command {
 	var r api.CreateBackup
+	var root, phrase string
 	cmd := command("create [TARGET]", "Make a backup now", "  platform backup create\n  platform backup create /mnt/backup", cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
 		if len(args) == 1 {
 			r.Target = absolute(s.env.Dir, args[0])
+		}
+		if err := s.sealRoot(&r, root, phrase); err != nil {
+			return err
 		}
 		return s.with(func(c *client.Client) error {
 			began, err := c.CreateBackup(ctx, r)
@@ -159,8 +166,42 @@ func (s *session) createBackupCmd() *cobra.Command {
 		})
 	})
 	cmd.Long = "Make a backup now. The server makes it, in TARGET as that machine sees it, or where platform up\n--backup-to says.\n\n" + targetsHelp
+	cmd.Flags().StringVar(&root, "include-key", "", "put this root key of the key service into the backup, too, sealed by a passphrase")
+	cmd.Flags().StringVar(&phrase, "passphrase-file", "", "a file with that passphrase")
 	cmd.Flags().BoolVar(&r.Full, "full", false, "copy what is in the target already, too: it may be damaged there")
 	return cmd
+}
+
+// sealRoot seals the root key here: neither the server nor who reads the backup learns it.
+func (s *session) sealRoot(r *api.CreateBackup, file, phrase string) error {
+	if file == "" && phrase == "" {
+		return nil
+	}
+	if file == "" || phrase == "" {
+		return misuse("platform backup create --include-key FILE --passphrase-file FILE", "a root key is included sealed by a passphrase alone: give both files")
+	}
+	pass, err := passphrase(phrase)
+	if err != nil {
+		return err
+	}
+	key, err := bounded(file)
+	if err != nil {
+		return unreadable(file, err, "name the file with the root key")
+	}
+	r.RootKey, err = s.env.SealRootKey(key, pass)
+	return err
+}
+
+// bounded reads a small file.
+func bounded(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err == nil && info.Size() > 64<<10 {
+		err = errors.New("it is too large for a key")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(name)
 }
 
 // absolute is a target as the server finds it, wherever that was started.
@@ -255,14 +296,7 @@ func (s *session) recovery(r *Restore, args []string, key, phrase string) (err e
 	if key == "" {
 		return misuse("add --key FILE, the recovery key", "a backup cannot be read without its key")
 	}
-	info, err := os.Stat(key)
-	if err == nil && info.Size() > 64<<10 {
-		err = errors.New("it is too large for a key")
-	}
-	if err == nil {
-		r.Key, err = os.ReadFile(key)
-	}
-	if err != nil {
+	if r.Key, err = bounded(key); err != nil {
 		return unreadable(key, err, "name the file that platform backup key wrote")
 	}
 	r.Passphrase, err = passphrase(phrase)
@@ -311,7 +345,7 @@ func (s *session) recordVerified(ctx context.Context, found Restored) {
 }
 
 func (s *session) restoreCmd() *cobra.Command {
-	var key, phrase, database, file string
+	var key, phrase, rootPhrase, database, file string
 	var unverified bool
 	cmd := command("restore TARGET [BACKUP]", "Bring a backup back, into an empty home", "  platform backup restore /mnt/backup --key recovery.key --home ./restored", cobra.RangeArgs(1, 2), func(ctx context.Context, args []string) error {
 		home, err := s.homeDir()
@@ -326,6 +360,9 @@ func (s *session) restoreCmd() *cobra.Command {
 		if err := s.recovery(&r, args, key, phrase); err != nil {
 			return err
 		}
+		if r.RootPassphrase, err = passphrase(rootPhrase); err != nil {
+			return err
+		}
 		found, err := s.env.Restore(ctx, r)
 		s.p.Clear()
 		if err != nil {
@@ -335,6 +372,9 @@ func (s *session) restoreCmd() *cobra.Command {
 			s.p.Say("%s %s is in %s: %s, %d events without a gap, %d blobs read again, in %s", screen.Green("done"), screen.Bold(found.ID), home.Home, screen.Size(found.Bytes), found.Events, found.Blobs,
 				screen.Duration(time.Duration(found.TookMS)*time.Millisecond))
 		}
+		if found.RootKey && rootPhrase == "" {
+			s.p.Note("the backup has the root key of the key service, which was not restored: give --root-passphrase-file FILE")
+		}
 		if found.Missing > 0 {
 			s.p.Note("%d blobs were missing already when the backup was made", found.Missing)
 		}
@@ -343,6 +383,7 @@ func (s *session) restoreCmd() *cobra.Command {
 	})
 	cmd.Long = "Bring a backup back, the newest unless one is named, into an empty home, and with --database into\nan empty PostgreSQL database: whatever kind the backup is of. In the end all is checked: the database,\nits events, and the bytes of all that it names. Broken off, the same command goes on with it; until it\nhas ended well no server starts there. The models of the old machine must not be served any more.\n\n" + targetsHelp
 	cmd.Flags().StringVar(&key, "key", "", keyHelp)
+	cmd.Flags().StringVar(&rootPhrase, "root-passphrase-file", "", "a file with the passphrase of the root key, if the backup has one")
 	cmd.Flags().StringVar(&phrase, "passphrase-file", "", phraseHelp)
 	cmd.Flags().StringVar(&database, "database", "", "an empty PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
 	cmd.Flags().StringVar(&file, "database-file", "", "a file with the address of the database, which may hold the password")

@@ -54,6 +54,8 @@ type Env struct {
 	// BackupKey makes a recovery key, sealed by a passphrase unless that is empty, the half
 	// that a server has of it, and a name for both.
 	BackupKey func(passphrase string) (recovery, seal []byte, id string, err error)
+	// SealRootKey seals the root key of the key service by a passphrase.
+	SealRootKey func(key []byte, passphrase string) (string, error)
 	// Verify reads all of a backup.
 	Verify func(ctx context.Context, r Restore) (Restored, error)
 	// Restore brings a backup back into an empty home.

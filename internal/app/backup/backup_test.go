@@ -148,14 +148,14 @@ func TestFailedAndMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := i.make(t.Context(), store, seal, "ada", false, 0); err == nil {
+	if err := i.make(t.Context(), store, seal, "ada", api.CreateBackup{}, 0); err == nil {
 		t.Error("no error")
 	}
 	if _, last := i.Running(); last == nil || last.State != "failed" || last.Code == "" {
 		t.Errorf("%+v", last)
 	}
 	i.o.Hold = func(context.Context) (func(), error) { return func() {}, nil }
-	if err := i.make(t.Context(), store, seal, "ada", false, 0); err != nil {
+	if err := i.make(t.Context(), store, seal, "ada", api.CreateBackup{}, 0); err != nil {
 		t.Fatal(err)
 	}
 	_, last := i.Running()
@@ -212,7 +212,14 @@ func TestAside(t *testing.T) {
 	}
 	i.o.Hold = func(context.Context) (func(), error) { return func() { write("audit/checkpoint", "2") }, nil }
 	target := filepath.Join(t.TempDir(), "target")
-	if _, err := i.Create(t.Context(), slipway.Principal{ID: "owner"}, api.CreateBackup{Target: target}); err != nil {
+	root, err := backup.SealPassphrase([]byte("the root key"), "correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Create(t.Context(), slipway.Principal{ID: "owner"}, api.CreateBackup{Target: target, RootKey: "the root key"}); !errors.Is(err, &slipway.Error{Code: slipway.CodeBackupKey}) {
+		t.Errorf("a root key in clear: %v", err)
+	}
+	if _, err := i.Create(t.Context(), slipway.Principal{ID: "owner"}, api.CreateBackup{Target: target, RootKey: string(root)}); err != nil {
 		t.Fatal(err)
 	}
 	i.wg.Wait()
@@ -222,8 +229,21 @@ func TestAside(t *testing.T) {
 	}
 	restored := filepath.Join(t.TempDir(), "restored")
 	r := Restore{Config: config.Config{Home: restored}, Target: target, Key: key, Getenv: i.o.Getenv, Now: time.Now, Progress: func(int64, int64) {}}
+	r.RootPassphrase = "wrong"
+	if _, err := Run(t.Context(), r); !errors.Is(err, &slipway.Error{Code: slipway.CodeBackupKey}) {
+		t.Errorf("another passphrase: %v", err)
+	}
+	r.RootPassphrase = "correct horse"
 	if _, err := Run(t.Context(), r); err != nil {
 		t.Fatal(err, slipway.AsError(err).Cause)
+	}
+	if b, err := os.ReadFile(filepath.Join(restored, "root.key")); err != nil || string(b) != "the root key" {
+		t.Errorf("%q, %v", b, err)
+	}
+	restored = filepath.Join(t.TempDir(), "without")
+	r.Config.Home, r.RootPassphrase = restored, ""
+	if found, err := Run(t.Context(), r); err != nil || !found.RootKey {
+		t.Fatal(found, err)
 	}
 	for name, want := range map[string]string{"audit/checkpoint": "1", "audit/.state/treeState": "s", "audit/tile/0/000": "t"} {
 		if b, err := os.ReadFile(filepath.Join(restored, name)); err != nil || string(b) != want {

@@ -93,7 +93,7 @@ func (s *Service) scheduled(ctx context.Context, every time.Duration) time.Durat
 		return retry
 	}
 	defer s.busy.Unlock()
-	if s.make(ctx, t, seal, system, false, keep) != nil {
+	if s.make(ctx, t, seal, system, api.CreateBackup{}, keep) != nil {
 		return retry
 	}
 	return every

@@ -32,9 +32,18 @@ type Restore struct {
 	ID         string // empty: the newest
 	Key        []byte // the file of the recovery key
 	Passphrase string // of it
-	Getenv     func(string) string
-	Now        func() time.Time
-	Progress   func(done, total int64)
+	// RootPassphrase opens the root key of the key service, if the backup has it; empty: that
+	// is not restored.
+	RootPassphrase string
+	Getenv         func(string) string
+	Now            func() time.Time
+	Progress       func(done, total int64)
+}
+
+// SealRootKey seals the root key of the key service for a backup.
+func SealRootKey(plain []byte, passphrase string) (string, error) {
+	b, err := backup.SealPassphrase(plain, passphrase)
+	return string(b), err
 }
 
 // NewKey makes a recovery key, the half of it that seals, and the name of both.
@@ -61,6 +70,7 @@ type Restored struct {
 	Blobs   int // that were read again in the end
 	Missing int
 	Bad     []string // parts that are not as they were written
+	RootKey bool     // the backup has one
 	TookMS  int64
 }
 
@@ -79,7 +89,8 @@ func (r Restore) open(ctx context.Context) (bucket.Store, *backup.Recovery, back
 }
 
 func (r Restore) about(t bucket.Store, x backup.Index, c backup.Contents) Restored {
-	return Restored{ID: x.ID, Created: x.Created, Build: x.Build, Target: t.String(), Files: len(c.Files), Parts: len(x.Parts), Bytes: x.Bytes, Events: c.Seq, Missing: len(c.Missing)}
+	root := slices.ContainsFunc(c.Files, func(e backup.Entry) bool { return e.Path == backup.RootKeyPath })
+	return Restored{RootKey: root, ID: x.ID, Created: x.Created, Build: x.Build, Target: t.String(), Files: len(c.Files), Parts: len(x.Parts), Bytes: x.Bytes, Events: c.Seq, Missing: len(c.Missing)}
 }
 
 // reporting tells progress from time to time until stop is called.
@@ -241,7 +252,7 @@ func (r Restore) fill(ctx context.Context, t bucket.Store, key *backup.Recovery,
 	}
 	defer home.Close()
 	for _, f := range c.Files {
-		if state, _ := config.Belongs(f.Path); !state && f.Path != backup.DatabasePath {
+		if state, _ := config.Belongs(f.Path); !state && f.Path != backup.DatabasePath && f.Path != backup.RootKeyPath {
 			return slipway.Errorf(slipway.Conflict, slipway.CodeBackupDamaged, "restore it with the platform that made it: "+x.Build, "%.100q has no place in a home", f.Path)
 		}
 	}
@@ -253,14 +264,22 @@ func (r Restore) fill(ctx context.Context, t bucket.Store, key *backup.Recovery,
 		return ioError("write the home directory", err)
 	}
 	defer dump.Close()
-	have := func(e backup.Entry) bool { return e.Path != backup.DatabasePath && same(home, e) }
+	root := &bytes.Buffer{}
+	have := func(e backup.Entry) bool { return !strings.HasPrefix(e.Path, "//") && same(home, e) }
 	create := func(e backup.Entry) (backup.Sink, error) {
-		if e.Path == backup.DatabasePath {
-			return dumpSink{dump}, nil
+		switch e.Path {
+		case backup.DatabasePath:
+			return held{dump}, nil
+		case backup.RootKeyPath:
+			return held{root}, nil
+		default:
+			return newSink(home, e)
 		}
-		return newSink(home, e)
 	}
 	if err := backup.Fetch(ctx, t, key, x, c, p, have, create); err != nil {
+		return err
+	}
+	if err := r.rootKey(home, root.Bytes()); err != nil {
 		return err
 	}
 	if err := home.WriteFile("backup/seal.key", key.Seal.Text(), 0o600); err != nil {
@@ -278,6 +297,19 @@ func (r Restore) fill(ctx context.Context, t bucket.Store, key *backup.Recovery,
 	}
 	_, err = sqlstore.Load(ctx, r.database(), dump, sqlstore.Loading{Home: r.Config.Home, Mark: x.ID + " into " + r.Config.Home, Edit: moved(c.Home, r.Config.Home)})
 	return err
+}
+
+// rootKey brings back the root key of the key service, if the backup has it and somebody
+// knows its passphrase.
+func (r Restore) rootKey(home *os.Root, sealed []byte) error {
+	if len(sealed) == 0 || r.RootPassphrase == "" {
+		return nil
+	}
+	plain, err := backup.OpenPassphrase(sealed, r.RootPassphrase)
+	if err != nil {
+		return err
+	}
+	return ioError("write the home directory", home.WriteFile("root.key", plain, 0o600))
 }
 
 func (r Restore) database() sqlstore.Options {
@@ -304,10 +336,11 @@ func same(home *os.Root, e backup.Entry) bool {
 	return err == nil && n == e.Size && d == e.Digest
 }
 
-type dumpSink struct{ *os.File }
+// held takes what is no file of the home.
+type held struct{ io.Writer }
 
-func (dumpSink) Keep() error { return nil }
-func (dumpSink) Abandon()    {}
+func (held) Keep() error { return nil }
+func (held) Abandon()    {}
 
 // sink writes a file that appears whole.
 type sink struct {

@@ -76,6 +76,9 @@ func (s *Service) Alone() (release func(), ok bool) { return s.busy.Unlock, s.bu
 // Create begins a backup, and tells its progress with List. The place is the configured
 // one; only an owner names another.
 func (s *Service) Create(ctx context.Context, p slipway.Principal, r api.CreateBackup) (api.BackupRun, error) {
+	if r.RootKey != "" && !backup.SealedByPassphrase([]byte(r.RootKey)) {
+		return api.BackupRun{}, slipway.Errorf(slipway.Invalid, slipway.CodeBackupKey, "platform backup create --include-key FILE --passphrase-file FILE", "the root key is not sealed by a passphrase")
+	}
 	seal, t, keep, err := s.place(ctx, p, r.Target)
 	if err != nil {
 		return api.BackupRun{}, err
@@ -85,7 +88,7 @@ func (s *Service) Create(ctx context.Context, p slipway.Principal, r api.CreateB
 	}
 	s.wg.Go(func() {
 		defer s.busy.Unlock()
-		_ = s.make(s.life, t, seal, p.ID, r.Full, keep) // List tells it
+		_ = s.make(s.life, t, seal, p.ID, r, keep) // Running tells it
 	})
 	return api.BackupRun{State: "running", Target: t.String(), By: p.ID, Started: s.o.Now()}, nil
 }
@@ -142,13 +145,13 @@ func within(dir, path string) bool {
 const limit = 12 * time.Hour
 
 // make makes a backup and removes those that are too many. The caller has busy.
-func (s *Service) make(ctx context.Context, t bucket.Store, seal *backup.Seal, by string, full bool, keep int) error {
+func (s *Service) make(ctx context.Context, t bucket.Store, seal *backup.Seal, by string, asked api.CreateBackup, keep int) error {
 	r := &running{began: s.o.Now(), target: t.String(), by: by, progress: &backup.Progress{}}
 	s.mu.Lock()
 	s.run = r
 	s.mu.Unlock()
 	copying, cancel := context.WithTimeout(ctx, limit)
-	x, missing, err := s.copy(copying, t, seal, r, full)
+	x, missing, err := s.copy(copying, t, seal, r, asked)
 	cancel()
 	var removed []string
 	if err == nil && keep > 0 {
@@ -160,7 +163,7 @@ func (s *Service) make(ctx context.Context, t bucket.Store, seal *backup.Seal, b
 	now := s.o.Now()
 	ended := api.BackupRun{ID: x.ID, State: "done", Target: t.String(), By: by, Started: r.began, Ended: now, Bytes: x.Bytes, Copied: r.progress.Copied.Load(), Missing: len(missing), Removed: removed}
 	ev := slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: by, Action: "backup.created", Subject: x.ID, Detail: map[string]string{
-		"target": t.String(), "key": seal.ID(), "bytes": strconv.FormatInt(x.Bytes, 10), "copied": strconv.FormatInt(ended.Copied, 10), "removed": strings.Join(removed, " "), "missing": strconv.Itoa(len(missing))}}
+		"target": t.String(), "key": seal.ID(), "bytes": strconv.FormatInt(x.Bytes, 10), "copied": strconv.FormatInt(ended.Copied, 10), "removed": strings.Join(removed, " "), "missing": strconv.Itoa(len(missing)), "root_key": strconv.FormatBool(asked.RootKey != "")}}
 	if err != nil {
 		e := slipway.AsError(err)
 		ended.State, ended.Code, ended.Message, ended.Next = "failed", e.Code, e.What(), e.Next
@@ -179,7 +182,7 @@ func (s *Service) make(ctx context.Context, t bucket.Store, seal *backup.Seal, b
 // copy is the backup itself. The order is what makes it consistent: the audit log as it was
 // before the database, so that it has no event that the database lacks; the database, of one
 // moment; then files that never change, so that all that the database names is there.
-func (s *Service) copy(ctx context.Context, t bucket.Store, seal *backup.Seal, r *running, full bool) (backup.Index, []slipway.Digest, error) {
+func (s *Service) copy(ctx context.Context, t bucket.Store, seal *backup.Seal, r *running, asked api.CreateBackup) (backup.Index, []slipway.Digest, error) {
 	c := s.o.Config
 	if err := errors.Join(os.RemoveAll(c.BackupDrafts()), os.MkdirAll(c.BackupDrafts(), 0o700)); err != nil {
 		return backup.Index{}, nil, ioError("prepare a backup", err)
@@ -223,11 +226,15 @@ func (s *Service) copy(ctx context.Context, t bucket.Store, seal *backup.Seal, r
 	files := append([]backup.File{{Entry: backup.Entry{Path: backup.DatabasePath, Size: size, Mode: 0o600},
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(dump, 0, size)), nil }}}, before...)
 	files = append(files, after...)
+	if asked.RootKey != "" {
+		files = append(files, backup.File{Entry: backup.Entry{Path: backup.RootKeyPath, Size: int64(len(asked.RootKey)), Mode: 0o600},
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(asked.RootKey)), nil }})
+	}
 	contents := backup.Contents{Home: c.Home, Database: "sqlite", Schema: of.Schema, Seq: of.Seq, Missing: missing}
 	if c.PostgreSQL != "" {
 		contents.Database = "postgresql"
 	}
-	x, err := backup.Create(ctx, backup.Job{Target: t, Seal: seal, Build: s.o.Build, Created: r.began, Contents: contents, Files: files, Full: full, Progress: r.progress})
+	x, err := backup.Create(ctx, backup.Job{Target: t, Seal: seal, Build: s.o.Build, Created: r.began, Contents: contents, Files: files, Full: asked.Full, Progress: r.progress})
 	if err == nil {
 		if e := known.keep(files); e != nil {
 			s.o.Log.Warn("digests were not remembered for the next backup", "error", e.Error())
