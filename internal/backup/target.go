@@ -52,9 +52,8 @@ type Listed struct {
 	Err   error
 }
 
-// List gives the backups of a target, the newest first. Of those sealed for another key it
-// knows no more than the name. IDs are in the order of time.
-func List(ctx context.Context, t Target, s *Seal) ([]Listed, error) {
+// names lists the backups of a target, the newest first: ids are in the order of time.
+func names(ctx context.Context, t Target) ([]Listed, error) {
 	var out []Listed
 	err := t.List(ctx, backupDir, func(name string, _ int64) {
 		id, ok := strings.CutSuffix(strings.TrimPrefix(name, backupDir), suffix)
@@ -62,25 +61,64 @@ func List(ctx context.Context, t Target, s *Seal) ([]Listed, error) {
 			out = append(out, Listed{ID: id})
 		}
 	})
+	slices.SortFunc(out, func(a, b Listed) int { return strings.Compare(b.ID, a.ID) })
+	return out, err
+}
+
+// read gets the index of a backup.
+func (l *Listed) read(ctx context.Context, t Target, s *Seal) {
+	var b []byte
+	if b, l.Err = read(ctx, t, objectOf(l.ID), maxManifest); l.Err == nil {
+		l.Index, _, l.Err = s.decode(l.ID, b)
+	}
+}
+
+// Newest gives the newest backup that is as it was written and sealed for the key, or
+// NotFound.
+func Newest(ctx context.Context, t Target, s *Seal) (Index, error) {
+	all, err := names(ctx, t)
+	if err != nil {
+		return Index{}, err
+	}
+	for _, l := range all {
+		if l.read(ctx, t, s); l.Err == nil {
+			return l.Index, nil
+		}
+		if !l.unusable() {
+			return Index{}, l.Err
+		}
+	}
+	return Index{}, none(t, s)
+}
+
+func none(t Target, s *Seal) error {
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform backup create", "there is no backup for the key %s in %s", s.ID(), t)
+}
+
+// unusable says whether the backup itself cannot be used, and not the target.
+func (l *Listed) unusable() bool {
+	return errors.Is(l.Err, &slipway.Error{Code: slipway.CodeBackupDamaged}) || errors.Is(l.Err, &slipway.Error{Code: slipway.CodeBackupKey})
+}
+
+// List gives the backups of a target, the newest first. Of those sealed for another key it
+// knows no more than the name.
+func List(ctx context.Context, t Target, s *Seal) ([]Listed, error) {
+	out, err := names(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(out, func(a, b Listed) int { return strings.Compare(b.ID, a.ID) })
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, workers)
 	for i := range out {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			var b []byte
-			if b, out[i].Err = read(ctx, t, objectOf(out[i].ID), maxManifest); out[i].Err == nil {
-				out[i].Index, _, out[i].Err = s.decode(out[i].ID, b)
-			}
+			out[i].read(ctx, t, s)
 		})
 	}
 	wg.Wait()
 	for _, l := range out { // a target that does not answer has not lost its backups
-		if l.Err != nil && !errors.Is(l.Err, &slipway.Error{Code: slipway.CodeBackupDamaged}) && !errors.Is(l.Err, &slipway.Error{Code: slipway.CodeBackupKey}) {
+		if l.Err != nil && !l.unusable() {
 			return nil, l.Err
 		}
 	}
@@ -97,9 +135,9 @@ func Open(ctx context.Context, t Target, r *Recovery, id string) (Index, Content
 		}
 		i := slices.IndexFunc(all, func(l Listed) bool { return !errors.Is(l.Err, &slipway.Error{Code: slipway.CodeBackupKey}) })
 		if i < 0 {
-			return Index{}, Contents{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform backup create", "there is no backup for the key %s in %s", r.ID(), t)
+			return Index{}, Contents{}, none(t, &r.Seal)
 		}
-		id = all[i].ID
+		id = all[i].ID // damaged or not: a person chooses an older one
 	}
 	if !idForm.MatchString(id) {
 		return Index{}, Contents{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "platform backup list", "%.80q is no name of a backup", id)

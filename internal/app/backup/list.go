@@ -109,16 +109,8 @@ func (s *Service) newest(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	all, err := backup.List(ctx, t, seal)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for _, l := range all {
-		if l.Err == nil {
-			return l.Index.Created, nil
-		}
-	}
-	return time.Time{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform backup create", "there is no backup in %s", t)
+	x, err := backup.Newest(ctx, t, seal)
+	return x.Created, err
 }
 
 // Late is how old the newest backup may be, in times that there should be one.
