@@ -28,7 +28,7 @@ type Item struct {
 // in NotState is an oversight.
 var State = []Item{
 	{"audit", Replaced, true},
-	{"audit.key", Replaced, true}, // that signs it: a log goes on under the same name
+	{"audit.key", Replaced, true},           // that signs it: a log goes on under the same name
 	{"gateway/journal.jsonl", Grows, false}, // rollbacks that the server may not have seen yet
 	{"keys", Replaced, false},
 	{"images/index.json", Replaced, false},
