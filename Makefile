@@ -82,7 +82,7 @@ bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery 
 	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
 
 .PHONY: bench-trust
-bench-trust: ## measure what trust costs on this machine: decisions, and the door of a request
+bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
 	go run ./bench/trust
 
 .PHONY: clean

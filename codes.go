@@ -3,7 +3,7 @@ package slipway
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
 // E05xx serving, E06xx server and gateway, E08xx keys and secrets, E09xx signing in,
-// E10xx policies.
+// E10xx policies, E11xx backups and TLS.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -84,4 +84,10 @@ const (
 	CodePending    = "SLIP-E0913" // nobody has confirmed a platform login yet
 	CodeSlowDown   = "SLIP-E0914" // asked too often whether somebody has
 	CodeLocalOnly  = "SLIP-E0912" // the owner's token was used from elsewhere
+	CodeBackupTarget  = "SLIP-E1101" // the place of backups cannot be used
+	CodeBackupKey     = "SLIP-E1102" // the key of backups is missing, or another one
+	CodeBackupDamaged = "SLIP-E1103" // a backup is not as it was written
+	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
+	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
+	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
 )

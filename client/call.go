@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -174,6 +175,11 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		Message: "no answer from " + c.base, Next: "platform up"}
 	if errors.Is(err, context.DeadlineExceeded) {
 		e.Message = "no answer in time from " + c.base
+		return e
+	}
+	if untrusted := new(tls.CertificateVerificationError); errors.As(err, &untrusted) {
+		e.Code, e.Message, e.Next = slipway.CodeCertificate, "the certificate of "+c.base+" is not to be trusted: "+slipway.OneLine(untrusted.Err.Error(), 200),
+			"give the authority that signed it: --ca-file FILE, or SLIPWAY_CA"
 		return e
 	}
 	var op *net.OpError

@@ -3,6 +3,8 @@
 package client
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,7 +19,10 @@ type Config struct {
 	BaseURL    string       // http(s)://host:port, with a path if a proxy adds one
 	Token      string       // bearer token; never sent in the clear beyond loopback
 	HTTPClient *http.Client // its Timeout and CheckRedirect are not used
-	UserAgent  string
+	// CA holds, in PEM, the authorities that may have signed the server's certificate, instead
+	// of those that the system trusts. It is not for an HTTPClient of one's own.
+	CA        []byte
+	UserAgent string
 
 	// Retrying, if set, is told of every failed attempt that is made again after a wait.
 	// Uploads call it from several goroutines.
@@ -54,10 +59,25 @@ func New(c Config) (*Client, error) {
 	out := &Client{base: strings.TrimRight(u.String(), "/"), token: c.Token, agent: c.UserAgent, retrying: c.Retrying}
 	if c.HTTPClient != nil {
 		out.http = *c.HTTPClient
+	} else if c.CA != nil {
+		if out.http.Transport, err = trusting(c.CA); err != nil {
+			return nil, err
+		}
 	}
 	out.http.Timeout = 0 // would end uploads and watches
 	out.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return out, nil
+}
+
+// trusting is the usual transport, but for the authorities.
+func trusting(ca []byte) (http.RoundTripper, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeCertificate, "give a PEM file with the certificate of the authority", "the file of authorities has no certificate")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
 }
 
 func loopback(host string) bool {

@@ -182,6 +182,10 @@ func routes(ctx context.Context) []route {
 			return err
 		}},
 		{"DELETE /v1/teams/risk/secrets/s", func(c *client.Client) error { return c.DeleteSecret(ctx, "risk", "s") }},
+		{"POST /v1/backups", func(c *client.Client) error { _, err := c.CreateBackup(ctx, api.CreateBackup{}); return err }},
+		{"GET /v1/backups?target=%2Fmnt%2Fb", func(c *client.Client) error { _, err := c.Backups(ctx, "/mnt/b"); return err }},
+		{"GET /v1/backups/progress", func(c *client.Client) error { _, err := c.BackupProgress(ctx); return err }},
+		{"POST /v1/backups/bak_1/verified", func(c *client.Client) error { return c.BackupVerified(ctx, "bak_1", api.BackupVerified{}) }},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

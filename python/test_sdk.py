@@ -9,7 +9,9 @@ import pickle
 import re
 import select
 import shutil
+import signal
 import socket
+import subprocess
 import threading
 
 import numpy as np
@@ -491,3 +493,30 @@ def test_no_program(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     e = refused(slipway.find_platform_bin)
     assert e.code == "SLIP-E0010" and "slipway-platform" in e.next_step
+
+
+def test_own_authority(tmp_path, monkeypatch):
+    """A platform whose certificate no system trusts: only with its authority's file, and by no other."""
+    home = tmp_path / "h"
+    up = subprocess.Popen(
+        [os.environ["PLATFORM"], "up", "--json", "--home", str(home), "--listen", "127.0.0.1:0", "--tls-self-signed"],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        ready = json.loads(up.stdout.readline())
+        url, token, ca = ready["url"], (home / "owner.token").read_text().strip(), ready["ca"]
+        with slipway.Client(url, token, ca_file=ca) as c:
+            assert c.endpoints() == []
+        with pytest.raises(slipway.Error) as refused:
+            slipway.Client(url, token).endpoints()
+        assert refused.value.code == "SLIP-E1106" and "not to be trusted" in str(refused.value)
+        monkeypatch.setenv("SLIPWAY_CA", ca)
+        with slipway.Client(url, token) as c:
+            assert c.endpoints() == []
+        for wrong in (home / "owner.token", tmp_path / "none"):
+            with pytest.raises(slipway.Error) as refused:
+                slipway.Client(url, token, ca_file=wrong)
+            assert refused.value.code == "SLIP-E1106"
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait()

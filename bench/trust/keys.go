@@ -102,3 +102,12 @@ func drain(in io.ReadCloser, err error) error {
 	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, in, make([]byte, 256<<10))
 	return errors.Join(err, in.Close())
 }
+
+// keys reports what the encryption of artifacts costs.
+func (b *bench) keys(ctx context.Context) error {
+	speeds, err := blobSpeeds(ctx)
+	for _, s := range speeds {
+		b.beside(s.metric, s.ours, s.peer, .3)
+	}
+	return err
+}

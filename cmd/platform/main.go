@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/dev"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/upgrade"
@@ -78,8 +79,22 @@ func run() int {
 		Push: func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error) {
 			return oci.Push(ctx, dir, slipway.Digest(image), reference, oci.Remote{PlainHTTP: plain, Progress: progress})
 		},
+		BackupKey:   backup.NewKey,
+		SealRootKey: backup.SealRootKey,
+		Verify: func(ctx context.Context, r cli.Restore) (cli.Restored, error) {
+			found, err := backup.Verify(ctx, restore(r))
+			return cli.Restored(found), err
+		},
+		Restore: func(ctx context.Context, r cli.Restore) (cli.Restored, error) {
+			found, err := backup.Run(ctx, restore(r))
+			return cli.Restored(found), err
+		},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])
+}
+
+func restore(r cli.Restore) backup.Restore {
+	return backup.Restore{Config: r.Config, Target: r.Target, ID: r.ID, Key: r.Key, Passphrase: r.Passphrase, RootPassphrase: r.RootPassphrase, Getenv: os.Getenv, Now: time.Now, Progress: r.Progress}
 }
 
 // serveProject runs dev.Run for the command line.

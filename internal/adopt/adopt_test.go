@@ -80,7 +80,7 @@ func FuzzFromRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := adopt.Project{Name: "a", Team: "b", Tier: 4, Server: adopt.Server{URL: "http://a.example", Protocol: "mlflow"}, Signature: adopt.Signature{Inputs: fields}}
+		p := adopt.Project{Name: "a", Team: "b", Tier: 4, Server: adopt.Server{URL: "https://a.example", Protocol: "mlflow"}, Signature: adopt.Signature{Inputs: fields}}
 		files, err := p.Files()
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/blob"
@@ -33,6 +34,7 @@ import (
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
+	"github.com/slipway-ml/slipway/internal/tlsfile"
 )
 
 // Options are what a server is started with.
@@ -65,6 +67,7 @@ type App struct {
 	keeper     *keeper
 	controller *rollout.Controller
 	runner     *runner
+	backups    *backup.Service
 	api        *http.Server
 	lost       chan struct{} // closed when another server has taken over
 	ending     <-chan struct{}
@@ -79,6 +82,17 @@ type App struct {
 func New(ctx context.Context, o Options) (*App, error) {
 	if err := o.Config.Check(); err != nil {
 		return nil, err
+	}
+	if err := backup.Refuse(o.Config); err != nil {
+		return nil, err
+	}
+	if err := renew(o.Config); err != nil {
+		return nil, err
+	}
+	if c := o.Config; c.TLSCert != "" { // before a gateway fails on it
+		if _, err := tlsfile.Load(c.TLSCert, c.TLSKey); err != nil {
+			return nil, err
+		}
 	}
 	a := &App{o: o, started: time.Now(), lost: make(chan struct{})}
 	for _, dir := range []string{o.Config.Home, o.Config.Logs(), o.Config.Gateway(), o.Config.Images(), o.Config.Revisions()} {
@@ -131,6 +145,11 @@ func (a *App) open(ctx context.Context) (err error) {
 // Start makes the installation serve: the gateway is found or started, the API listens,
 // and deployments that were under way go on. It returns when requests can be answered.
 func (a *App) Start(ctx context.Context) (Ready, error) {
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop, a.ending = stop, run.Done()
+	if err := a.revive(run); err != nil {
+		return Ready{}, err
+	}
 	if err := a.keeper.ensure(ctx); err != nil {
 		return Ready{}, err
 	}
@@ -138,9 +157,8 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err != nil {
 		return Ready{}, homeError(err)
 	}
+	a.backups = a.newBackups(run)
 	a.api = &http.Server{Handler: a.withPages(httpapi.New(a.front())), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.stop, a.ending = stop, run.Done()
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)
@@ -158,6 +176,10 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	a.wg.Go(func() { a.safe.Run(run) })
 	a.wg.Go(func() { a.link.Run(run) })
+	if a.o.Config.TLSOwn {
+		a.wg.Go(func() { a.keepRenewed(run) })
+	}
+	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -165,21 +187,22 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	if err := disk.Replace(a.o.Config.Address(), []byte(url+"\n"), true); err != nil {
 		return Ready{}, homeError(err)
 	}
-	return Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted,
-		Took: time.Since(a.started)}, nil
+	r := Ready{URL: url, Home: a.o.Config.Home, TokenFile: a.o.Config.OwnerToken(), Adopted: a.keeper.adopted, Took: time.Since(a.started)}
+	r.CA, err = announce(a.o.Config)
+	return r, err
 }
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
 	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
-		Program: a.runner.part, Alone: a.runner.alone, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe}
+		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe}
 }
 
 // Ready says where a started server is found.
@@ -187,7 +210,8 @@ type Ready struct {
 	URL       string
 	Home      string
 	TokenFile string
-	Adopted   bool // a gateway was serving already
+	CA        string // the file that clients need of an authority of its own
+	Adopted   bool   // a gateway was serving already
 	Took      time.Duration
 }
 

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +27,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/process"
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
+	"github.com/slipway-ml/slipway/internal/tlsfile"
 )
 
 // GatewayOptions are what a gateway process is started with; everything else comes in the
@@ -73,8 +73,13 @@ func serveGateway(ctx context.Context, o GatewayOptions, runDir string, log *slo
 	c := o.Config
 	front := gateway.Front{AdminPath: socketPath(runDir, adminSocket), HandoverPath: socketPath(runDir, handoverSocket)}
 	var err error
-	if front.TLS, err = serverTLS(c); err != nil {
-		return err
+	if c.TLSCert != "" {
+		pair, err := tlsfile.Open(c.TLSCert, c.TLSKey, time.Now, log)
+		if err != nil {
+			return err
+		}
+		front.TLS = pair.Config()
+		go pair.Watch(ctx)
 	}
 	if front.Socket, front.Heir, err = publicSocket(ctx, o, front.HandoverPath); err != nil {
 		return err
@@ -136,18 +141,6 @@ func listenError(address string, err error) error {
 	}
 	e.Cause = err
 	return e
-}
-
-func serverTLS(c config.Config) (*tls.Config, error) {
-	if c.TLSCert == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, &slipway.Error{Code: slipway.CodeNeedTLS, Kind: slipway.Invalid, Message: "the TLS key pair cannot be used",
-			Next: "give PEM files of a certificate and its key", Cause: err}
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // runtimeCommand runs a replica, which may connect as far as that.

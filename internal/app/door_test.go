@@ -107,6 +107,7 @@ func install(t *testing.T, door httpapi.Access) *installed {
 	if err := signinstore.New(a.db).WriteRecords(ctx, nil, []identity.Record{session}); err != nil {
 		t.Fatal(err)
 	}
+	a.backups = a.newBackups(ctx)
 	c := a.front()
 	c.Access = door
 	if door == nil {
@@ -159,6 +160,8 @@ var bodies = map[string]string{
 	"rotate-keys":        `{"space":"team/risk","reason":"so"}`,
 	"shred-keys":         `{"space":"team/risk","reason":"so"}`,
 	"set-secret":         `{"value":"x"}`,
+	"create-backup":      `{}`,
+	"backup-verified":    `{"target":"/nowhere","parts":1,"bytes":1,"bad":0}`,
 	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
 }
 
@@ -184,7 +187,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b",
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0

@@ -28,7 +28,7 @@ func (a *App) lead(ctx context.Context) (err error) {
 		a.lock, err = lockHome(c.Lock())
 		return err
 	}
-	if a.db, err = sqlstore.Open(ctx, sqlstore.Options{URL: c.PostgreSQL, Now: time.Now, Log: a.o.Log}); err != nil {
+	if a.db, err = sqlstore.Open(ctx, sqlstore.Options{URL: c.PostgreSQL, Plain: c.PostgreSQLUnverified, Now: time.Now, Log: a.o.Log}); err != nil {
 		return err
 	}
 	bound, err := a.db.Claim(ctx, c.Home)

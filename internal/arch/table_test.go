@@ -17,12 +17,12 @@ var layers = []layer{
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/authz/...", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
+		"internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/blob", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
-		"internal/sqlstore/...", "internal/storetest/...", "internal/web",
+		"client", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
+		"internal/sqlstore/...", "internal/storetest/...", "internal/tlsfile", "internal/web",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
 	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},

@@ -27,6 +27,10 @@ const (
 	KeysRotate    Action = "keys:rotate"
 	KeysShred     Action = "keys:shred"
 
+	BackupRead      Action = "backup:read"
+	BackupCreate    Action = "backup:create"
+	BackupElsewhere Action = "backup:elsewhere" // to, or in, a place that is not the configured one
+
 	EndpointRead     Action = "endpoint:read"
 	EndpointLogs     Action = "endpoint:logs"
 	EndpointPlan     Action = "endpoint:plan"
@@ -106,6 +110,10 @@ var Actions = map[Action]Meaning{
 	KeysRead:      {KindServer, groupAudit},
 	KeysRotate:    {KindServer, groupAdminister},
 	KeysShred:     {KindServer, groupAdminister},
+
+	BackupRead:      {KindServer, groupAudit},
+	BackupCreate:    {KindServer, groupOperate},
+	BackupElsewhere: {KindServer, groupGovern},
 
 	EndpointRead:     {KindEndpoint, groupRead},
 	EndpointLogs:     {KindEndpoint, groupObserve},

@@ -51,6 +51,15 @@ type Env struct {
 	// Push copies an image of the layout at dir to a registry and gives its name there, with
 	// the digest.
 	Push func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error)
+	// BackupKey makes a recovery key, sealed by a passphrase unless that is empty, the half
+	// that a server has of it, and a name for both.
+	BackupKey func(passphrase string) (recovery, seal []byte, id string, err error)
+	// SealRootKey seals the root key of the key service by a passphrase.
+	SealRootKey func(key []byte, passphrase string) (string, error)
+	// Verify reads all of a backup.
+	Verify func(ctx context.Context, r Restore) (Restored, error)
+	// Restore brings a backup back into an empty home.
+	Restore func(ctx context.Context, r Restore) (Restored, error)
 	// Hidden are commands for the platform's own processes.
 	Hidden []*cobra.Command
 }
@@ -60,7 +69,8 @@ type Ready struct {
 	URL       string        `json:"url"`
 	Home      string        `json:"home"`
 	TokenFile string        `json:"token_file"`
-	Adopted   bool          `json:"adopted"` // a gateway that was already serving was taken over
+	CA        string        `json:"ca,omitempty"` // the file that clients need of an authority of its own
+	Adopted   bool          `json:"adopted"`      // a gateway that was already serving was taken over
 	Took      time.Duration `json:"-"`
 }
 

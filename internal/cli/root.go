@@ -16,6 +16,7 @@ type session struct {
 	p       *screen.Printer
 	home    string
 	server  string
+	ca      string
 	started bool // the command line was understood
 }
 
@@ -37,7 +38,7 @@ First steps:
 Exit codes: 0 done, 1 failed, 2 wrong input or usage, 3 a check failed or the
 deployment did not succeed, 4 not found, 5 the server cannot be reached, 6 not allowed.
 
-Environment: SLIPWAY_HOME, SLIPWAY_SERVER, SLIPWAY_TOKEN, NO_COLOR.`
+Environment: SLIPWAY_HOME, SLIPWAY_SERVER, SLIPWAY_TOKEN, SLIPWAY_CA, NO_COLOR.`
 
 func (s *session) root() *cobra.Command {
 	root := &cobra.Command{
@@ -53,13 +54,14 @@ func (s *session) root() *cobra.Command {
 	flags.BoolVar(&s.p.JSON, "json", false, "print JSON for programs: one document, or one a line for streams")
 	flags.StringVar(&s.home, "home", "", "the platform's directory (default $SLIPWAY_HOME or ~/.local/share/slipway)")
 	flags.StringVar(&s.server, "server", "", "the server's URL (default $SLIPWAY_SERVER or the one of --home)")
+	flags.StringVar(&s.ca, "ca-file", "", "the authority of the server's certificate (default $SLIPWAY_CA, else those of the system)")
 	root.AddCommand(s.upCmd(), s.downCmd(), s.upgradeCmd(), s.demoCmd(), s.initCmd(), s.devCmd(), s.validateCmd(), s.schemaCmd(), s.planCmd(), s.adoptCmd(), s.deployCmd(),
 		s.completing(s.pushCmd(), 1, endpoints|deployments), s.completing(s.predictCmd(), 1, endpoints), s.completing(s.statusCmd(), 1, endpoints),
 		s.completing(s.logsCmd(), 1, endpoints), s.completing(s.rollbackCmd(), 1, endpoints), s.completing(s.promoteCmd(), 1, endpoints|deployments),
 		s.completing(s.abortCmd(), 1, endpoints|deployments), s.completing(s.deploymentsCmd(), 1, endpoints|deployments),
 		s.completing(s.historyCmd(), 1, endpoints), s.completing(s.diffCmd(), 2, endpoints|deployments|revisions),
 		s.completing(s.explainCmd(), 1, endpoints|deployments), s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.accountsCmd(), s.tokensCmd(), s.sessionsCmd(),
-		s.policyCmd(), s.accessCmd(), s.ssoCmd(), s.keysCmd(), s.secretsCmd(), s.doctorCmd(), s.versionCmd())
+		s.policyCmd(), s.accessCmd(), s.ssoCmd(), s.keysCmd(), s.secretsCmd(), s.backupCmd(), s.doctorCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {
 		c.Hidden = true
 		root.AddCommand(c)

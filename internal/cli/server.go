@@ -57,7 +57,11 @@ func (s *session) client() (*client.Client, error) {
 
 // clientOf makes a client that tells of what it tries again.
 func (s *session) clientOf(server, token string, own *http.Client) (*client.Client, error) {
-	return client.New(client.Config{BaseURL: server, Token: token, HTTPClient: own,
+	ca, err := s.authority(server)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{BaseURL: server, Token: token, HTTPClient: own, CA: ca,
 		UserAgent: "platform/" + s.env.Version, Retrying: func(err error, wait time.Duration) {
 			s.p.Progress("%s; trying again in %s", slipway.AsError(err).Message, wait.Round(100*time.Millisecond))
 		}})
@@ -77,6 +81,27 @@ func (s *session) socket(home config.Config, server string) (string, *http.Clien
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, config.ServerSocket))
 	}
 	return "http://localhost", &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}, nil
+}
+
+// authority is who may have signed the server's certificate: who was named, or for the server of
+// the home its own; nil for those that the system trusts.
+func (s *session) authority(server string) ([]byte, error) {
+	file := cmp.Or(s.ca, s.env.Getenv("SLIPWAY_CA"))
+	if home, err := s.homeDir(); file == "" && err == nil {
+		address, _ := small(home.Address())
+		if _, err := os.Lstat(home.AddressCA()); err == nil && address == server {
+			file = home.AddressCA()
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, unreadable(file, err, "name a PEM file with --ca-file or SLIPWAY_CA")
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
 func ownToken(file, server, address string) (string, error) {

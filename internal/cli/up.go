@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,12 +24,17 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.PostgreSQL, "database", "", "a PostgreSQL database, postgres://USER@HOST/DATABASE (default $SLIPWAY_DATABASE, else SQLite)")
 	cmd.Flags().StringVar(&c.PythonBase, "python-base", "", "the container image that those of Python models build on, registry.example.com/python:3.11-slim@sha256:…")
 	cmd.Flags().StringVar(&file, "database-file", "", "a file with the address of the database, which may hold the password")
+	cmd.Flags().BoolVar(&c.PostgreSQLUnverified, "database-unverified", false, "allow a database beyond this machine whose certificate is not checked")
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	cmd.Flags().StringVar(&c.AllowExternal, "allow-external", "", "networks where models that run elsewhere may be, although they are closed: loopback, link-local")
 	signInFlags(cmd, &c)
 	keyFlags(cmd, &c, &phrase)
+	cmd.Flags().BoolVar(&c.TLSOwn, "tls-self-signed", false, "make the certificate by an authority of its own, for development")
+	cmd.Flags().StringVar(&c.Backup.To, "backup-to", "", "where backups go: a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")
+	cmd.Flags().DurationVar(&c.Backup.Every, "backup-every", 0, "how often one is made by itself, 24h (default only when asked)")
+	cmd.Flags().IntVar(&c.Backup.Keep, "backup-keep", 0, "how many are kept there (default all)")
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
 	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd
@@ -48,6 +54,15 @@ func (s *session) up(ctx context.Context, c config.Config, f upFiles) error {
 	}
 	if err := s.keyService(&c, f.passphrase); err != nil {
 		return err
+	}
+	if c.TLSOwn {
+		if c.TLSCert != "" || c.TLSKey != "" {
+			return misuse("platform up --tls-cert FILE --tls-key FILE", "--tls-self-signed makes the certificate: give no other")
+		}
+		c.TLSCert, c.TLSKey = filepath.Join(c.TLS(), "cert.pem"), filepath.Join(c.TLS(), "key.pem")
+	}
+	if c.Backup.To != "" {
+		c.Backup.To = absolute(s.env.Dir, c.Backup.To)
 	}
 	if err := c.Check(); err != nil {
 		return err
@@ -110,7 +125,11 @@ func (s *session) ready(r Ready) {
 		verb = "took over what was serving"
 	}
 	s.p.Say("%s  %s", screen.Bold(r.URL), screen.Dim(verb+" in "+r.Took.Round(time.Millisecond).String()))
-	s.p.Table([][]screen.Text{{screen.Dim("  token"), screen.Plain(r.TokenFile)}, {screen.Dim("  home"), screen.Plain(r.Home)}})
+	rows := [][]screen.Text{{screen.Dim("  token"), screen.Plain(r.TokenFile)}, {screen.Dim("  home"), screen.Plain(r.Home)}}
+	if r.CA != "" {
+		rows = append(rows, []screen.Text{screen.Dim("  ca"), screen.Plain(r.CA + ", which clients elsewhere need: SLIPWAY_CA")})
+	}
+	s.p.Table(rows)
 	s.p.Note("Ctrl-C stops the platform and all models. In another terminal:")
 	s.p.Next("platform init fraud")
 }

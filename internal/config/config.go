@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"slices"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -25,8 +27,11 @@ type Config struct {
 	Listen  string // host:port; port 0 picks a free one
 	TLSCert string // PEM file; empty: no TLS
 	TLSKey  string
+	TLSOwn  bool // both are made, by an authority of its own
 	// PostgreSQL is the URL of a database, which may hold a password; empty: SQLite in Home.
 	PostgreSQL string
+	// PostgreSQLUnverified allows one beyond this machine whose certificate is not checked.
+	PostgreSQLUnverified bool
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
 	// AllowExternal are addresses and networks, separated by commas, that models may be asked
@@ -50,6 +55,15 @@ type Config struct {
 	VaultToken string
 	// SecretsFrom are places of secrets beside the database: vault://HOST/MOUNT, aws-sm://REGION.
 	SecretsFrom []string
+
+	Backup Backup
+}
+
+// Backup says where backups go. Without a place none is made unless somebody asks for it.
+type Backup struct {
+	To    string        // a directory, or s3://BUCKET/PREFIX
+	Every time.Duration // 0: only when somebody asks
+	Keep  int           // the newest; 0: all
 }
 
 // OIDC is the identity provider at which people sign in; without an issuer there is none.
@@ -100,6 +114,9 @@ func (c Config) Check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "give both --tls-cert and --tls-key", "half of a TLS key pair")
 	}
+	if err := c.Backup.check(); err != nil {
+		return err
+	}
 	if _, err := c.Reach(); err != nil {
 		return err
 	}
@@ -142,6 +159,21 @@ func (c Config) checkSignIn() error {
 	return nil
 }
 
+// minBackup is the shortest time between two backups.
+const minBackup = time.Minute
+
+func (b Backup) check() error {
+	switch {
+	case b.To == "" && (b.Every != 0 || b.Keep != 0):
+		return slipway.Errorf(slipway.Invalid, slipway.CodeBackupTarget, "give --backup-to, too", "it is not said where backups go")
+	case b.Every < 0 || b.Every > 0 && b.Every < minBackup:
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give --backup-every 24h", "backups are made every %v at most", minBackup)
+	case b.Keep < 0:
+		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give --backup-keep 14", "a number of backups is not negative")
+	}
+	return nil
+}
+
 // The files of a home directory.
 func (c Config) path(parts ...string) string {
 	return filepath.Join(append([]string{c.Home}, parts...)...)
@@ -162,6 +194,10 @@ const ServerSocket = "server.sock"
 
 // Address is the file that says where the gateway listens.
 func (c Config) Address() string { return c.path("address") }
+
+// AddressCA is the file with who has signed its certificate; there is none unless that is an
+// authority of the installation's own.
+func (c Config) AddressCA() string { return c.path("address.ca") }
 
 // Lock is the file that a running server holds locked.
 func (c Config) Lock() string { return c.path("server.lock") }
@@ -186,6 +222,25 @@ func (c Config) Revisions() string { return c.path("revisions") }
 
 // Gateway is the gateway's own directory: last table, journal, judges, replicas.
 func (c Config) Gateway() string { return c.path("gateway") }
+
+// TLS is where an authority of its own keeps its files.
+func (c Config) TLS() string { return c.path("tls") }
+
+// Hosts are the names under which clients on this machine, and those that know its name,
+// come to the address.
+func (c Config) Hosts(machine string) []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	host, _, _ := net.SplitHostPort(c.Listen)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = ""
+	}
+	for _, name := range []string{machine, host} {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
 
 // Backups is where upgrades keep copies of the database and of the program before.
 func (c Config) Backups() string { return c.path("backups") }

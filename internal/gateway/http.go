@@ -22,6 +22,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.ending.Load() || r.TLS != nil && g.leaving.Load() {
 		w.Header().Set("Connection", "close")
 	}
+	if r.TLS != nil && !strings.HasPrefix(r.Host, "localhost") { // of which browsers would remember it for every port
+		w.Header()["Strict-Transport-Security"] = secure
+	}
 	path := r.URL.Path
 	switch {
 	case path == "/healthz":
@@ -37,6 +40,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.data(w, r, path, g.authorize(r))
 	}
 }
+
+// secure tells browsers to come over TLS alone, for a year (RFC 6797).
+var secure = []string{"max-age=31536000"}
 
 // ready says whether there is something to serve, and for long enough.
 func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load() }

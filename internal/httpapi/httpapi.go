@@ -38,6 +38,7 @@ type Config struct {
 	Doctor      Doctor
 	Keys        Keys
 	Secrets     Secrets
+	Backups     Backups
 	Log         *slog.Logger
 }
 
@@ -67,6 +68,7 @@ func register(h huma.API, c Config) {
 	registerPeople(h, c)
 	registerKeys(h, c)
 	registerSecrets(h, c)
+	registerBackups(h, c)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/runtime/child"
+	"github.com/slipway-ml/slipway/internal/runtime/listening"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
 )
@@ -63,7 +64,11 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 		server.Close()
 		_ = os.Remove(at.socket) // absent for a port
 	}}
-	if err := awaitReady(ctx, cfg.StartTimeout, server, failed); err != nil {
+	err = awaitReady(ctx, cfg.StartTimeout, server, failed)
+	if err == nil {
+		err = at.private()
+	}
+	if err != nil {
 		m.stop()
 		return nil, err
 	}
@@ -123,6 +128,22 @@ func placeFor(cfg Config) (place, error) {
 		ln.Close()
 	}
 	return p, nil
+}
+
+// private refuses a server that others on the network can ask, past all that guards it.
+func (p place) private() error {
+	if p.port == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(p.port, 10, 16)
+	if err != nil {
+		return err
+	}
+	at, exposed, err := listening.Exposed(uint16(n))
+	if exposed {
+		err = &exitError{ExitChild, fmt.Errorf("the custom server listens on %s, where everybody on the network can ask it: let it listen on 127.0.0.1, or on {socket}", at)}
+	}
+	return err
 }
 
 func (p place) argv(cfg Config) []string {

@@ -2,6 +2,8 @@ package spec
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 
 	"github.com/slipway-ml/slipway/internal/spec/strict"
@@ -15,6 +17,7 @@ func (d *document) check(s *Spec) {
 	d.checkSource(s)
 	d.checkCommand(s)
 	d.checkRuntime(s)
+	d.checkExternal(s)
 	d.checkData(s)
 	d.checkMetrics(s)
 	d.checkSlices(s)
@@ -75,6 +78,22 @@ func (d *document) checkRuntime(s *Spec) {
 	const path = "model.external.model"
 	if x := s.Model.External; x != nil && x.Protocol == ProtocolMLflow && d.Has(path) {
 		d.Report(path, path, strict.Mistake{Message: "says nothing: a server of the protocol " + ProtocolMLflow + " has one model", Next: "remove it"})
+	}
+}
+
+// checkExternal refuses a server beyond this machine that is asked in the clear. Records from
+// before that stay readable.
+func (d *document) checkExternal(s *Spec) {
+	if s.Model.External == nil || d.record {
+		return
+	}
+	u, err := url.Parse(s.Model.External.URL)
+	if err != nil || u.Scheme != "http" {
+		return
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		const path = "model.external.url"
+		d.Report(path, path, strict.Mistake{Message: "would send requests over the network in the clear", Next: "write https://; or let something on this machine encrypt: http://127.0.0.1:PORT"})
 	}
 }
 

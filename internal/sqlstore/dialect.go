@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,14 +18,17 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/slipway-ml/slipway"
 )
 
 // dialect is a database with everything in which SQLite and PostgreSQL differ.
 type dialect struct {
 	write, read *sql.DB
 	goose       goose.Dialect
-	lock        string // first statement of a writing transaction, makes writers wait for each other
-	clock       string // microseconds since 1970, by the clock of the database
+	lock        string             // first statement of a writing transaction, makes writers wait for each other
+	clock       string             // microseconds since 1970, by the clock of the database
+	snapshot    sql.IsolationLevel // in which a transaction sees one moment
 	migrating   []goose.ProviderOption
 }
 
@@ -36,7 +40,7 @@ const (
 // connect prepares one connection that writes and some that only read.
 func connect(o Options) (d dialect, err error) {
 	if o.URL != "" {
-		d, err = connectPostgres(o.URL)
+		d, err = connectPostgres(o.URL, o.Plain)
 	} else {
 		d, err = connectSQLite(o.Path)
 	}
@@ -77,10 +81,13 @@ func connectSQLite(path string) (d dialect, err error) {
 
 // connectPostgres lets writers of several processes wait for each other by an advisory
 // lock, whose number is only ours.
-func connectPostgres(address string) (d dialect, err error) {
+func connectPostgres(address string, plain bool) (d dialect, err error) {
 	open := func(setting, value string) (*sql.DB, error) {
 		c, err := pgx.ParseConfig(address)
 		if err != nil {
+			return nil, err
+		}
+		if err := encrypted(c, plain); err != nil {
 			return nil, err
 		}
 		c.RuntimeParams[setting] = value
@@ -91,6 +98,7 @@ func connectPostgres(address string) (d dialect, err error) {
 		return stdlib.OpenDB(*c), nil
 	}
 	d.goose, d.lock = goose.DialectPostgres, "SELECT pg_advisory_xact_lock(7306936)"
+	d.snapshot = sql.LevelRepeatableRead
 	d.clock = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT"
 	one, err := lock.NewPostgresSessionLocker(lock.WithLockID(7306937)) // servers that start together migrate once
 	if err != nil {
@@ -102,6 +110,23 @@ func connectPostgres(address string) (d dialect, err error) {
 	}
 	d.read, err = open("default_transaction_read_only", "on")
 	return d, err
+}
+
+// encrypted refuses a server beyond this machine whose certificate would not be checked:
+// every secret that is kept would cross the network to whoever answers.
+func encrypted(c *pgx.ConnConfig, plain bool) error {
+	hosts := []*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}
+	for _, f := range append(hosts, c.Fallbacks...) {
+		ip := net.ParseIP(f.Host)
+		if plain || strings.HasPrefix(f.Host, "/") || f.Host == "localhost" || ip != nil && ip.IsLoopback() {
+			continue
+		}
+		if f.TLSConfig == nil || f.TLSConfig.InsecureSkipVerify { // as sslmode=verify-ca has it, which checks no name
+			return slipway.Errorf(slipway.Invalid, slipway.CodeNeedTLS, "add sslmode=verify-full to the address, and sslrootcert=FILE for an authority of your own; or allow it: --database-unverified",
+				"the database %s is not on this machine, and its certificate would not be checked", f.Host)
+		}
+	}
+	return nil
 }
 
 // failure is why the database refused, as far as callers care.

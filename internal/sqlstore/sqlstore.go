@@ -21,8 +21,10 @@ import (
 type Options struct {
 	Path string // of the file, which is made when it is missing
 	URL  string // "postgres://…"; it goes before Path
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Plain allows a server beyond this machine whose certificate is not checked.
+	Plain bool
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // DB is an open database. Its methods are safe for concurrent use.

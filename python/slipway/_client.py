@@ -16,7 +16,7 @@ from ._errors import DeploymentFailed, Error, Problem
 from ._http import Transport
 from ._inputs import Inputs
 from ._models import Deployment, Endpoint, Explanation, RolledBack, decode, decode_list
-from ._settings import resolve
+from ._settings import authority, resolve
 
 DISTRIBUTION = "slipway-platform"
 CALL_SECONDS = 30.0
@@ -32,8 +32,9 @@ class Client:
 
     `url` and `token` default to SLIPWAY_SERVER and SLIPWAY_TOKEN, then to the files of `home`, which
     defaults to SLIPWAY_HOME: the platform that `platform up` started here is found by itself.
-    `timeout` is in seconds, for a call that is given no other. `ssl_context` is for an authority of
-    one's own. Proxies of the environment are not used. Every method raises Error.
+    `timeout` is in seconds, for a call that is given no other. `ca_file` is a PEM file of the
+    authority that signed the server's certificate, and defaults to SLIPWAY_CA, then to those that the
+    system trusts; `ssl_context` is for anything else about TLS. Proxies of the environment are not used. Every method raises Error.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class Client:
         home: str | os.PathLike[str] | None = None,
         *,
         timeout: float = CALL_SECONDS,
+        ca_file: str | os.PathLike[str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = resolve(url, token, home, os.environ)
         self._timeout = timeout
-        self._http = Transport(self._settings, ssl_context, "slipway-python/" + _version())
+        self._http = Transport(self._settings, ssl_context or authority(ca_file, os.environ), "slipway-python/" + _version())
 
     @property
     def url(self) -> str:

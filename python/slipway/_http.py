@@ -123,6 +123,13 @@ class Transport:
         new: http.client.HTTPConnection = self._connect(timeout=left)
         try:
             new.connect()
+        except ssl.SSLCertVerificationError as e:
+            new.close()
+            raise Error(
+                _errors.CERTIFICATE,
+                f"the certificate of {self.url} is not to be trusted: {e.verify_message}",
+                "give the authority that signed it: ca_file, or SLIPWAY_CA",
+            ) from None
         except OSError as e:
             new.close()
             raise self._unreachable(e, unsent=True) from None

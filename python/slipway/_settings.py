@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import ssl
 import urllib.parse
 from collections.abc import Mapping
 
@@ -39,6 +40,19 @@ def resolve(url: str | None, token: str | None, home: str | os.PathLike[str] | N
         url = url or address
         token = token or _own_token(os.path.join(place, "owner.token"), url, address)
     return checked(url, token)
+
+
+def authority(ca_file: str | os.PathLike[str] | None, env: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Trusts who is given, or SLIPWAY_CA, and nobody else; None for those that the system trusts."""
+    file = os.fspath(ca_file) if ca_file else env.get("SLIPWAY_CA", "")
+    if not file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (OSError, ValueError):  # an SSLError is an OSError
+        raise Error(
+            _errors.CERTIFICATE, "the file of authorities cannot be used", "name a PEM file with ca_file or SLIPWAY_CA"
+        ) from None
 
 
 def checked(url: str, token: str) -> Settings:

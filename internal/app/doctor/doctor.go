@@ -33,10 +33,12 @@ type Installation struct {
 	// Program is the part of the layout of images that the next image will hold too; it may
 	// be empty.
 	Program func() slipway.Digest
-	// Alone keeps pipelines from running until release is called; ok is false while one runs.
+	// Alone keeps pipelines and backups from running until release is called; ok is false
+	// while one runs.
 	Alone    func() (release func(), ok bool)
 	Database func(ctx context.Context) error
 	Keys     func(ctx context.Context) []api.Finding
+	Backup   func(ctx context.Context) api.Finding // how the backups are
 	Gateway  func(ctx context.Context) (route.Observation, error)
 }
 
@@ -45,11 +47,12 @@ const askLimit = 10 * time.Second
 // Examine looks at everything; with fix it mends what it can without asking anybody.
 func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out := Machine(ctx, i.Config, fix)
-	out = append(out, i.database(ctx))
+	out = append(out, i.database(ctx), i.backup(ctx))
 	out = append(out, i.Keys(ctx)...)
 	out = append(out, i.python(ctx))
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
+	out = append(out, certificate(ctx, i.Config, time.Now())...)
 	out = append(out, i.endpoints(ctx, obs)...)
 	return append(out, i.leftovers(ctx, fix))
 }
@@ -65,6 +68,12 @@ func (i Installation) database(ctx context.Context) api.Finding {
 		return finding("database", fail, "platform explain SLIP-E0608, or bring back a copy from "+i.Config.Backups(), "%s: %s", name, slipway.AsError(err).Message)
 	}
 	return finding("database", pass, "", "%s is sound, looked at in %v", name, time.Since(began).Round(time.Millisecond))
+}
+
+func (i Installation) backup(ctx context.Context) api.Finding {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return i.Backup(ctx)
 }
 
 func (i Installation) python(ctx context.Context) api.Finding {
@@ -125,7 +134,7 @@ func (i Installation) leftovers(ctx context.Context, fix bool) api.Finding {
 	const check = "leftovers"
 	release, ok := i.Alone()
 	if !ok {
-		return finding(check, pass, "", "not looked at while a pipeline runs")
+		return finding(check, pass, "", "not looked at while a pipeline or a backup runs")
 	}
 	defer release()
 	w, err := i.wanted(ctx)

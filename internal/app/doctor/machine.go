@@ -49,7 +49,7 @@ func home(c config.Config, fix bool) api.Finding {
 	for _, want := range []struct {
 		path string
 		mode fs.FileMode
-	}{{c.Home, 0o700}, {c.OwnerToken(), 0o600}, {c.Database(), 0o600}, {c.Blobs(), 0o700}, {c.Gateway(), 0o700}, {c.Logs(), 0o700}, {c.Backups(), 0o700}} {
+	}{{c.Home, 0o700}, {c.OwnerToken(), 0o600}, {c.Database(), 0o600}, {c.Blobs(), 0o700}, {c.Gateway(), 0o700}, {c.Logs(), 0o700}, {c.Backups(), 0o700}, {c.BackupSeal(), 0o600}, {c.TLS(), 0o700}} {
 		info, err := os.Lstat(want.path)
 		if err != nil || info.Mode().Perm()&^want.mode == 0 {
 			continue

@@ -32,7 +32,7 @@ type Prepared struct {
 // takes it back to an older schema if that build knows no newer one. No server may run. It
 // answers CodeDowngrade, and has changed nothing, where something would be lost.
 func Prepare(ctx context.Context, c config.Config, target About) (p Prepared, err error) {
-	o := sqlstore.Options{Path: c.Database(), URL: c.PostgreSQL, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	o := sqlstore.Options{Path: c.Database(), URL: c.PostgreSQL, Plain: c.PostgreSQLUnverified, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	if c.PostgreSQL != "" && !slices.Contains(target.Databases, postgresql) {
 		return p, refused("%s keeps its state in SQLite alone, and yours is in PostgreSQL", target.Version)
 	}

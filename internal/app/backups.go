@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/backup"
+	"github.com/slipway-ml/slipway/internal/app/model"
+	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/oci"
+	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
+	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
+)
+
+// newBackups joins what backups need; life ends one that is under way.
+func (a *App) newBackups(life context.Context) *backup.Service {
+	models := registrystore.New(a.db)
+	return backup.New(life, backup.Options{Config: a.o.Config, Build: a.o.Version, Getenv: os.Getenv, Database: a.db, Blobs: a.blobs, Record: a.events.Append,
+		Named: func(ctx context.Context) ([]slipway.Digest, error) { return backup.Named(ctx, models, a.rollouts) },
+		Allow: func(ctx context.Context, p slipway.Principal, act authz.Action) error {
+			return a.access.Check(ctx, p, act, access.Server)
+		},
+		Hold: func(context.Context) (func(), error) { return func() {}, nil }, Now: time.Now, Log: a.o.Log})
+}
+
+// alone keeps pipelines and backups from running until release is called; ok is false while
+// one runs.
+func (a *App) alone() (release func(), ok bool) {
+	backups, ok := a.backups.Alone()
+	if !ok {
+		return nil, false
+	}
+	pipelines, ok := a.runner.alone()
+	if !ok {
+		backups()
+		return nil, false
+	}
+	return func() { pipelines(); backups() }, true
+}
+
+// revive makes again what a restore does not bring back: images are unpacked at once, and
+// environments of Python models built beside. Replicas wait for them.
+func (a *App) revive(ctx context.Context) error {
+	endpoints, err := a.rollouts.Endpoints(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range endpoints {
+		for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+			if r == nil {
+				continue
+			}
+			if err := oci.Unpack(ctx, a.o.Config.Images(), r.ImageDigest, r.Dir); err != nil {
+				a.o.Log.Error("an image cannot be unpacked", "revision", r.ID, "error", err.Error())
+				continue
+			}
+			if _, err := os.Stat(r.Runtime.Python); r.Runtime.Kind == route.RuntimePython && err != nil {
+				a.wg.Go(func() { a.rebuild(ctx, e, r) })
+			}
+		}
+	}
+	return nil
+}
+
+// rebuild builds the environment of a revision, from what its image says.
+func (a *App) rebuild(ctx context.Context, e rollout.Endpoint, r *route.Revision) {
+	a.o.Log.Info("building an environment that is not there any more", "revision", r.ID)
+	d, err := a.releaseOf(ctx, e.Key, r.ID)
+	if err == nil {
+		err = func() error {
+			s, err := specOf(d)
+			if err != nil {
+				return err
+			}
+			root, err := os.OpenRoot(r.Dir)
+			if err != nil {
+				return err
+			}
+			defer root.Close()
+			env, err := model.Environment(ctx, a.runner.envs, root.FS(), s, io.Discard)
+			if err == nil && env.Python != r.Runtime.Python {
+				err = slipway.Errorf(slipway.Conflict, slipway.CodeEnvironment, "platform deploy", "this machine builds another environment for %s", r.ID)
+			}
+			return err
+		}()
+	}
+	if err != nil && ctx.Err() == nil {
+		a.o.Log.Error("an environment cannot be built", "revision", r.ID, "error", err.Error())
+	}
+}
