@@ -2,7 +2,7 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway.
+// E05xx serving, E06xx server and gateway, E07xx audit log.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -56,4 +56,12 @@ const (
 	CodeNotLeader   = "SLIP-E0607" // another server has the lease
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
+
+	CodeAuditFull    = "SLIP-E0701" // the audit log takes no events, so nothing is changed
+	CodeAuditDamaged = "SLIP-E0702" // it is not what was signed
+	CodeAuditKey     = "SLIP-E0703"
+	CodeAuditPending = "SLIP-E0704" // an event is not in the log yet
+	CodeAuditAnchor  = "SLIP-E0705" // an anchor cannot be used, or differs
+	CodeAuditFailed  = "SLIP-E0706" // a verification found something wrong
+	CodeAuditBundle  = "SLIP-E0707" // a file is no bundle
 )
