@@ -262,6 +262,7 @@ type Info struct {
 	PID     int       `json:"pid"`
 	Home    string    `json:"home"`
 	Note    string    `json:"note" doc:"What this instance is not"`
+	Alerts  []string  `json:"alerts,omitempty" doc:"What everybody should know who looks at it"`
 }
 
 // Finding is what the doctor says of one thing.

@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/dev"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/upgrade"
@@ -78,6 +79,7 @@ func run() int {
 		Push: func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error) {
 			return oci.Push(ctx, dir, slipway.Digest(image), reference, oci.Remote{PlainHTTP: plain, Progress: progress})
 		},
+		Audit:  cli.Audit{Bundle: audit.VerifyBundle, Proof: audit.VerifyProof},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -55,6 +56,7 @@ type App struct {
 	models     *registry.Service
 	access     *access.Control
 	events     *eventstore.Store
+	audit      *audit.Service
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
 	keeper     *keeper
@@ -114,6 +116,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.admin, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
+	if err := a.newAudit(); err != nil {
+		return err
+	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin}
 	a.runner, err = newRunner(a)
 	return err
@@ -130,7 +135,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.api = &http.Server{Handler: httpapi.New(httpapi.Config{Version: a.o.Version, Auth: a.access.Identity, Access: a.access, Accounts: a.access, Models: modelsAPI{a},
-		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Log: a.o.Log}),
+		Blobs: blobsAPI{a.blobs}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: a.doctor(), Audit: a.audit, Log: a.o.Log}),
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop, a.ending = stop, run.Done()
@@ -146,6 +151,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.controller.Run(run) })
 	a.wg.Go(func() { a.runner.run(run) })
 	a.wg.Go(func() { a.flushUses(run) })
+	a.wg.Go(func() { a.audit.Run(run) })
 	url := a.keeper.url()
 	if err := replaceFile(a.o.Config.Address(), []byte(url+"\n")); err != nil {
 		return Ready{}, homeError(err)
@@ -156,7 +162,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Alone: a.runner.alone, Database: a.db.Check, Gateway: a.admin.Observe, Audit: a.audit.Findings}
 }
 
 // Ready says where a started server is found.

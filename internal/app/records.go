@@ -147,5 +147,5 @@ func (f fleetAPI) Info(context.Context) api.Info {
 		database = "PostgreSQL"
 	}
 	return api.Info{Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
-		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on, no audit log beyond the events"}
+		Note: "one machine: " + database + ", a blob directory, local processes; no single sign-on", Alerts: f.a.audit.Alerts()}
 }

@@ -88,7 +88,7 @@ const system = "system"
 
 func takesBack(ev *slipway.Event) bool {
 	switch ev.Action {
-	case "rollout.vetoed":
+	case "rollout.vetoed", "audit.retained": // that makes room
 		return true
 	case "deployment.commanded":
 		return ev.Detail["command"] != "promote"

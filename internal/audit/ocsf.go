@@ -70,7 +70,6 @@ var meanings = map[string]meaning{
 	"token.revoked": {class: apiActivity, activity: 4, kind: "account"},
 	"access.denied": {class: apiActivity, activity: other, severity: medium, failed: true},
 
-	"audit.exported":   {class: apiActivity, activity: 2, kind: "audit log"},
 	"audit.retained":   {class: apiActivity, activity: 3, kind: "audit log"},
 	"audit.rebuilt":    {class: apiActivity, activity: 3, severity: medium, kind: "audit log"},
 	"witness.enrolled": {class: apiActivity, activity: 1, kind: "witnessed log"},

@@ -18,6 +18,8 @@ const (
 	ServerExamine Action = "server:examine"
 	Upload        Action = "blob:upload"
 	AuditRead     Action = "audit:read"
+	AuditRetain   Action = "audit:retain"  // move parts of the audit log away
+	AuditWitness  Action = "audit:witness" // have another platform's log witnessed here
 	MetricsRead   Action = "metrics:read"
 
 	EndpointRead     Action = "endpoint:read"
@@ -48,6 +50,7 @@ const (
 	groupRead       = "read"
 	groupObserve    = "observe" // what may show data by accident: logs
 	groupAudit      = "audit"
+	groupWitness    = "witness"
 	groupUpload     = "upload"
 	groupDevelop    = "develop"
 	groupOperate    = "operate"
@@ -69,6 +72,8 @@ var Actions = map[Action]Meaning{
 	ServerExamine: {KindServer, groupOperate},
 	Upload:        {KindServer, groupUpload},
 	AuditRead:     {KindServer, groupAudit},
+	AuditRetain:   {KindServer, groupOperate},
+	AuditWitness:  {KindServer, groupWitness},
 	MetricsRead:   {KindServer, groupObserve},
 
 	EndpointRead:     {KindEndpoint, groupRead},

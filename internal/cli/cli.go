@@ -51,6 +51,8 @@ type Env struct {
 	// Push copies an image of the layout at dir to a registry and gives its name there, with
 	// the digest.
 	Push func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error)
+	// Audit verifies without a server.
+	Audit Audit
 	// Hidden are commands for the platform's own processes.
 	Hidden []*cobra.Command
 }

@@ -58,7 +58,7 @@ func (s *session) root() *cobra.Command {
 		s.completing(s.logsCmd(), 1, endpoints), s.completing(s.rollbackCmd(), 1, endpoints), s.completing(s.promoteCmd(), 1, endpoints|deployments),
 		s.completing(s.abortCmd(), 1, endpoints|deployments), s.completing(s.deploymentsCmd(), 1, endpoints|deployments),
 		s.completing(s.historyCmd(), 1, endpoints), s.completing(s.diffCmd(), 2, endpoints|deployments|revisions),
-		s.completing(s.explainCmd(), 1, endpoints|deployments), s.accountsCmd(), s.tokensCmd(), s.accessCmd(), s.doctorCmd(), s.versionCmd())
+		s.completing(s.explainCmd(), 1, endpoints|deployments), s.accountsCmd(), s.tokensCmd(), s.accessCmd(), s.auditCmd(), s.doctorCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {
 		c.Hidden = true
 		root.AddCommand(c)

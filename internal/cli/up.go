@@ -26,6 +26,8 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.Listen, "listen", config.DefaultListen, "host:port to listen on; port 0 picks a free one")
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
+	cmd.Flags().StringVar(&c.AuditKey, "audit-key", "", "a file with the key that signs the audit log, made if it is not there (default audit/audit.key in the home)")
+	cmd.Flags().StringArrayVar(&c.AuditAnchors, "audit-anchor", nil, "where checkpoints of the audit log are kept by somebody else: s3://BUCKET/PREFIX?endpoint=…, git+URL or witness+URL?token-file=…; may be given again")
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")
 	_ = cmd.Flags().MarkHidden("prepare") // upgrade gives it
 	return cmd

@@ -26,6 +26,10 @@ type Config struct {
 	PostgreSQL string
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
+	// AuditKey is the file of the key that signs the audit log; empty: one in Home.
+	AuditKey string
+	// AuditAnchors are the addresses of what keeps its checkpoints.
+	AuditAnchors []string
 }
 
 // Resolve fills in what was not given: Home from $SLIPWAY_HOME, else the user's data
@@ -96,6 +100,9 @@ func (c Config) Gateway() string { return c.path("gateway") }
 
 // Backups is where upgrades keep copies of the database and of the program before.
 func (c Config) Backups() string { return c.path("backups") }
+
+// Audit is the directory of the audit log.
+func (c Config) Audit() string { return c.path("audit") }
 
 // Logs is where every process logs.
 func (c Config) Logs() string { return c.path("logs") }

@@ -27,6 +27,7 @@ type Config struct {
 	Plans       Plans
 	Fleet       Fleet
 	Doctor      Doctor
+	Audit       Audit
 	Log         *slog.Logger
 }
 
@@ -38,6 +39,7 @@ func New(c Config) http.Handler {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerAudit(h, c)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "see /openapi.yaml for the routes", "no route %s %.100q", r.Method, r.URL.Path))
 	})
@@ -52,6 +54,7 @@ func OpenAPI(version string) ([]byte, error) {
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
+	registerAudit(h, c)
 	return h.OpenAPI().YAML()
 }
 

@@ -30,6 +30,8 @@ type DB struct {
 	dialect
 	jobs  chan *job
 	fence atomic.Pointer[fence] // nil: there is no lease
+	gate  atomic.Pointer[func([]slipway.Event) error]
+	moved chan struct{} // has an item once events were committed
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -45,7 +47,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, openError(err)
 	}
-	db := &DB{dialect: d, jobs: make(chan *job), now: o.Now, log: o.Log}
+	db := &DB{dialect: d, jobs: make(chan *job), moved: make(chan struct{}, 1), now: o.Now, log: o.Log}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}

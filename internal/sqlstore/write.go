@@ -39,6 +39,11 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
+		if err := (*gate)(events); err != nil {
+			return err
+		}
+	}
 	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
@@ -50,6 +55,13 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 		return slipway.Errorf(slipway.Unavailable, slipway.CodeUnavailable, "try again in a second", "the server is stopping")
 	}
 }
+
+// Gate makes Write ask before each change that has events: an error refuses it.
+func (db *DB) Gate(admit func(events []slipway.Event) error) { db.gate.Store(&admit) }
+
+// Recorded gives a channel that has an item after events were committed since the last one
+// was taken.
+func (db *DB) Recorded() <-chan struct{} { return db.moved }
 
 // writeLoop is the one writer.
 func (db *DB) writeLoop(ctx context.Context) {
@@ -88,6 +100,12 @@ func (db *DB) group(first *job) {
 		return nil
 	})
 	for _, j := range group {
+		if err == nil && j.err == nil && len(j.events) > 0 {
+			select {
+			case db.moved <- struct{}{}:
+			default:
+			}
+		}
 		switch {
 		case err != nil:
 			j.err = classify(err)

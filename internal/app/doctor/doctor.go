@@ -31,6 +31,7 @@ type Installation struct {
 	Alone    func() (release func(), ok bool)
 	Database func(ctx context.Context) error
 	Gateway  func(ctx context.Context) (route.Observation, error)
+	Audit    func(ctx context.Context) []api.Finding
 }
 
 const askLimit = 10 * time.Second
@@ -42,6 +43,7 @@ func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
 	out = append(out, i.endpoints(ctx, obs)...)
+	out = append(out, i.Audit(ctx)...)
 	return append(out, i.leftovers(ctx, fix))
 }
 
