@@ -32,6 +32,9 @@ func (a *App) newAudit() error {
 // development says whether the owner's token of this machine is used, which is nobody's in
 // particular.
 func (a *App) development(ctx context.Context) (bool, error) {
+	if err := a.access.Identity.Flush(ctx); err != nil {
+		return false, err
+	}
 	tokens, err := a.access.Identity.Tokens(ctx)
 	if err != nil {
 		return false, err

@@ -183,7 +183,9 @@ func (s *session) auditExportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.with(func(c *client.Client) error { return s.auditExport(ctx, c, api.AuditRange{Since: since, Until: until}, out) })
+			return s.with(func(c *client.Client) error {
+				return s.auditExport(ctx, c, api.AuditRange{Since: since, Until: until}, out)
+			})
 		})
 	cmd.Flags().StringVar(&out, "out", "", "the file to write")
 	p.flags(cmd)

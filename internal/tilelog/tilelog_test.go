@@ -262,9 +262,11 @@ func TestEventsAreHeldAgainstTheLog(t *testing.T) {
 		change func(seq int64) []byte
 		seq    int64
 	}{
-		"changed":  {func(seq int64) []byte { return map[bool][]byte{true: changed, false: leaf(t, seq)}[seq == 7] }, 7},
-		"removed":  {func(seq int64) []byte { return map[bool][]byte{true: nil, false: leaf(t, seq)}[seq == 9] }, 9},
-		"swapped":  {func(seq int64) []byte { return leaf(t, map[int64]int64{20: 21, 21: 20}[seq]+map[bool]int64{true: seq}[seq != 20 && seq != 21]) }, 20},
+		"changed": {func(seq int64) []byte { return map[bool][]byte{true: changed, false: leaf(t, seq)}[seq == 7] }, 7},
+		"removed": {func(seq int64) []byte { return map[bool][]byte{true: nil, false: leaf(t, seq)}[seq == 9] }, 9},
+		"swapped": {func(seq int64) []byte {
+			return leaf(t, map[int64]int64{20: 21, 21: 20}[seq]+map[bool]int64{true: seq}[seq != 20 && seq != 21])
+		}, 20},
 		"inserted": {func(seq int64) []byte { return leaf(t, map[bool]int64{true: seq, false: max(seq-1, 1)}[seq < 31]) }, 31},
 	} {
 		found := check(t, l, 300, c.change)

@@ -91,6 +91,7 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 	i := doctor.Installation{Config: c, Store: s, Environments: envs,
 		Alone:    func() (func(), bool) { return func() {}, true },
 		Database: func(context.Context) error { return nil },
+		Audit:    func(context.Context) []api.Finding { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
 			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
 		}}
