@@ -75,10 +75,15 @@ wheel: $(VENV) ## build the wheels of the program and the SDK into dist
 .PHONY: crash
 crash: ## kill the server at 300 of its changes, and 100 processes under load (about 10 minutes)
 	CGO_ENABLED=0 go test -count=1 -v -timeout 1h -run 'TestKillPoints|TestRandomKills' ./cmd/platform -killpoints 300 -kills 100
+	go test -count=1 -v -timeout 1h -run TestKills ./internal/app/audit -auditkills 200
 
 .PHONY: bench-core
 bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
 	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
+
+.PHONY: bench-trust
+bench-trust: ## measure the audit log on this machine (some minutes)
+	go run ./bench/trust
 
 .PHONY: clean
 clean: ## remove what the other targets made
