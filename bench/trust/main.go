@@ -48,6 +48,7 @@ func run(w io.Writer) error {
 	only := flag.String("part", "", "one part alone")
 	flag.Parse()
 	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
 	for name, measure := range parts {
 		if *only != "" && *only != name {
 			continue

@@ -32,6 +32,8 @@ type DB struct {
 	fence atomic.Pointer[fence] // nil: there is no lease
 	gate  atomic.Pointer[func([]slipway.Event) error]
 	moved chan struct{} // has an item once events were committed
+
+	insert *sql.Stmt // of an event
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -49,6 +51,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db := &DB{dialect: d, jobs: make(chan *job), moved: make(chan struct{}, 1), now: o.Now, log: o.Log}
 	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(openError(err), db.dialect.close())
+	}
+	if db.insert, err = db.write.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -127,7 +132,7 @@ func (db *DB) Check(ctx context.Context) error {
 func (db *DB) Close() error {
 	db.stop()
 	db.wg.Wait()
-	return db.dialect.close()
+	return errors.Join(db.insert.Close(), db.dialect.close())
 }
 
 // readLimit bounds one reading: a database that hangs must not make its callers hang.

@@ -15,7 +15,7 @@ import (
 
 // Limits of the writer.
 const (
-	maxGroup   = 64               // calls in one commit
+	maxGroup   = 256              // calls in one commit
 	writeLimit = 10 * time.Second // for one group
 	slowCommit = time.Second      // is logged: most likely the disk is in trouble
 )
@@ -85,7 +85,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, tx); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -147,7 +147,8 @@ func (db *DB) exclusive(ctx context.Context, fn func(context.Context, *sql.Tx) e
 // run does one job behind a savepoint: its error, or its panic, undoes its part alone. It
 // answers an error when the whole transaction is lost. SQLite ends a transaction by itself
 // when the disk is full, and would commit whatever comes after it at once.
-func (j *job) run(ctx context.Context, tx *sql.Tx) error {
+func (j *job) run(ctx context.Context, part *Tx) error {
+	tx := part.tx
 	if err := j.ctx.Err(); err != nil {
 		j.err = classify(err)
 		return nil
@@ -155,7 +156,7 @@ func (j *job) run(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
-	err := j.do(&Tx{ctx: ctx, tx: tx})
+	err := j.do(part)
 	if err != nil {
 		if _, lost := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT job"); lost != nil {
 			return err
@@ -192,6 +193,8 @@ type Tx struct {
 	ctx context.Context // of the group
 	tx  *sql.Tx
 	err error
+
+	insert *sql.Stmt // of an event
 }
 
 // Exec runs a statement and counts the rows that it changed.
@@ -231,8 +234,17 @@ func (tx *Tx) record(ev slipway.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO event (seq, id, time, actor, action, subject, detail)
-		SELECT COALESCE(MAX(seq), 0) + 1, CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT)
-		FROM event`, ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail))
-	return err
+	args := []any{ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail)}
+	if tx.err == nil {
+		tx.err = storable(args)
+	}
+	if tx.err == nil {
+		_, tx.err = tx.tx.StmtContext(tx.ctx, tx.insert).ExecContext(tx.ctx, args...)
+	}
+	return tx.err
 }
+
+// insertEvent is the statement that every change runs.
+const insertEvent = `INSERT INTO event (seq, id, time, actor, action, subject, detail)
+	SELECT COALESCE(MAX(seq), 0) + 1, CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT)
+	FROM event`

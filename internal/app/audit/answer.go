@@ -78,6 +78,15 @@ func (s *Service) find(ctx context.Context, id string) (event.Event, error) {
 	return found[0], nil
 }
 
+// Signed is how many events are in the log under a signed checkpoint.
+func (s *Service) Signed() uint64 {
+	l := s.log.Load()
+	if l == nil {
+		return 0
+	}
+	return l.Checkpoint().Size
+}
+
 // Status implements httpapi.Audit.
 func (s *Service) Status(ctx context.Context) (api.AuditStatus, error) {
 	out := api.AuditStatus{Anchors: []api.AuditAnchor{}, Cold: s.coldDirs()}
