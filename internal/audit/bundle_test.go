@@ -194,7 +194,7 @@ func TestForgedBundles(t *testing.T) {
 		"another image":                   {func(m *made) { m.header.Revisions[0].Image = image(99) }, audit.CheckRevisions, 3},
 		"a release that is another event": {func(m *made) { m.header.Revisions[0].Seq = 4 }, audit.CheckRevisions, 3},
 		"a release outside without proof": {func(m *made) { m.header.Revisions[0].Seq = 400 }, audit.CheckRevisions, 400},
-		"a checkpoint with another key":   {func(m *made) { m.key, m.header.Checkpoint = key(t), m.header.Checkpoint }, audit.CheckSignature, 0},
+		"a checkpoint with another key":   {func(m *made) { m.key = key(t) }, audit.CheckSignature, 0},
 		"an anchor that has nothing":      {func(m *made) { m.header.Anchors[0].Checkpoint = "" }, audit.CheckAnchors, 0},
 		"an anchor with another's": {func(m *made) {
 			p, _ := key(t).Sign(3, make([]byte, 32))

@@ -34,8 +34,8 @@ type DB struct {
 	moved chan struct{} // has an item once events were committed
 
 	insert *sql.Stmt // of an event
-	now   func() time.Time
-	log   *slog.Logger
+	now    func() time.Time
+	log    *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more

@@ -239,7 +239,9 @@ func (tx *Tx) record(ev slipway.Event) error {
 		tx.err = storable(args)
 	}
 	if tx.err == nil {
-		_, tx.err = tx.tx.StmtContext(tx.ctx, tx.insert).ExecContext(tx.ctx, args...)
+		insert := tx.tx.StmtContext(tx.ctx, tx.insert)
+		defer insert.Close()
+		_, tx.err = insert.ExecContext(tx.ctx, args...)
 	}
 	return tx.err
 }

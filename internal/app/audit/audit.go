@@ -66,7 +66,7 @@ func New(c Config) *Service {
 // How events are moved.
 const (
 	pace      = 10 * time.Millisecond // between two batches: one event alone costs as much as many
-	maxBatch  = 512
+	maxBatch  = 2048                  // when many wait: what a batch costs is mostly waiting for the disk
 	tryAgain  = time.Second
 	lookAgain = time.Second // although nobody said that there is something new
 	stopLimit = 5 * time.Second
@@ -87,7 +87,8 @@ func (s *Service) Run(ctx context.Context) {
 		case err = <-done:
 		case <-ctx.Done():
 			select {
-			case <-done:
+			case err = <-done:
+				s.tell(err)
 			case <-time.After(stopLimit): // a disk that hangs does not keep the server from stopping
 			}
 			return
@@ -145,7 +146,7 @@ func (s *Service) move(ctx context.Context) error {
 	for ctx.Err() == nil {
 		events, err := s.Events.List(ctx, int64(l.Size()), maxBatch, "")
 		if err != nil {
-			return nil // the database says so itself, and is asked again
+			return err
 		}
 		if len(events) == 0 && l.Checkpoint().Size == l.Size() {
 			return nil

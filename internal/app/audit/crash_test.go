@@ -26,7 +26,7 @@ var kills = flag.Int("auditkills", 6, "how often the process that writes the log
 const victim = "SLIPWAY_TEST_AUDIT_HOME"
 
 func TestMain(m *testing.M) {
-	if home := os.Getenv(victim); home != "" { //nolint:forbidigo // of a process that this test starts
+	if home := os.Getenv(victim); home != "" {
 		if err := write(home); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -65,7 +65,7 @@ func TestKills(t *testing.T) {
 	acknowledged := map[string]bool{}
 	for range *kills {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), victim+"="+home) //nolint:forbidigo // what a test's own process needs
+		cmd.Env = append(os.Environ(), victim+"="+home)
 		cmd.Stderr = t.Output()
 		out, err := cmd.StdoutPipe()
 		if err != nil {

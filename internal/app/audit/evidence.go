@@ -208,7 +208,7 @@ func (s *Service) Verify(ctx context.Context, progress func(done, of uint64)) ([
 	if err := s.settle(ctx, l, c, feed, &found); err != nil {
 		return nil, err
 	}
-	s.reconcile(ctx, l, &found)
+	s.reconcile(ctx, &found)
 	judge(l, anchors, roots, &found)
 	return findingsView(found.All()), nil
 }
@@ -266,7 +266,7 @@ func (s *Service) feed(ctx context.Context, c *tilelog.Checker, to uint64, use f
 }
 
 // reconcile looks for revisions that ran without an event of their release.
-func (s *Service) reconcile(ctx context.Context, l *tilelog.Log, found *audit.Findings) {
+func (s *Service) reconcile(ctx context.Context, found *audit.Findings) {
 	all, err := s.ran(ctx)
 	if err != nil {
 		found.Fail(audit.CheckRevisions, 0, "they cannot be listed: %s", slipway.AsError(err).Message)
