@@ -76,6 +76,7 @@ wheel: $(VENV) ## build the wheels of the program and the SDK into dist
 .PHONY: crash
 crash: ## kill the server at 300 of its changes, and 100 processes under load (about 10 minutes)
 	CGO_ENABLED=0 go test -count=1 -v -timeout 1h -run 'TestKillPoints|TestRandomKills' ./cmd/platform -killpoints 300 -kills 100
+	go test -count=1 -v -timeout 1h -run TestKills ./internal/app/audit -auditkills 200
 
 .PHONY: bench-core
 bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine

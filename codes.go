@@ -2,8 +2,8 @@ package slipway
 
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
-// E05xx serving, E06xx server and gateway, E08xx keys and secrets, E09xx signing in,
-// E10xx policies, E11xx backups and TLS.
+// E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
+// E09xx signing in, E10xx policies, E11xx backups and TLS.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -63,27 +63,34 @@ const (
 	CodeDatabase    = "SLIP-E0608" // PostgreSQL cannot be used
 	CodeDowngrade   = "SLIP-E0609" // an older build would lose something
 
-	CodeKeyService = "SLIP-E0801" // the key service cannot be used
-	CodeSealed     = "SLIP-E0802" // what is sealed does not open
-	CodeShredded   = "SLIP-E0803" // its key is destroyed
-	CodeKeyFile    = "SLIP-E0804" // the file with the root key cannot be used
-	CodeKeyInUse   = "SLIP-E0805" // something live needs the key
-	CodeSecret     = "SLIP-E0806" // a secret that a model needs cannot be given
-	CodeKeyLost    = "SLIP-E0807" // the key service has not got a key that is in use here
-	CodePassword   = "SLIP-E0901" // a password is not good enough
-	CodeSignIn     = "SLIP-E0902" // name, password or code is wrong
-	CodeLocked     = "SLIP-E0903" // too many wrong ones
-	CodeInvitation = "SLIP-E0904" // an invitation is used, expired or unknown
-	CodeSession    = "SLIP-E0905" // a session has ended
-	CodeForged     = "SLIP-E0906" // a request of a browser that did not come from our pages
-	CodeDevice     = "SLIP-E0907" // a code of platform login is unknown, denied or expired
-	CodeProvider   = "SLIP-E0908" // the identity provider does not answer
-	CodeForeign    = "SLIP-E0909" // the identity provider's answer is not accepted
-	CodeNoMFA      = "SLIP-E0910" // signed in elsewhere without a second factor
-	CodeNameTaken  = "SLIP-E0911" // another account has the name of who signs in
-	CodePending    = "SLIP-E0913" // nobody has confirmed a platform login yet
-	CodeSlowDown   = "SLIP-E0914" // asked too often whether somebody has
-	CodeLocalOnly  = "SLIP-E0912" // the owner's token was used from elsewhere
+	CodeAuditFull     = "SLIP-E0701" // the audit log takes no events, so nothing is changed
+	CodeAuditDamaged  = "SLIP-E0702" // it is not what was signed
+	CodeAuditKey      = "SLIP-E0703"
+	CodeAuditPending  = "SLIP-E0704" // an event is not in the log yet
+	CodeAuditAnchor   = "SLIP-E0705" // an anchor cannot be used, or differs
+	CodeAuditFailed   = "SLIP-E0706" // a verification found something wrong
+	CodeAuditBundle   = "SLIP-E0707" // a file is no bundle
+	CodeKeyService    = "SLIP-E0801" // the key service cannot be used
+	CodeSealed        = "SLIP-E0802" // what is sealed does not open
+	CodeShredded      = "SLIP-E0803" // its key is destroyed
+	CodeKeyFile       = "SLIP-E0804" // the file with the root key cannot be used
+	CodeKeyInUse      = "SLIP-E0805" // something live needs the key
+	CodeSecret        = "SLIP-E0806" // a secret that a model needs cannot be given
+	CodeKeyLost       = "SLIP-E0807" // the key service has not got a key that is in use here
+	CodePassword      = "SLIP-E0901" // a password is not good enough
+	CodeSignIn        = "SLIP-E0902" // name, password or code is wrong
+	CodeLocked        = "SLIP-E0903" // too many wrong ones
+	CodeInvitation    = "SLIP-E0904" // an invitation is used, expired or unknown
+	CodeSession       = "SLIP-E0905" // a session has ended
+	CodeForged        = "SLIP-E0906" // a request of a browser that did not come from our pages
+	CodeDevice        = "SLIP-E0907" // a code of platform login is unknown, denied or expired
+	CodeProvider      = "SLIP-E0908" // the identity provider does not answer
+	CodeForeign       = "SLIP-E0909" // the identity provider's answer is not accepted
+	CodeNoMFA         = "SLIP-E0910" // signed in elsewhere without a second factor
+	CodeNameTaken     = "SLIP-E0911" // another account has the name of who signs in
+	CodePending       = "SLIP-E0913" // nobody has confirmed a platform login yet
+	CodeSlowDown      = "SLIP-E0914" // asked too often whether somebody has
+	CodeLocalOnly     = "SLIP-E0912" // the owner's token was used from elsewhere
 	CodeBackupTarget  = "SLIP-E1101" // the place of backups cannot be used
 	CodeBackupKey     = "SLIP-E1102" // the key of backups is missing, or another one
 	CodeBackupDamaged = "SLIP-E1103" // a backup is not as it was written

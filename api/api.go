@@ -264,9 +264,10 @@ type Info struct {
 	Note    string    `json:"note" doc:"What this instance is not"`
 	Review  string    `json:"review,omitempty" doc:"Which review of access is due"`
 
-	URL         string `json:"url" doc:"As people know it"`
-	Development bool   `json:"development" doc:"Answers on its own machine only, to whoever has the owner's token: not for production"`
-	SSO         bool   `json:"sso" doc:"People sign in at an identity provider"`
+	URL         string   `json:"url" doc:"As people know it"`
+	Development bool     `json:"development" doc:"Answers on its own machine only, to whoever has the owner's token: not for production"`
+	SSO         bool     `json:"sso" doc:"People sign in at an identity provider"`
+	Alerts      []string `json:"alerts,omitempty" doc:"What everybody should know who looks at it"`
 }
 
 // Finding is what the doctor says of one thing.

@@ -186,6 +186,22 @@ func routes(ctx context.Context) []route {
 		{"GET /v1/backups?target=%2Fmnt%2Fb", func(c *client.Client) error { _, err := c.Backups(ctx, "/mnt/b"); return err }},
 		{"GET /v1/backups/progress", func(c *client.Client) error { _, err := c.BackupProgress(ctx); return err }},
 		{"POST /v1/backups/bak_1/verified", func(c *client.Client) error { return c.BackupVerified(ctx, "bak_1", api.BackupVerified{}) }},
+		{"GET /v1/audit/events?actor=ada&before=9&limit=2&since=1970-01-01T00%3A00%3A01Z", func(c *client.Client) error {
+			_, err := c.SearchAudit(ctx, api.AuditQuery{Actor: "ada", Before: 9, Limit: 2, Since: time.Unix(1, 0)})
+			return err
+		}},
+		{"GET /v1/audit/proofs/42", func(c *client.Client) error { _, err := c.ProveEvent(ctx, "42"); return err }},
+		{"GET /v1/audit/status", func(c *client.Client) error { _, err := c.AuditStatus(ctx); return err }},
+		{"GET /v1/audit/bundle?until=1970-01-01T00%3A00%3A01Z", func(c *client.Client) error {
+			return c.ExportAudit(ctx, api.AuditRange{Until: time.Unix(1, 0)}, io.Discard)
+		}},
+		{"POST /v1/audit/verifications", func(c *client.Client) error {
+			_, err := c.VerifyAudit(ctx, func(uint64, uint64) {})
+			return err
+		}},
+		{"POST /v1/audit/retentions", func(c *client.Client) error { _, err := c.RetainAudit(ctx, api.AuditRetain{}); return err }},
+		{"POST /v1/audit/witness", func(c *client.Client) error { _, err := c.WitnessLog(ctx, api.WitnessRequest{}); return err }},
+		{"GET /v1/audit/witness?log=l", func(c *client.Client) error { _, err := c.WitnessedLog(ctx, "l"); return err }},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},
@@ -199,6 +215,9 @@ func TestRoutes(t *testing.T) {
 		var got, auth string
 		c := over(t, func(r *http.Request) (*http.Response, error) {
 			got, auth = r.Method+" "+r.URL.RequestURI(), r.Header.Get("Authorization")
+			if strings.HasSuffix(got, "/verifications") {
+				return answer(200, `{"done":1,"of":2}`+"\n"+`{"findings":[]}`+"\n")
+			}
 			if strings.HasSuffix(got, "/d/events") {
 				return answer(200, "event: deployment\ndata: {}\n\n")
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/app"
+	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/dev"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
@@ -89,6 +90,7 @@ func run() int {
 			found, err := backup.Run(ctx, restore(r))
 			return cli.Restored(found), err
 		},
+		Audit:  cli.Audit{Bundle: audit.VerifyBundle, Proof: audit.VerifyProof},
 		Hidden: []*cobra.Command{gatewayCmd(exe), demoServerCmd()},
 	}, os.Args[1:])
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/safe"
@@ -61,6 +62,7 @@ type App struct {
 	policies   *access.Policies
 	reviews    *access.Reviews
 	events     *eventstore.Store
+	audit      *audit.Service
 	rollouts   *rolloutstore.Store
 	admin      *gateway.AdminClient
 	link       *safe.Link
@@ -137,6 +139,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.link, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
+	if err := a.newAudit(); err != nil {
+		return err
+	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
 	a.runner, err = newRunner(a)
 	return err
@@ -180,6 +185,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		a.wg.Go(func() { a.keepRenewed(run) })
 	}
 	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
+	a.wg.Go(func() { a.audit.Run(run) })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -196,13 +202,13 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
 	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
-		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe}
+		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings}
 }
 
 // Ready says where a started server is found.

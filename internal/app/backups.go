@@ -25,7 +25,7 @@ func (a *App) newBackups(life context.Context) *backup.Service {
 		Allow: func(ctx context.Context, p slipway.Principal, act authz.Action) error {
 			return a.access.Check(ctx, p, act, access.Server)
 		},
-		Hold: func(context.Context) (func(), error) { return func() {}, nil }, Now: time.Now, Log: a.o.Log})
+		Hold: a.audit.Hold, Now: time.Now, Log: a.o.Log})
 }
 
 // alone keeps pipelines and backups from running until release is called; ok is false while

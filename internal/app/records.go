@@ -158,8 +158,8 @@ func (f fleetAPI) Info(ctx context.Context, p slipway.Principal) (api.Info, erro
 		return api.Info{}, err
 	}
 	return api.Info{Review: notice, Version: f.a.o.Version, Started: f.a.started, PID: os.Getpid(), Home: f.a.o.Config.Home,
-		Note: "one machine: " + database + ", a blob directory, local processes; no audit log beyond the events",
-		URL:  f.a.publicURL(), Development: f.a.o.Config.Development(), SSO: f.a.access.SignIn.HasProvider()}, nil
+		Note: "one machine: " + database + ", a blob directory, local processes", Alerts: f.a.audit.Alerts(),
+		URL: f.a.publicURL(), Development: f.a.o.Config.Development(), SSO: f.a.access.SignIn.HasProvider()}, nil
 }
 
 // doctorAPI is httpapi.Doctor.

@@ -17,12 +17,12 @@ var layers = []layer{
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
+		"internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
-		"internal/sqlstore/...", "internal/storetest/...", "internal/tlsfile", "internal/web",
+		"client", "internal/anchor/...", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
+		"internal/sqlstore/...", "internal/storetest/...", "internal/tilelog", "internal/tlsfile", "internal/web",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
 	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},
@@ -46,6 +46,7 @@ func (e exception) allows(from, to string) bool { return match(e.from, from) && 
 // sideways are the imports between packages of one layer.
 var sideways = []exception{
 	{"internal/adopt", "internal/tensor", "a signature is made of element types"},
+	{"internal/anchor", "client", "a witness of the audit log is another platform"},
 	{"internal/answer", "internal/tensor", "a prediction is a batch, and its form follows the protocol"},
 	{"internal/app/dev", "internal/app/model", "what an engineer tries is described and built as it will be on the platform"},
 	{"internal/cli", "client", "the command line speaks to a server through the public client"},
@@ -74,8 +75,8 @@ var oversized = map[string]struct {
 	limit int
 	why   string
 }{
-	"internal/app":                     {3500, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
-	"internal/cli":                     {5400, "a file for each command; they share one session and know nothing of one another"},
+	"internal/app":                     {3700, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
+	"internal/cli":                     {5700, "a file for each command; they share one session and know nothing of one another"},
 	"internal/gateway":                 {2750, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
 	"internal/runtime":                 {2250, "both ends of one protocol, which are read and changed together"},
 	"internal/process/process_test.go": {620, "the life of a supervisor in one place, with the fixture that all of it uses"},

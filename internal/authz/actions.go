@@ -22,6 +22,8 @@ const (
 	ServerExamine Action = "server:examine"
 	Upload        Action = "blob:upload"
 	AuditRead     Action = "audit:read"
+	AuditRetain   Action = "audit:retain"  // move parts of the audit log away
+	AuditWitness  Action = "audit:witness" // have another platform's log witnessed here
 	MetricsRead   Action = "metrics:read"
 	KeysRead      Action = "keys:read"
 	KeysRotate    Action = "keys:rotate"
@@ -76,6 +78,7 @@ const (
 	groupRead       = "read"
 	groupObserve    = "observe" // what may show data by accident: logs
 	groupAudit      = "audit"
+	groupWitness    = "witness"
 	groupUpload     = "upload"
 	groupDevelop    = "develop"
 	groupOperate    = "operate"
@@ -106,6 +109,8 @@ var Actions = map[Action]Meaning{
 	ServerExamine: {KindServer, groupOperate},
 	Upload:        {KindServer, groupUpload},
 	AuditRead:     {KindServer, groupAudit},
+	AuditRetain:   {KindServer, groupAdminister},
+	AuditWitness:  {KindServer, groupWitness},
 	MetricsRead:   {KindServer, groupObserve},
 	KeysRead:      {KindServer, groupAudit},
 	KeysRotate:    {KindServer, groupAdminister},

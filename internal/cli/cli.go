@@ -60,6 +60,8 @@ type Env struct {
 	Verify func(ctx context.Context, r Restore) (Restored, error)
 	// Restore brings a backup back into an empty home.
 	Restore func(ctx context.Context, r Restore) (Restored, error)
+	// Audit verifies without a server.
+	Audit Audit
 	// Hidden are commands for the platform's own processes.
 	Hidden []*cobra.Command
 }

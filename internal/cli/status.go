@@ -43,11 +43,23 @@ func (s *session) statusCmd() *cobra.Command {
 					s.p.Note("%s", i.Review)
 				}
 			}
+			s.alerts(ctx, c)
 			s.p.Next("%s", v.next)
 			return nil
 		})
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again at each change, until Ctrl-C")
 	return cmd
+}
+
+// alerts says what everybody should know.
+func (s *session) alerts(ctx context.Context, c *client.Client) {
+	i, err := c.Info(ctx)
+	if err != nil {
+		return // what was asked for has been answered
+	}
+	for _, alert := range i.Alerts {
+		s.p.Note("%s %s", screen.Red("alert:"), alert)
+	}
 }
 
 // view is one view of the state: for programs, for people, and what to do next.

@@ -11,8 +11,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -34,6 +34,10 @@ type Config struct {
 	PostgreSQLUnverified bool
 	// PythonBase names the image that those of Python models build on; empty: they hold data.
 	PythonBase string
+	// AuditKey is the file of the key that signs the audit log; empty: one in Home.
+	AuditKey string
+	// AuditAnchors are the addresses of what keeps its checkpoints.
+	AuditAnchors []string
 	// AllowExternal are addresses and networks, separated by commas, that models may be asked
 	// at although they are closed otherwise; see Reach.
 	AllowExternal string
@@ -244,6 +248,9 @@ func (c Config) Hosts(machine string) []string {
 
 // Backups is where upgrades keep copies of the database and of the program before.
 func (c Config) Backups() string { return c.path("backups") }
+
+// Audit is the directory of the audit log.
+func (c Config) Audit() string { return c.path("audit") }
 
 // Logs is where every process logs.
 func (c Config) Logs() string { return c.path("logs") }

@@ -36,6 +36,7 @@ type Config struct {
 	Plans       Plans
 	Fleet       Fleet
 	Doctor      Doctor
+	Audit       Audit
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
@@ -69,6 +70,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerAudit(h, c)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.

@@ -74,7 +74,7 @@ func (c *Controller) Create(ctx context.Context, r Request) (Deployment, error) 
 	e.Active, e.Owner, e.Tier, e.Classification, e.Deadline = d.ID, r.Owner, r.Tier, r.Class, r.Deadline
 	ch.Deployments, ch.Endpoints = []*Deployment{d}, []*Endpoint{&e}
 	ev := c.event("deployment.created", d.ID, r.By, "endpoint", r.Endpoint, "model", r.Model,
-		"version", fmt.Sprint(r.Version), "digest", string(r.Digest), "force", fmt.Sprint(r.Force), "reason", r.Reason)
+		"kind", r.Kind, "version", fmt.Sprint(r.Version), "digest", string(r.Digest), "force", fmt.Sprint(r.Force), "reason", r.Reason)
 	err = c.commit(ctx, ch, ev)
 	return *d, err // with its number
 }

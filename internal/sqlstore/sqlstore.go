@@ -32,8 +32,12 @@ type DB struct {
 	dialect
 	jobs  chan *job
 	fence atomic.Pointer[fence] // nil: there is no lease
-	now   func() time.Time
-	log   *slog.Logger
+	gate  atomic.Pointer[func([]slipway.Event) error]
+	moved chan struct{} // has an item once events were committed
+
+	insert *sql.Stmt // of an event
+	now    func() time.Time
+	log    *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more
@@ -47,8 +51,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, openError(err)
 	}
-	db := &DB{dialect: d, jobs: make(chan *job), now: o.Now, log: o.Log}
+	db := &DB{dialect: d, jobs: make(chan *job), moved: make(chan struct{}, 1), now: o.Now, log: o.Log}
 	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(openError(err), db.dialect.close())
+	}
+	if db.insert, err = db.write.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -127,7 +134,7 @@ func (db *DB) Check(ctx context.Context) error {
 func (db *DB) Close() error {
 	db.stop()
 	db.wg.Wait()
-	return db.dialect.close()
+	return errors.Join(db.insert.Close(), db.dialect.close())
 }
 
 // readLimit bounds one reading: a database that hangs must not make its callers hang.

@@ -17,7 +17,7 @@ import (
 
 // Limits of the writer.
 const (
-	maxGroup   = 64               // calls in one commit
+	maxGroup   = 256              // calls in one commit
 	writeLimit = 10 * time.Second // for one group
 	slowCommit = time.Second      // is logged: most likely the disk is in trouble
 )
@@ -41,6 +41,11 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
+		if err := (*gate)(events); err != nil {
+			return err
+		}
+	}
 	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
@@ -70,6 +75,13 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 	return out
 }
 
+// Gate makes Write ask before each change that has events: an error refuses it.
+func (db *DB) Gate(admit func(events []slipway.Event) error) { db.gate.Store(&admit) }
+
+// Recorded gives a channel that has an item after events were committed since the last one
+// was taken.
+func (db *DB) Recorded() <-chan struct{} { return db.moved }
+
 // writeLoop is the one writer.
 func (db *DB) writeLoop(ctx context.Context) {
 	for {
@@ -92,7 +104,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, tx); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -107,6 +119,12 @@ func (db *DB) group(first *job) {
 		return nil
 	})
 	for _, j := range group {
+		if err == nil && j.err == nil && len(j.events) > 0 {
+			select {
+			case db.moved <- struct{}{}:
+			default:
+			}
+		}
 		switch {
 		case err != nil:
 			j.err = classify(err)
@@ -148,7 +166,8 @@ func (db *DB) exclusive(ctx context.Context, fn func(context.Context, *sql.Tx) e
 // run does one job behind a savepoint: its error, or its panic, undoes its part alone. It
 // answers an error when the whole transaction is lost. SQLite ends a transaction by itself
 // when the disk is full, and would commit whatever comes after it at once.
-func (j *job) run(ctx context.Context, tx *sql.Tx) error {
+func (j *job) run(ctx context.Context, part *Tx) error {
+	tx := part.tx
 	if err := j.ctx.Err(); err != nil {
 		j.err = classify(err)
 		return nil
@@ -156,7 +175,7 @@ func (j *job) run(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
-	err := j.do(&Tx{ctx: ctx, tx: tx})
+	err := j.do(part)
 	if err != nil {
 		if _, lost := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT job"); lost != nil {
 			return err
@@ -193,6 +212,8 @@ type Tx struct {
 	ctx context.Context // of the group
 	tx  *sql.Tx
 	err error
+
+	insert *sql.Stmt // of an event
 }
 
 // Exec runs a statement and counts the rows that it changed.
@@ -232,8 +253,19 @@ func (tx *Tx) record(ev slipway.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO event (seq, id, time, actor, action, subject, detail)
-		SELECT COALESCE(MAX(seq), 0) + 1, CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT)
-		FROM event`, ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail))
-	return err
+	args := []any{ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail)}
+	if tx.err == nil {
+		tx.err = storable(args)
+	}
+	if tx.err == nil {
+		insert := tx.tx.StmtContext(tx.ctx, tx.insert)
+		defer insert.Close()
+		_, tx.err = insert.ExecContext(tx.ctx, args...)
+	}
+	return tx.err
 }
+
+// insertEvent is the statement that every change runs.
+const insertEvent = `INSERT INTO event (seq, id, time, actor, action, subject, detail)
+	SELECT COALESCE(MAX(seq), 0) + 1, CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT)
+	FROM event`

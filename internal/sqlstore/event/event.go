@@ -18,6 +18,8 @@ type Event struct {
 	slipway.Event
 }
 
+const columns = `SELECT seq, id, time, actor, action, subject, detail FROM event WHERE `
+
 // Store reads events. Its methods are safe for concurrent use.
 type Store struct{ db *sqlstore.DB }
 
@@ -50,11 +52,14 @@ func (s *Store) LastFrom(ctx context.Context, source string) (seq uint64, err er
 // List gives events above a sequence number, oldest first: at most limit, of one subject
 // unless it is empty.
 func (s *Store) List(ctx context.Context, after int64, limit int, subject string) ([]Event, error) {
-	const columns = `SELECT seq, id, time, actor, action, subject, detail FROM event WHERE `
 	query, args := columns+`seq > $1 ORDER BY seq LIMIT $2`, []any{after, limit}
 	if subject != "" {
 		query, args = columns+`subject = $1 AND seq > $2 ORDER BY seq LIMIT $3`, []any{subject, after, limit}
 	}
+	return s.query(ctx, query, args...)
+}
+
+func (s *Store) query(ctx context.Context, query string, args ...any) ([]Event, error) {
 	var out []Event
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var e Event
