@@ -43,8 +43,15 @@ lint: $(LINT) ## run the linters of .golangci.yml
 	$(LINT) run ./...
 
 .PHONY: unit
-unit: $(VENV) $(KEYSERVERS) ## run the Go tests
+unit: $(VENV) $(KEYSERVERS) browser ## run the Go tests
 	go test ./...
+
+# The pages of signing in are looked at in a real browser where one can be had.
+.PHONY: browser
+browser: ## install Chromium, on a Debian machine and by its root
+	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium) >/dev/null 2>&1 || \
+		echo "Chromium cannot be installed: the tests that need it are skipped"
 
 .PHONY: race
 race: $(VENV) ## run the Go tests with the race detector

@@ -172,6 +172,11 @@ func (s *session) createBackupCmd() *cobra.Command {
 	return cmd
 }
 
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
 // sealRoot seals the root key here: neither the server nor who reads the backup learns it.
 func (s *session) sealRoot(r *api.CreateBackup, file, phrase string) error {
 	if file == "" && phrase == "" {
@@ -372,8 +377,12 @@ func (s *session) restoreCmd() *cobra.Command {
 			s.p.Say("%s %s is in %s: %s, %d events without a gap, %d blobs read again, in %s", screen.Green("done"), screen.Bold(found.ID), home.Home, screen.Size(found.Bytes), found.Events, found.Blobs,
 				screen.Duration(time.Duration(found.TookMS)*time.Millisecond))
 		}
-		if found.RootKey && rootPhrase == "" {
-			s.p.Note("the backup has the root key of the key service, which was not restored: give --root-passphrase-file FILE")
+		if exists(home.Keyset()) && !exists(home.RootKey()) {
+			why := "a backup has no root key unless it was made with --include-key"
+			if found.RootKey {
+				why = "the backup has it for who gives --root-passphrase-file FILE"
+			}
+			s.p.Note("the root key of the key service is not there, and nothing that is stored opens without it: bring it back to %s, or name its place with --key-file; %s", home.RootKey(), why)
 		}
 		if found.Missing > 0 {
 			s.p.Note("%d blobs were missing already when the backup was made", found.Missing)

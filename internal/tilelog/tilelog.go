@@ -45,7 +45,7 @@ type Log struct {
 
 	mu    sync.Mutex // of who appends
 	tree  *audit.Tree
-	edges []uint64 // sizes that the tree had since the last checkpoint
+	edges []uint64                         // sizes that the tree had since the last checkpoint
 	point atomic.Pointer[audit.Checkpoint] // the newest that was signed
 	size  atomic.Uint64                    // of the tree
 }
