@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/app/seal"
 	"github.com/slipway-ml/slipway/internal/disk"
 	"github.com/slipway-ml/slipway/internal/identity/signin"
 	"github.com/slipway-ml/slipway/internal/identity/signin/password"
+	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/oidc"
 	"github.com/slipway-ml/slipway/internal/route"
 	signinstore "github.com/slipway-ml/slipway/internal/sqlstore/signin"
@@ -25,13 +25,41 @@ import (
 // passwordsAtOnce bounds the memory of signing in: each takes 64 MiB for a moment.
 const passwordsAtOnce = 2
 
+// kindSignIn is of what the installation's own keys seal of how people sign in.
+const kindSignIn = "sign-in"
+
+// vault is a signin.Sealer.
+type vault struct{ ring *keys.Ring }
+
+func labelOf(aad string) keys.Label { return keys.Label{Object: aad, Kind: kindSignIn, Version: 1} }
+
+// Seal implements signin.Sealer.
+func (v vault) Seal(ctx context.Context, aad string, plaintext []byte) ([]byte, error) {
+	return v.ring.Seal(ctx, keys.Platform, labelOf(aad), plaintext)
+}
+
+// Open implements signin.Sealer.
+func (v vault) Open(ctx context.Context, aad string, sealed []byte) ([]byte, error) {
+	return v.ring.Open(ctx, keys.Platform, labelOf(aad), sealed)
+}
+
+// resealer is a keys.Resealer: there are few people, all are done at once.
+type resealer struct{ people *signin.Service }
+
+// Reseal implements keys.Resealer.
+func (r resealer) Reseal(ctx context.Context, s keys.Space, below int) (left int, err error) {
+	if s != keys.Platform {
+		return 0, nil
+	}
+	return 0, r.people.Reseal(ctx, func(sealed []byte) bool {
+		version, ok := keys.VersionOf(sealed)
+		return ok && version < below
+	})
+}
+
 // newSignIn joins what lets people in.
 func (a *App) newSignIn() error {
 	c := a.o.Config
-	sealer, err := seal.Open(c.SignInKey(), func(path string, key []byte) error { return disk.Replace(path, key, true) })
-	if err != nil {
-		return homeError(err)
-	}
 	var provider signin.Provider
 	if c.OIDC.Issuer != "" {
 		secret, err := os.ReadFile(c.OIDC.SecretFile)
@@ -41,8 +69,9 @@ func (a *App) newSignIn() error {
 		provider = oidc.New(oidc.Config{Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, Secret: strings.TrimSpace(string(secret)),
 			Callback: func() string { return a.publicURL() + "/sso/callback" }, Groups: c.OIDC.Groups, MFA: c.OIDC.MFA, Now: time.Now})
 	}
-	a.access.SignIn = signin.New(signin.Config{Records: signinstore.New(a.db), Accounts: a.access.Identity, Sealer: sealer, Hasher: password.NewHasher(password.Usual, passwordsAtOnce),
+	a.access.SignIn = signin.New(signin.Config{Records: signinstore.New(a.db), Accounts: a.access.Identity, Sealer: vault{a.safe.Ring}, Hasher: password.NewHasher(password.Usual, passwordsAtOnce),
 		Provider: provider, Title: "Slipway", Changed: a.access.Changed, Now: time.Now})
+	a.safe.Ring.Register(kindSignIn, resealer{a.access.SignIn})
 	return nil
 }
 

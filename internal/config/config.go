@@ -190,9 +190,6 @@ func (c Config) OwnerToken() string { return c.path("owner.token") }
 // socket alone.
 func (c Config) SocketOnly() string { return c.path("production") }
 
-// SignInKey is the file with the key that seals what people sign in with, mode 0600.
-func (c Config) SignInKey() string { return c.path("signin.key") }
-
 // ServerSocket is the name of the socket of the API in RunDir.
 const ServerSocket = "server.sock"
 

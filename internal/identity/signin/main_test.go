@@ -163,16 +163,17 @@ func (m *memory) count(action string) (n int) {
 	return n
 }
 
-// plainSealer binds to the aad and hides nothing.
-type plainSealer struct{}
+// plainSealer binds to the aad and hides nothing. It opens what the keys from oldest to
+// newest, each a digit, have sealed.
+type plainSealer struct{ oldest, newest byte }
 
-func (plainSealer) Seal(_ context.Context, aad string, b []byte) ([]byte, error) {
-	return []byte("sealed:" + aad + ":" + string(b)), nil
+func (p *plainSealer) Seal(_ context.Context, aad string, b []byte) ([]byte, error) {
+	return []byte(string(p.newest) + aad + ":" + string(b)), nil
 }
 
-func (plainSealer) Open(_ context.Context, aad string, b []byte) ([]byte, error) {
-	text, ok := strings.CutPrefix(string(b), "sealed:"+aad+":")
-	if !ok {
+func (p *plainSealer) Open(_ context.Context, aad string, b []byte) ([]byte, error) {
+	text, ok := strings.CutPrefix(string(b[1:]), aad+":")
+	if !ok || b[0] < p.oldest || b[0] > p.newest {
 		return nil, errors.New("not sealed for this")
 	}
 	return []byte(text), nil
@@ -185,6 +186,7 @@ type world struct {
 	memory   *memory
 	accounts *identity.Service
 	hasher   *password.Hasher
+	sealer   *plainSealer
 	now      time.Time
 }
 
@@ -193,11 +195,11 @@ const words = "tidal copper lamp seven"
 var here = signin.Source{Peer: "192.0.2.7", Agent: "Firefox"}
 
 func newWorld(t *testing.T, provider signin.Provider) *world {
-	w := &world{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), hasher: password.NewHasher(password.Params{Memory: 64, Passes: 1, Lanes: 1}, 2),
+	w := &world{t: t, sealer: &plainSealer{'1', '1'}, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), hasher: password.NewHasher(password.Params{Memory: 64, Passes: 1, Lanes: 1}, 2),
 		memory: &memory{records: map[string]identity.Record{}, accounts: map[string]identity.Account{}}}
 	clock := func() time.Time { return w.now }
 	w.accounts = identity.New(w.memory, clock)
-	w.Service = signin.New(signin.Config{Records: w.memory, Accounts: w.accounts, Sealer: plainSealer{}, Hasher: w.hasher, Provider: provider, Title: "Slipway", Changed: func() {}, Now: clock})
+	w.Service = signin.New(signin.Config{Records: w.memory, Accounts: w.accounts, Sealer: w.sealer, Hasher: w.hasher, Provider: provider, Title: "Slipway", Changed: func() {}, Now: clock})
 	return w
 }
 

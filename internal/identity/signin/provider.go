@@ -282,7 +282,10 @@ func (s *Service) renew(ctx context.Context, account string) error {
 		if sub.Renewal, err = s.c.Sealer.Seal(ctx, renewalAAD, []byte(k.Renewal)); err != nil {
 			return err
 		}
-		if err := s.c.Records.WriteRecords(ctx, nil, []identity.Record{record(kindSubject, account, subjectKey(k), account, time.Time{}, sub)}); err != nil {
+		s.mu.Lock()
+		err := s.c.Records.WriteRecords(ctx, nil, []identity.Record{record(kindSubject, account, subjectKey(k), account, time.Time{}, sub)})
+		s.mu.Unlock()
+		if err != nil {
 			return err
 		}
 	}

@@ -339,3 +339,26 @@ func TestSecretsAreNotKept(t *testing.T) {
 		}
 	}
 }
+
+// TestReseal: after a rotation who has enrolled before signs in still, also once the older
+// key is gone.
+func TestReseal(t *testing.T) {
+	w := newWorld(t, nil)
+	_, seed, _ := w.person("ada")
+	old := func(sealed []byte) bool { return sealed[0] < w.sealer.newest }
+	w.sealer.newest = '2'
+	w.in("ada", seed)
+	if err := w.Reseal(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	w.sealer.oldest = '2'
+	w.in("ada", seed)
+	before := len(w.memory.events)
+	if err := w.Reseal(t.Context(), func([]byte) bool { return false }); err != nil || len(w.memory.events) != before {
+		t.Errorf("%v, %d events more", err, len(w.memory.events)-before)
+	}
+	w.sealer.oldest, w.sealer.newest = '3', '3'
+	if err := w.Reseal(t.Context(), old); err == nil {
+		t.Error("what does not open was sealed again")
+	}
+}
