@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/slipway-ml/slipway/internal/disk"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -46,7 +46,7 @@ func openDir(path string, o Options) (*dir, error) {
 }
 
 func dirError(path string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		return &slipway.Error{Code: slipway.CodeDiskFull, Kind: slipway.Exhausted, Message: "the disk of " + path + " is full",
 			Next: "free space on it, or keep fewer: platform up --backup-keep N", Cause: err}
 	}

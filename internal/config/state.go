@@ -46,13 +46,13 @@ var NotState = []struct{ Path, Why string }{
 	{"owner.token", "it lets in who reads it; a start makes another"},
 	{"root.key", "with it the keys of the backup would open; it has a copy of its own"},
 	{"root.key.next", "the same, while it is being replaced"},
+	{"production", "how the server was started; a start makes it"},
 	{"backup", "the key that seals backups, and drafts"},
 	{"backups", "copies that upgrades made"},
 	{"tls", "certificates of an authority of its own; a start makes them"},
 	{"address", "where it listens now"},
 	{"address.ca", "part of it"},
 	{"server.lock", "who runs now"},
-	{"server.lock.new", "who will"},
 	{"run", "sockets"},
 	{"logs", "what processes logged on that machine"},
 	{"revisions", "images, unpacked; made again from them"},
@@ -84,7 +84,7 @@ func Belongs(p string) (state, known bool) {
 			state, known = false, true
 		}
 	}
-	if strings.HasPrefix(path.Base(p), ".") { // a draft
+	if strings.HasPrefix(path.Base(p), ".") || strings.HasSuffix(p, ".new") { // a draft
 		state = false
 	}
 	return state, known

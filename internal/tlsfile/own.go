@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Own is an authority of an installation's own, which signs one short-lived certificate.
@@ -100,16 +102,9 @@ func (o Own) issue(c *x509.Certificate, by *tls.Certificate, now time.Time, cert
 	if err != nil {
 		return fail(err)
 	}
-	err = errors.Join(replace(key, &pem.Block{Type: "PRIVATE KEY", Bytes: secret}), replace(cert, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	err = errors.Join(disk.Replace(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), true), disk.Replace(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), true))
 	if err != nil {
 		return fail(err)
 	}
 	return Load(cert, key)
-}
-
-func replace(name string, block *pem.Block) error {
-	if err := os.WriteFile(name+".new", pem.EncodeToMemory(block), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/slipway-ml/slipway/internal/disk"
+
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/audit"
@@ -179,29 +181,13 @@ func (s *Service) Retain(ctx context.Context, p slipway.Principal, r api.AuditRe
 	}
 	if dirs := s.coldDirs(); !slices.Contains(dirs, out.To) {
 		dirs = append(dirs, out.To)
-		if err := replaceFile(s.coldFile(), strings.Join(dirs, "\n")+"\n"); err != nil {
+		if err := disk.Replace(s.coldFile(), []byte(strings.Join(dirs, "\n")+"\n"), true); err != nil {
 			return out, &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "where the log is moved cannot be written down", Next: "free space on its disk", Cause: err}
 		}
 		l.Cold(dirs)
 	}
 	out.Events, err = l.Retain(out.To, end, nil)
 	return out, err
-}
-
-// replaceFile writes a file whole or not at all.
-func replaceFile(path, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".cold-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // Witness implements httpapi.Audit: it cosigns a checkpoint of another platform's log.

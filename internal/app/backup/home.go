@@ -13,7 +13,7 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/slipway-ml/slipway/internal/disk"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/backup"
@@ -166,7 +166,7 @@ func ioError(what string, err error) error {
 		return err
 	}
 	e := &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Internal, Message: "cannot " + what, Next: "check the disk and the permissions of the home directory", Cause: err}
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if disk.Full(err) {
 		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the disk of the home directory is full", "free space on it, then try again"
 	}
 	return e

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slipway-ml/slipway/internal/disk"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
@@ -217,7 +219,7 @@ func (r Restore) begin(m marker) (*os.File, error) {
 	}
 	if b, e := json.Marshal(m); e == nil {
 		_, e = f.WriteAt(b, 0)
-		err = errors.Join(err, e, f.Truncate(int64(len(b))), f.Sync(), syncDir(c.Home))
+		err = errors.Join(err, e, f.Truncate(int64(len(b))), f.Sync(), disk.Sync(c.Home))
 	}
 	if err != nil {
 		f.Close()
@@ -234,14 +236,6 @@ func removeAll(path string) error {
 		return nil
 	})
 	return os.RemoveAll(path)
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // fill writes all files and the database.
@@ -408,7 +402,7 @@ func (r Restore) end(ctx context.Context, key *backup.Recovery, x backup.Index, 
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	return ioError("end the restore", errors.Join(os.Remove(r.Config.Restoring()), syncDir(r.Config.Home)))
+	return ioError("end the restore", errors.Join(os.Remove(r.Config.Restoring()), disk.Sync(r.Config.Home)))
 }
 
 // Refuse answers CodeRestoring for a home into which a restore has not finished.

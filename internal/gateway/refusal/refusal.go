@@ -13,11 +13,12 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/slipway-ml/slipway/internal/disk"
 
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -185,7 +186,7 @@ func (l *Log) write(end bool) {
 	}
 	b, err := json.Marshal(kept)
 	if err == nil {
-		err = replace(l.path, b)
+		err = disk.Replace(l.path, b, true)
 	}
 	if err != nil {
 		l.log.Error("refusals are not on disk; trying again", "error", err.Error())
@@ -193,25 +194,4 @@ func (l *Log) write(end bool) {
 		l.dirty = true
 		l.mu.Unlock()
 	}
-}
-
-// replace puts new content in place of a file in one step, durably.
-func replace(path string, content []byte) error {
-	draft := path + ".new"
-	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(draft, path)
-	}
-	if err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/disk"
 )
 
 // Options say where the files are.
@@ -177,7 +178,7 @@ func (s *Service) save(keys map[string][]byte, root []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(s.o.Keyset, sealed); err != nil {
+	if err := disk.Replace(s.o.Keyset, sealed, true); err != nil {
 		return fileError(s.o.Keyset, "cannot be written", "check the disk and its permissions", err)
 	}
 	s.seen = sealed

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/slipway-ml/slipway/internal/disk"
+
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"golang.org/x/crypto/argon2"
 )
@@ -98,7 +100,7 @@ func writeRoot(path string, root, passphrase []byte) error {
 	}
 	text, err := json.Marshal(f)
 	if err == nil {
-		err = replaceFile(path, append(text, '\n'))
+		err = disk.Replace(path, append(text, '\n'), true)
 	}
 	if err != nil {
 		return fileError(path, "cannot be written", "check the disk and its permissions", err)
@@ -114,7 +116,7 @@ func replaceRoot(next, path string) error {
 		err = os.Rename(next, path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = disk.Sync(filepath.Dir(path))
 	}
 	if err != nil {
 		return fileError(path, "cannot be replaced", "check the disk and its permissions; the next start completes it", err)
@@ -142,30 +144,4 @@ func removeIfThere(path string) error {
 		return fileError(path, "cannot be removed", "remove it", err)
 	}
 	return nil
-}
-
-// replaceFile writes a private file so that after a power cut the old or the new one is
-// there, whole.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
