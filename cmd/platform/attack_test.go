@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -131,10 +132,16 @@ func TestAttacks(t *testing.T) {
 			t.Error("the record has the text of a token")
 		}
 		err := filepath.WalkDir(b.home, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
 			if err != nil || !d.Type().IsRegular() || d.Name() == "owner.token" {
 				return err
 			}
 			content, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) { // the server writes on
+				return nil
+			}
 			if bytes.Contains(content, []byte(secret)) {
 				t.Errorf("%s has the text of a token", path)
 			}
@@ -157,6 +164,12 @@ func refusedWith(t *testing.T, what, answer string, statuses ...string) {
 }
 
 func (b *besieged) otherTeam(t *testing.T) {
+	for range 1000 { // until the gateway has heard of the token
+		if strings.HasPrefix(b.get("GET", "/v2/models/fraud", b.gil, ""), "HTTP/1.1 403") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	for _, r := range []struct{ method, path, body string }{
 		{"POST", "/v2/models/fraud/infer", inferOne}, {"POST", "/endpoints/fraud/invocations", inferOne}, {"GET", "/v2/models/fraud", ""},
 		{"POST", "/v1/endpoints/fraud/rollback", `{"reason":"x"}`}, {"GET", "/v1/endpoints/fraud/logs", ""}, {"GET", "/metrics", ""},

@@ -114,6 +114,18 @@ func (s *server) backedUp() (target, key string) {
 	return target, key
 }
 
+// bringRootKey gives a restored home what no backup has: operators keep a copy of it.
+func bringRootKey(t *testing.T, from, to string) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(from, "root.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(to, "root.key"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRestoreIntoTheOtherDatabase: a backup of PostgreSQL comes back in SQLite, and one of
 // that in PostgreSQL; the endpoint answers the same each time.
 func TestRestoreIntoTheOtherDatabase(t *testing.T) {
@@ -131,6 +143,7 @@ func TestRestoreIntoTheOtherDatabase(t *testing.T) {
 		if _, err := platform(t, env, "backup", "restore", target, "--key", key, "--home", home); err != nil {
 			t.Fatal(err)
 		}
+		bringRootKey(t, s.home, home)
 		s = serverAt(t, home, nil, env...)
 		s.awaitReady()
 		if got := s.predicted(t.Context()); got != want {
@@ -172,6 +185,7 @@ func TestRestoreIsKilled(t *testing.T) {
 		}
 		must(t, args...)
 	}
+	bringRootKey(t, s.home, home)
 	s = serverAt(t, home, nil)
 	s.awaitReady()
 	if got := s.predicted(t.Context()); got != want {
@@ -283,6 +297,7 @@ func TestBackupToABucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	bringRootKey(t, s.home, home)
 	again := serverAt(t, home, nil)
 	again.awaitReady()
 	if got := again.predicted(t.Context()); got != want {
