@@ -21,13 +21,13 @@ import (
 // looked for in the environment of the tests in Python.
 func moto(t *testing.T) string {
 	t.Helper()
-	program, err := filepath.Abs("../../.venv/bin/moto_server")
+	program, err := filepath.Abs("../../.venv-keys/bin/moto_server")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(program); err != nil {
 		if program, err = exec.LookPath("moto_server"); err != nil {
-			t.Skip("needs moto_server: make .venv")
+			t.Skip("needs moto_server: make .venv-keys")
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-H", "127.0.0.1", "-p", "0")
