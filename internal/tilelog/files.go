@@ -88,6 +88,12 @@ func (l *Log) sweep() error {
 	for p := range partials(l.Checkpoint().Size) {
 		now[p] = true
 	}
+	return l.clear(func(p place) bool { return p.partial > 0 && !now[p] })
+}
+
+// clear removes files that were being written when a process was killed or the disk was
+// full, and places that are not wanted any more.
+func (l *Log) clear(unwanted func(place) bool) error {
 	err := filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -97,7 +103,7 @@ func (l *Log) sweep() error {
 			return err
 		}
 		p, ok := parsePlace(filepath.ToSlash(rel))
-		if ok && p.partial > 0 && !now[p] || !ok && leftover.MatchString(d.Name()) {
+		if ok && unwanted(p) || !ok && leftover.MatchString(d.Name()) {
 			return os.Remove(path)
 		}
 		return nil

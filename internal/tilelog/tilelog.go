@@ -43,11 +43,12 @@ type Log struct {
 	driver tessera.Driver
 	cold   atomic.Pointer[[]string] // directories with tiles that were moved away
 
-	mu    sync.Mutex // of who appends
-	tree  *audit.Tree
-	edges []uint64                         // sizes that the tree had since the last checkpoint
-	point atomic.Pointer[audit.Checkpoint] // the newest that was signed
-	size  atomic.Uint64                    // of the tree
+	mu     sync.Mutex // of who appends
+	tree   *audit.Tree
+	edges  []uint64                         // sizes that the tree had since the last checkpoint
+	halves bool                             // a write failed, and may have left half a file
+	point  atomic.Pointer[audit.Checkpoint] // the newest that was signed
+	size   atomic.Uint64                    // of the tree
 }
 
 var quiet sync.Once
@@ -185,7 +186,14 @@ func (l *Log) Append(ctx context.Context, leaves [][]byte) error {
 	defer l.mu.Unlock()
 	if len(leaves) > 0 {
 		if err := l.integrate(ctx, leaves); err != nil {
+			l.halves = true
 			return err
+		}
+		if l.halves {
+			if err := l.clear(func(place) bool { return false }); err != nil {
+				return err
+			}
+			l.halves = false
 		}
 	}
 	return l.sign()
