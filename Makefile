@@ -44,7 +44,7 @@ lint: $(LINT) ## run the linters of .golangci.yml
 
 .PHONY: unit
 unit: $(VENV) $(KEYSERVERS) browser ## run the Go tests
-	go test ./...
+	go test -timeout 20m ./...
 
 # The pages of signing in are looked at in a real browser where one can be had.
 .PHONY: browser
@@ -55,7 +55,7 @@ browser: ## install Chromium, on a Debian machine and by its root
 
 .PHONY: race
 race: $(VENV) ## run the Go tests with the race detector
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: foreign
 foreign: build $(VENV) ## call a running platform with clients that others wrote

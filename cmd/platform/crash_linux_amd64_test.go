@@ -96,6 +96,7 @@ func (s *server) stopControl() {
 // on. What was acknowledged is there, nothing half-made is seen, the deployment completes.
 // `make crash` does it at 300 points.
 func TestKillPoints(t *testing.T) {
+	unraced(t)
 	onBoth(t, killPointsOf)
 }
 
@@ -295,6 +296,7 @@ var randomKills = flag.Int("kills", 6, "how many processes TestRandomKills kills
 // deployments, under load. Callers repeat what got no answer at all, as clients do. Nothing
 // that was acknowledged is lost, and only what a killed replica had in hand fails.
 func TestRandomKills(t *testing.T) {
+	unraced(t)
 	onBoth(t, randomKillsOf)
 }
 

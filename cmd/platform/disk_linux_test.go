@@ -18,6 +18,7 @@ import (
 // TestDiskFull: when the disk is full, at whatever step of a deployment, that is said with
 // what to do; models go on serving; and with space again the same deployment succeeds.
 func TestDiskFull(t *testing.T) {
+	unraced(t)
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64m"); err != nil {
 		t.Skipf("needs to mount a small file system: %v", err)

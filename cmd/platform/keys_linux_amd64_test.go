@@ -12,6 +12,7 @@ import (
 // rotation, a rewrapping and a shredding: the next one completes them, and nothing that must
 // stay is lost.
 func TestKeysKilled(t *testing.T) {
+	unraced(t)
 	s := newServer(t)
 	s.deployed("stays")
 	s.stopControl()
@@ -33,7 +34,7 @@ func TestKeysKilled(t *testing.T) {
 	for i := range points {
 		at, how := 1+i*total/points, []string{killBefore, killTorn, killAfter}[i%3]
 		tr := s.trace(at, how)
-		over := make(chan bool, 1)
+		over, before := make(chan bool, 1), *s
 		go func() {
 			code := <-tr.ended
 			if err := s.start(strings.TrimPrefix(s.url, "http://")); err != nil {
@@ -41,7 +42,7 @@ func TestKeysKilled(t *testing.T) {
 			}
 			over <- code == killed
 		}()
-		s.work(i + 1)
+		before.work(i + 1) // at the address that the next server will have, too
 		select {
 		case hit := <-over:
 			if hit {

@@ -213,6 +213,7 @@ const quick = "apiVersion: platform/v1\nkind: RealtimeModel\nname: fraud\ntier: 
 // The server is killed at a random moment of each deployment; its successor brings it to
 // its end, and predictions never stop.
 func TestKilledServerCompletesDeployments(t *testing.T) {
+	unraced(t)
 	s := newServer(t)
 	ctx := t.Context()
 	for i := range 8 {
@@ -330,4 +331,13 @@ func copyFile(to, from string) error {
 		return err
 	}
 	return os.WriteFile(to, b, 0o700)
+}
+
+// unraced skips a test that starts many processes, each of which takes ten times as long with
+// the race detector: other tests play their parts with it.
+func unraced(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("runs without the race detector")
+	}
 }

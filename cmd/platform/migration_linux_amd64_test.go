@@ -19,6 +19,7 @@ const firstChanges = 80
 // release, which bring the database up to date. The next server goes on with everything,
 // and the home can be given back to the last release each time.
 func TestMigrationInterrupted(t *testing.T) {
+	unraced(t)
 	old := previous(t)
 	s := newServerOf(t, old)
 	d := s.deployed("before")

@@ -218,6 +218,7 @@ const says = `[ "$1" = version ] && echo '{"version":"v9","schema":9,"runtimes":
 // TestUpgradeKilled kills the command when the old server has stopped and no other has
 // started: models serve on, every command names the one that goes on, and that does.
 func TestUpgradeKilled(t *testing.T) {
+	unraced(t)
 	s := newServer(t)
 	s.deployed("before")
 	sent, end := traffic(t, s.c)

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -84,7 +85,12 @@ func TestLogin(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range 5 { // at once, with a token that ends
-		wg.Go(func() { m.run(0, "status") })
+		wg.Go(func() {
+			own := *m
+			own.out, own.err = bytes.Buffer{}, bytes.Buffer{}
+			own.env.Stdout, own.env.Stderr = &own.out, &own.err
+			own.run(0, "status")
+		})
 	}
 	wg.Wait()
 	s.mu.Lock()
