@@ -3,7 +3,8 @@ package slipway
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
-// E09xx signing in, E10xx policies, E11xx backups and TLS.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E17xx protected aliases, signatures
+// and traces.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -97,4 +98,10 @@ const (
 	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
 	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
 	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
+	CodeProtected     = "SLIP-E1701" // a protected alias is not moved like that
+	CodeApproval      = "SLIP-E1702" // a request for approval cannot be made, or decided on, like that
+	CodeUnsigned      = "SLIP-E1703" // a version has no signature where one is needed
+	CodeSignature     = "SLIP-E1704" // a signature does not hold
+	CodeHeld          = "SLIP-E1705" // something needs what would be deleted
+	CodeNoTrace       = "SLIP-E1706" // no gateway remembers a request
 )
