@@ -340,4 +340,3 @@ func Indent(text []byte) []byte {
 	}
 	return out.Bytes()
 }
-
