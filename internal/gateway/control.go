@@ -18,7 +18,7 @@ import (
 
 // controlled says whether a path is the server's.
 func controlled(path string) bool {
-	return route.IsPage(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
+	return route.IsPage(path) || route.IsMLflow(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }
 
 // control passes a request of the control API to the server, which authorizes it. A
