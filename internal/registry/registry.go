@@ -36,6 +36,7 @@ type Version struct {
 	RunID       string // the run that made it
 	RunLink     string
 	LoggedModel string // the id of the logged model that it was registered from
+	Place       string // where its files lie, if they are not here and Source does not say
 	Tags        map[string]string
 	Aliases     []string
 }

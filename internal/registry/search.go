@@ -155,7 +155,7 @@ func (in *Search) query(what string, g *query.Grammar, fallback []query.Order, t
 			kinds[i].Kind = query.Text
 		}
 	}
-	mark = query.Fingerprint([]any{what, in.Filter, in.OrderBy, in.Teams})
+	mark = query.Fingerprint([]any{what, in.Filter, in.OrderBy})
 	q.After, err = query.Last(in.Token, mark, kinds)
 	return q, mark, err
 }

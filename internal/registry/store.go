@@ -68,7 +68,7 @@ type Change struct {
 	Tags        map[string]*string // nil: removed
 	Stage       string             // of a version
 	Archive     bool               // what was in that stage goes to Archived
-	Touch       bool               // it counts as updated
+	Touch       bool               // it counts as updated; a stage updates the model, too
 	Time        time.Time
 }
 

@@ -54,7 +54,7 @@ func checkVersion(v Version) error {
 		name, value string
 		limit       int
 	}{
-		{"description", v.Description, maxDescription}, {"source", v.Source, maxSource}, {"run_link", v.RunLink, maxSource},
+		{"description", v.Description, maxDescription}, {"source", v.Source, maxSource}, {"source", v.Place, maxSource}, {"run_link", v.RunLink, maxSource},
 		{"run_id", v.RunID, maxID}, {"model_id", v.LoggedModel, maxID},
 	} {
 		if err := atMost(f.name, f.limit, f.value); err != nil {

@@ -25,6 +25,7 @@ CREATE TABLE version_new (
     number       BIGINT NOT NULL,
     digest       TEXT NOT NULL, -- empty: the files lie elsewhere
     source       TEXT NOT NULL,
+    place        TEXT NOT NULL DEFAULT '', -- where the files lie, if they are not here and not at the source
     created      BIGINT NOT NULL,
     actor        TEXT NOT NULL,
     updated      BIGINT NOT NULL DEFAULT 0,

@@ -41,7 +41,7 @@ func own(ev slipway.Event) slipway.Event {
 const (
 	modelColumns   = `m.name, m.team, m.description, m.created, m.updated, m.actor, COALESCE((SELECT MAX(n.number) FROM version n WHERE n.model = m.name AND n.deleted = 0), 0)`
 	versionColumns = `v.model, v.number, v.digest, v.source, v.created, v.actor, v.updated, v.stage`
-	detailColumns  = versionColumns + `, v.description, v.run_id, v.run_link, v.logged_model`
+	detailColumns  = versionColumns + `, v.description, v.run_id, v.run_link, v.logged_model, v.place`
 )
 
 // modelRow reads modelColumns into a model.
@@ -71,7 +71,7 @@ func (r *versionRow) dest() []any {
 }
 
 func (r *versionRow) detail() []any {
-	return append(r.dest(), &r.Description, &r.RunID, &r.RunLink, &r.LoggedModel)
+	return append(r.dest(), &r.Description, &r.RunID, &r.RunLink, &r.LoggedModel, &r.Place)
 }
 
 func (r *versionRow) version() registry.Version {

@@ -223,9 +223,9 @@ func appendVersion(tx *sqlstore.Tx, v *registry.Version, ev slipway.Event) error
 	if err != nil {
 		return found(err, registry.NoModel(v.Model))
 	}
-	_, err = tx.Exec(`INSERT INTO version (model, number, digest, source, created, actor, updated, stage, description, run_id, run_link, logged_model, files)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, v.Model, v.Number, string(v.Digest), v.Source, sqlstore.Micros(v.Created), v.By,
-		sqlstore.Micros(v.Updated), v.Stage, v.Description, v.RunID, v.RunLink, v.LoggedModel, string(files))
+	_, err = tx.Exec(`INSERT INTO version (model, number, digest, source, created, actor, updated, stage, description, run_id, run_link, logged_model, place, files)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, v.Model, v.Number, string(v.Digest), v.Source, sqlstore.Micros(v.Created), v.By,
+		sqlstore.Micros(v.Updated), v.Stage, v.Description, v.RunID, v.RunLink, v.LoggedModel, v.Place, string(files))
 	if err != nil {
 		return err
 	}
@@ -265,10 +265,11 @@ func (s *Store) ChangeVersion(ctx context.Context, model string, number int, c r
 		if !c.Touch {
 			return nil
 		}
-		if _, err := tx.Exec(`UPDATE version SET updated = $3 WHERE model = $1 AND number = $2`, model, number, sqlstore.Micros(c.Time)); err != nil {
-			return err
+		_, err := tx.Exec(`UPDATE version SET updated = $3 WHERE model = $1 AND number = $2`, model, number, sqlstore.Micros(c.Time))
+		if err == nil && c.Stage != "" {
+			err = touch(tx, model, c.Time)
 		}
-		return touch(tx, model, c.Time)
+		return err
 	})
 }
 
@@ -287,7 +288,7 @@ func stageVersion(tx *sqlstore.Tx, model string, number int, c registry.Change) 
 // number was.
 func (s *Store) DeleteVersion(ctx context.Context, model string, number int, by registry.AliasChange, ev slipway.Event) error {
 	return s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
-		n, err := tx.Exec(`UPDATE version SET deleted = $3, updated = $3, source = '', description = '', run_link = '' WHERE model = $1 AND number = $2 AND deleted = 0`,
+		n, err := tx.Exec(`UPDATE version SET deleted = $3, updated = $3, source = '', place = '', description = '', run_link = '' WHERE model = $1 AND number = $2 AND deleted = 0`,
 			model, number, sqlstore.Micros(by.Time))
 		if err != nil {
 			return err

@@ -26,7 +26,7 @@ func (f fixture) foreign(model string, minute int, tags map[string]string) regis
 	f.Helper()
 	at := start.Add(time.Duration(minute) * time.Minute)
 	v := registry.Version{Model: model, Source: fmt.Sprint("s3://bucket/", minute), Created: at, Updated: at, By: "ada", Stage: registry.StageNone,
-		Description: "ü", RunID: fmt.Sprint("run", minute%2), RunLink: "https://example.com/run", LoggedModel: "m-1", Tags: tags}
+		Description: "ü", RunID: fmt.Sprint("run", minute%2), RunLink: "https://example.com/run", LoggedModel: "m-1", Place: "s3://other", Tags: tags}
 	out, err := f.store.AppendVersion(f.Context(), v, eventtest.At(at, model))
 	if err != nil {
 		f.Fatal(err)
@@ -88,7 +88,7 @@ func testAppend(f fixture) {
 		f.same("changed", v, got, err)
 	}
 	m, err := f.store.Model(f.Context(), "m")
-	f.same("the model was updated", later, m.Updated, err)
+	f.same("the model was not updated", v.Created, m.Updated, err)
 	_, err = f.store.AppendVersion(f.Context(), registry.Version{Model: "none"}, eventtest.At(start, "x"))
 	f.refused("a version of no model", err, slipway.CodeNotFound)
 	f.refused("a change of no version", f.store.ChangeVersion(f.Context(), "m", 2, registry.Change{}, eventtest.At(start, "x")), slipway.CodeNotFound)
@@ -138,6 +138,8 @@ func testStages(f fixture) {
 	f.same("archived", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 4}, f.newest("m"), nil)
 	v, err := f.store.Detail(f.Context(), "m", 2)
 	f.same("what was archived was updated", start.Add(time.Hour), v.Updated, err)
+	m, err := f.store.Model(f.Context(), "m")
+	f.same("the model, too", start.Add(time.Hour), m.Updated, err)
 	f.same("deleted", nil, f.store.DeleteVersion(f.Context(), "m", 4, gone, eventtest.At(start, "m")), nil)
 	f.same("the one before", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 2}, f.newest("m"), nil)
 }
