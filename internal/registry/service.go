@@ -13,7 +13,7 @@ import (
 type Service struct {
 	Lists
 	Finder
-	Guard // lets everything pass unless it is set
+	Guard Guard // lets everything pass unless it is set
 	store Store
 	blobs Blobs
 	now   func() time.Time

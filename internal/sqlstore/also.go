@@ -20,6 +20,7 @@ type addition struct {
 // (ErrUnchanged) does not run it; an error of fn undoes both. It lets one feature make its
 // record whole with the act of another that it does not know.
 func Also(ctx context.Context, events []slipway.Event, fn func(*Tx) error) context.Context {
+	events, fn = withAddition(ctx, events, fn) // of whoever asked for more before
 	return context.WithValue(ctx, alsoKey{}, addition{events, fn})
 }
 

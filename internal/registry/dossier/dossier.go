@@ -72,6 +72,9 @@ type Store interface {
 	Spans(ctx context.Context, q SpanQuery) ([]Span, error)
 	Signatures
 	Cards
+	// Renamed gives a context under which the next change commits with the dossiers of a
+	// model going over to its new name.
+	Renamed(ctx context.Context, model, to string) context.Context
 }
 
 // Signatures are those of versions.

@@ -159,6 +159,15 @@ func (r *Request) approvers() string {
 	return strings.Join(names, " ")
 }
 
+// Lacks is how many approvals a request still needs under the rules that are in force.
+func (s *Service) Lacks(ctx context.Context, r *Request) (int, error) {
+	rules, err := s.of(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	return Missing(rules, r), nil
+}
+
 // Guard lets an alias move if the rules allow it: do makes the change under the context that
 // it is given, in one call of a store, and the request that permits it is done with it. A
 // principal that the rules keep out, or that lacks approvals, is answered Denied with
@@ -178,6 +187,22 @@ func (s *Service) Guard(ctx context.Context, p slipway.Principal, m Move, do fun
 		return do(ctx)
 	}
 	return s.permitted(ctx, p, m, rules, now, do)
+}
+
+// Unapproved answers as Guard does, for a move that no request can permit.
+func (s *Service) Unapproved(ctx context.Context, p slipway.Principal, m Move) error {
+	rules, err := s.matching(ctx, m)
+	if err != nil {
+		return err
+	}
+	if rule := barred(rules, rolesIn(p, m.Team, s.moment())); rule != nil {
+		return notMover(m, rule)
+	}
+	if Missing(rules, &Request{}) > 0 {
+		return slipway.Errorf(slipway.Denied, slipway.CodeProtected, "move the alias itself: platform models request "+m.Model+" "+m.Alias+" VERSION --reason WHY",
+			"%s is protected: a change of it needs %s by %s", m.subject(), plural(Missing(rules, &Request{})), approverRoles(rules))
+	}
+	return nil
 }
 
 // Carry makes an approved move in the name of the one that asked for it: the last approval is

@@ -56,6 +56,8 @@ func (m *memory) Together(ctx context.Context, r protect.Request, ev slipway.Eve
 	return ctx
 }
 
+func (m *memory) Renamed(ctx context.Context, _, _ string) context.Context { return ctx }
+
 func (m *memory) Request(_ context.Context, id string) (protect.Request, error) {
 	for _, r := range m.requests {
 		if r.ID == id {

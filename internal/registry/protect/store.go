@@ -21,6 +21,14 @@ type Store interface {
 	// request, as PutRequest would, and bears the request's id in its history.
 	Together(ctx context.Context, r Request, ev slipway.Event) context.Context
 	Requests
+	Renames
+}
+
+// Renames follow a model.
+type Renames interface {
+	// Renamed gives a context under which the next change commits with the rules and requests
+	// of a model going over to its new name.
+	Renamed(ctx context.Context, model, to string) context.Context
 }
 
 // Requests finds requests.

@@ -153,6 +153,20 @@ func (s *Store) Describe(ctx context.Context, c dossier.Card, ev slipway.Event) 
 	return c, err
 }
 
+// Renamed implements dossier.Store. There is no model of the new name; what an earlier one
+// has left makes room.
+func (s *Store) Renamed(ctx context.Context, model, to string) context.Context {
+	return sqlstore.Also(ctx, nil, func(tx *sqlstore.Tx) (err error) {
+		for _, query := range []string{`DELETE FROM signature WHERE model = $2 AND $1 <> $2`, `UPDATE signature SET model = $2 WHERE model = $1`,
+			`DELETE FROM model_card WHERE model = $2 AND $1 <> $2`, `UPDATE model_card SET model = $2 WHERE model = $1`} {
+			if err == nil {
+				_, err = tx.Exec(query, model, to)
+			}
+		}
+		return err
+	})
+}
+
 // SigningKeys implements dossier.KeyStore.
 func (s *Store) SigningKeys(ctx context.Context) ([]dossier.Key, error) {
 	var out []dossier.Key

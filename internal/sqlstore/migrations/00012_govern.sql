@@ -66,10 +66,14 @@ CREATE TABLE model_card (
 -- filled in from the document.
 ALTER TABLE deployment ADD COLUMN model TEXT NOT NULL DEFAULT '';
 ALTER TABLE deployment ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE deployment ADD COLUMN revision TEXT NOT NULL DEFAULT '';
 CREATE INDEX deployment_by_version ON deployment (model, version, number);
+CREATE INDEX deployment_by_revision ON deployment (revision) WHERE revision <> '';
 
 -- +goose Down
+DROP INDEX deployment_by_revision;
 DROP INDEX deployment_by_version;
+ALTER TABLE deployment DROP COLUMN revision;
 ALTER TABLE deployment DROP COLUMN version;
 ALTER TABLE deployment DROP COLUMN model;
 DROP TABLE model_card;

@@ -27,12 +27,13 @@ const maxRules = 1000
 func (s *Store) Rules(ctx context.Context, model, team string, lifted bool) ([]protect.Rule, error) {
 	var out []protect.Rule
 	scan := func(rows *sql.Rows) error {
-		var text string
+		var text, model string
 		var r protect.Rule
-		err := rows.Scan(&text)
+		err := rows.Scan(&model, &text)
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &r)
 		}
+		r.Model = model // it may have been renamed
 		out = append(out, r)
 		return err
 	}
@@ -43,7 +44,7 @@ func (s *Store) Rules(ctx context.Context, model, team string, lifted bool) ([]p
 	if lifted {
 		ended = 1
 	}
-	err := s.db.Query(ctx, scan, `SELECT document FROM alias_rule
+	err := s.db.Query(ctx, scan, `SELECT model, document FROM alias_rule
 		WHERE (CAST($1 AS BIGINT) = 1 OR model = $2 AND $2 <> '' OR team = $3 AND $3 <> '') AND (lifted = 0 OR CAST($4 AS BIGINT) = 1)
 		ORDER BY created, id LIMIT $5`, all, model, team, ended, maxRules)
 	return out, err
@@ -87,6 +88,17 @@ func (s *Store) Together(ctx context.Context, r protect.Request, ev slipway.Even
 	})
 }
 
+// Renamed implements protect.Store.
+func (s *Store) Renamed(ctx context.Context, model, to string) context.Context {
+	return sqlstore.Also(ctx, nil, func(tx *sqlstore.Tx) error {
+		_, err := tx.Exec(`UPDATE alias_rule SET model = $2 WHERE model = $1`, model, to)
+		if err == nil {
+			_, err = tx.Exec(`UPDATE alias_request SET model = $2 WHERE model = $1`, model, to)
+		}
+		return err
+	})
+}
+
 // put writes a request behind its number. Its revision says what it replaces.
 func put(tx *sqlstore.Tx, r protect.Request) (int, error) {
 	if r.Revision == 1 {
@@ -116,11 +128,13 @@ func put(tx *sqlstore.Tx, r protect.Request) (int, error) {
 
 // Request implements protect.Requests.
 func (s *Store) Request(ctx context.Context, id string) (r protect.Request, err error) {
-	var text string
-	if err := s.db.QueryRow(ctx, "such request", []any{&text}, `SELECT document FROM alias_request WHERE id = $1`, id); err != nil {
+	var text, model string
+	if err := s.db.QueryRow(ctx, "such request", []any{&model, &text}, `SELECT model, document FROM alias_request WHERE id = $1`, id); err != nil {
 		return r, err
 	}
-	return r, json.Unmarshal([]byte(text), &r)
+	err = json.Unmarshal([]byte(text), &r)
+	r.Model = model
+	return r, err
 }
 
 // Requests implements protect.Requests.
@@ -129,7 +143,7 @@ func (s *Store) Requests(ctx context.Context, q protect.Query) ([]protect.Reques
 		q.Before = math.MaxInt
 	}
 	// Each way to ask has its own text: one with "or empty" would use no index.
-	query, args := `SELECT document FROM alias_request WHERE number < $1`, []any{q.Before, q.Limit}
+	query, args := `SELECT model, document FROM alias_request WHERE number < $1`, []any{q.Before, q.Limit}
 	if q.Model != "" {
 		query += ` AND model = $3`
 		args = append(args, q.Model)
@@ -143,12 +157,13 @@ func (s *Store) Requests(ctx context.Context, q protect.Query) ([]protect.Reques
 	}
 	var out []protect.Request
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
-		var text string
+		var text, model string
 		var r protect.Request
-		err := rows.Scan(&text)
+		err := rows.Scan(&model, &text)
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &r)
 		}
+		r.Model = model
 		out = append(out, r)
 		return err
 	}, query+` ORDER BY number DESC LIMIT $2`, args...)

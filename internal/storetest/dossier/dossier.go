@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 	t.Run("keeps signatures, and one with its version", func(t *testing.T) { testSignatures(t, open(t)) })
 	t.Run("keeps every text of a card", func(t *testing.T) { testCards(t, open(t)) })
 	t.Run("has one key that signs", func(t *testing.T) { testKeys(t, open(t)) })
+	t.Run("dossiers follow their model", func(t *testing.T) { testRename(t, open(t)) })
 }
 
 func version(t *testing.T, b Backend, model string, n int) registry.Version {
@@ -159,6 +160,31 @@ func testCards(t *testing.T, b Backend) {
 	}
 	if got, err := b.Store.CardsOf(ctx, "fraud", 1, 1); err != nil || len(got) != 0 {
 		t.Error(got, err)
+	}
+}
+
+func testRename(t *testing.T, b Backend) {
+	ctx := t.Context()
+	version(t, b, "fraud", 1)
+	for _, model := range []string{"fraud", "scams"} { // there was a model scams once
+		s := dossier.Signature{Model: model, Number: 1, Key: model, Bundle: []byte("{}"), Created: start, By: "cyd"}
+		if err := b.Store.Sign(ctx, s, eventtest.At(start, "cyd")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Store.Describe(ctx, dossier.Card{Model: model, Number: 1, Text: model, Created: start, By: "ada"}, eventtest.At(start, "ada")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Models.RenameModel(b.Store.Renamed(ctx, "fraud", "scams"), "fraud", "scams", start, eventtest.At(start, "ada")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Store.SignaturesOf(ctx, "scams", 1)
+	if err != nil || len(got) != 1 || got[0].Key != "fraud" {
+		t.Error(got, err)
+	}
+	cards, err := b.Store.CardsOf(ctx, "scams", 1, 5)
+	if err != nil || len(cards) != 1 || cards[0].Text != "fraud" {
+		t.Error(cards, err)
 	}
 }
 

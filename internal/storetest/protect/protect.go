@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 	t.Run("keeps requests in order", func(t *testing.T) { testRequests(t, open(t)) })
 	t.Run("one of two decisions wins", func(t *testing.T) { testRevision(t, open(t)) })
 	t.Run("a move and its request are one change", func(t *testing.T) { testTogether(t, open(t)) })
+	t.Run("rules and requests follow their model", func(t *testing.T) { testRename(t, open(t)) })
 }
 
 func rule(n int, model, team string) protect.Rule {
@@ -143,6 +144,34 @@ func testRevision(t *testing.T, b Backend) {
 	}
 	if n := len(eventtest.All(t, b.Events)); n != 2 {
 		t.Errorf("%d events", n)
+	}
+}
+
+func testRename(t *testing.T, b Backend) {
+	ctx := t.Context()
+	if err := b.Models.AddModel(ctx, registry.Model{Name: "fraud", Team: "risk", Created: start, By: "ada"}, nil, eventtest.At(start, "ada")); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range []protect.Rule{rule(1, "fraud", ""), rule(2, "other", "")} {
+		if err := b.Store.PutRule(ctx, r, eventtest.At(start, "ada")); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	add(t, b, request(1, "fraud", "champion"))
+	if err := b.Models.RenameModel(b.Store.Renamed(ctx, "nobody", "x"), "nobody", "x", start, eventtest.At(start, "no")); err == nil {
+		t.Error("a model that is not there was renamed")
+	}
+	if err := b.Models.RenameModel(b.Store.Renamed(ctx, "fraud", "scams"), "fraud", "scams", start, eventtest.At(start, "ada")); err != nil {
+		t.Fatal(err)
+	}
+	if rules, err := b.Store.Rules(ctx, "scams", "", false); err != nil || len(rules) != 1 || rules[0].Model != "scams" {
+		t.Error(rules, err)
+	}
+	if rules, err := b.Store.Rules(ctx, "fraud", "", false); err != nil || len(rules) != 0 {
+		t.Error(rules, err)
+	}
+	if r, err := b.Store.Request(ctx, "req_1"); err != nil || r.Model != "scams" {
+		t.Error(r, err)
 	}
 }
 
