@@ -85,6 +85,18 @@ var meanings = map[string]meaning{
 	"alias.rejected":       {class: entityChange, activity: other, kind: "alias"},
 	"alias.request-done":   {class: entityChange, activity: other, kind: "alias"},
 
+	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
+	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},
+	"experiment.deleted":     {class: entityChange, activity: 4, kind: "experiment"},
+	"experiment.restored":    {class: entityChange, activity: 3, kind: "experiment"},
+	"run.created":            {class: entityChange, activity: 1, kind: "run"},
+	"run.ended":              {class: entityChange, activity: 3, kind: "run"},
+	"run.deleted":            {class: entityChange, activity: 4, kind: "run"},
+	"run.restored":           {class: entityChange, activity: 3, kind: "run"},
+	"logged_model.created":   {class: entityChange, activity: 1, kind: "model"},
+	"logged_model.finalized": {class: entityChange, activity: 3, kind: "model"},
+	"logged_model.deleted":   {class: entityChange, activity: 4, kind: "model"},
+
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
 	"account.disabled":  {class: accountChange, activity: 5, kind: "account"},
 	"account.granted":   {class: accessChange, activity: 1, kind: "account"},
