@@ -75,6 +75,7 @@ var meanings = map[string]meaning{
 	"version.tag_deleted": {class: entityChange, activity: 3, kind: "model"},
 
 	"version.signed":       {class: entityChange, activity: other, kind: "model"},
+	"version.freed":        {class: entityChange, activity: 4, kind: "model"},
 	"card.written":         {class: entityChange, activity: 3, kind: "model"},
 	"signing.key-added":    {class: apiActivity, activity: 1, kind: "signing key"},
 	"alias.protected":      {class: accessChange, activity: 2, kind: "alias"},

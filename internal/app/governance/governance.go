@@ -63,6 +63,7 @@ type Config struct {
 	Sealer  Sealer
 	Fleet   Deployments
 	Gateway Gateway
+	Runs    Runs
 	// Files opens the files of a version.
 	Files func(ctx context.Context, v registry.Version) fs.FS
 	// Free removes those of some blobs that nothing needs and nobody has asked for lately, and
@@ -165,6 +166,15 @@ func (s *Service) Remove(ctx context.Context, p slipway.Principal, model string,
 		}
 		if err := s.Protect.Unapproved(ctx, p, protect.Move{Model: model, Team: m.Team, Alias: alias}); err != nil {
 			return err
+		}
+	}
+	if version != 0 {
+		why, err := s.used(ctx, model, version)
+		if err != nil {
+			return err
+		}
+		if len(why) > 0 {
+			return held(model, version, why)
 		}
 	}
 	return do(ctx)
