@@ -11,7 +11,6 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -229,7 +228,7 @@ func verify(v registry.Version, sig dossier.Signature, known []dossier.Key) erro
 // SigningKeys lists the keys that sign versions, newest first: their public halves verify
 // without a server.
 func (s *Service) SigningKeys(ctx context.Context, p slipway.Principal) ([]api.SigningKey, error) {
-	if err := s.Access.Check(ctx, p, authz.ServerRead, access.Server); err != nil {
+	if err := s.Access.Check(ctx, p, authz.ServerRead, server); err != nil {
 		return nil, err
 	}
 	all, err := s.Keys.SigningKeys(ctx)
@@ -242,7 +241,7 @@ func (s *Service) SigningKeys(ctx context.Context, p slipway.Principal) ([]api.S
 
 // RotateKey makes a new key that signs. What the others have signed stays good.
 func (s *Service) RotateKey(ctx context.Context, p slipway.Principal) (api.SigningKey, error) {
-	if err := s.Access.Check(ctx, p, authz.KeysRotate, access.Server); err != nil {
+	if err := s.Access.Check(ctx, p, authz.KeysRotate, server); err != nil {
 		return api.SigningKey{}, err
 	}
 	s.signer.Lock()
