@@ -210,7 +210,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered,
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Governance: httpapi.Governance{Protections: a.governance, Approvals: a.governance, Signer: a.governance, Dossiers: a.governance, Traces: a.governance}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.

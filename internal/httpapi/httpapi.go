@@ -40,6 +40,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Governance  Governance
 	Log         *slog.Logger
 }
 
@@ -71,6 +72,7 @@ func register(h huma.API, c Config) {
 	registerSecrets(h, c)
 	registerBackups(h, c)
 	registerAudit(h, c)
+	registerGovernance(h, c)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.

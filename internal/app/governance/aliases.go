@@ -13,16 +13,8 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry/protect"
 )
 
-// SpansOf asks what an alias was.
-type SpansOf struct {
-	Model, Alias string
-	From, Until  time.Time // zero: no bound
-	Cursor       string
-	Limit        int
-}
-
 // Spans says what an alias was in a time, newest first.
-func (s *Service) Spans(ctx context.Context, p slipway.Principal, q SpansOf) (api.Page[api.AliasSpan], error) {
+func (s *Service) Spans(ctx context.Context, p slipway.Principal, q api.SpanQuery) (api.Page[api.AliasSpan], error) {
 	page := api.Page[api.AliasSpan]{Items: []api.AliasSpan{}}
 	if err := s.Access.CheckNamed(ctx, p, authz.ModelRead, q.Model); err != nil {
 		return page, err
