@@ -49,6 +49,8 @@ var sideways = []exception{
 	{"internal/anchor", "client", "a witness of the audit log is another platform"},
 	{"internal/answer", "internal/tensor", "a prediction is a batch, and its form follows the protocol"},
 	{"internal/app/dev", "internal/app/model", "what an engineer tries is described and built as it will be on the platform"},
+	{"internal/cli/models", "client", "the command line speaks to a server through the public client"},
+	{"internal/cli/models", "internal/cli/screen", "all output of the command line goes through one printer"},
 	{"internal/cli", "client", "the command line speaks to a server through the public client"},
 	{"internal/mlmodel", "internal/tensor", "a model's signature becomes a schema"},
 	{"internal/mlmodel", "internal/tree", "a model directory may hold a tree ensemble"},
