@@ -41,7 +41,11 @@ func (s Session) show(ctx context.Context, args []string) error {
 			s.P.Next("platform models card %s %d", d.Model, d.Version)
 			return nil
 		}
-		s.P.Next("platform models compare %s %d", d.Model, max(1, d.Version-1))
+		if d.Version == 1 {
+			s.P.Next("platform models verify %s 1", d.Model)
+			return nil
+		}
+		s.P.Next("platform models compare %s %d %d", d.Model, d.Version-1, d.Version)
 		return nil
 	})
 }
