@@ -85,6 +85,9 @@ func (a *App) newGovernance(ctx context.Context) error {
 		},
 		Now: time.Now, Log: a.o.Log})
 	a.safe.Ring.Register(kindSigning, a.governance)
+	if err := a.governance.Prepare(ctx); err != nil { // the key service is down: registering says so
+		a.o.Log.Warn("the key that signs versions is not at hand", "error", err.Error())
+	}
 	return a.rollouts.Index(ctx)
 }
 

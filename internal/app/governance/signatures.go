@@ -66,6 +66,13 @@ func (s *Service) key(ctx context.Context) (*dossier.Signer, error) {
 	return nil, slipway.Errorf(slipway.Internal, slipway.CodeInternal, "platform models keys --rotate", "there is no key that signs versions")
 }
 
+// Prepare makes the first key, so that every version that is registered from here on is
+// younger than it.
+func (s *Service) Prepare(ctx context.Context) error {
+	_, err := s.key(ctx)
+	return err
+}
+
 // newKey makes a key that signs from now on.
 func (s *Service) newKey(ctx context.Context, by string) (dossier.Key, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
