@@ -97,4 +97,8 @@ const (
 	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
 	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
 	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
+
+	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
+	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
+	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
 )
