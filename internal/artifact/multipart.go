@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,7 +106,9 @@ func (s *Service) Complete(ctx context.Context, by slipway.Principal, id, p stri
 		for _, part := range parts {
 			size += part.Size
 		}
-		digest, size, err := s.Blobs.Receive(ctx, size, &joined{ctx: ctx, blobs: s.Blobs, parts: parts})
+		body := &joined{ctx: ctx, blobs: s.Blobs, parts: parts}
+		defer body.close()
+		digest, size, err := s.Blobs.Receive(ctx, size, body)
 		if err != nil {
 			return File{}, err
 		}
@@ -136,17 +139,14 @@ func (u *Upload) complete(parts []Part, sent []Sent) error {
 		if !ok {
 			return uploadError(slipway.Invalid, next, "part %d is not named", p.Number)
 		}
-		if etag != p.ETag() {
+		if strings.Trim(etag, `"`) != p.Digest.Hex() {
 			return uploadError(slipway.Invalid, "send it again", "part %d has other bytes than were sent", p.Number)
 		}
 	}
 	return nil
 }
 
-// ETag is the tag of a part (RFC 9110, 8.8.3).
-func (p Part) ETag() string { return ETag(p.Digest) }
-
-// ETag is the tag of what has a digest.
+// ETag is the tag of what has a digest (RFC 9110, 8.8.3).
 func ETag(d slipway.Digest) string { return `"` + d.Hex() + `"` }
 
 // Abort ends an upload. One that is not there is no error.
@@ -189,6 +189,12 @@ func (j *joined) Read(p []byte) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
+	}
+}
+
+func (j *joined) close() {
+	if j.now != nil {
+		_ = j.now.Close() // it was only read
 	}
 }
 

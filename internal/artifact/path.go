@@ -41,8 +41,8 @@ func parse(text string) (string, error) {
 		if n > maxDecoded || !confined(form) {
 			return "", invalid()
 		}
-		next, err := url.PathUnescape(form)
-		if err != nil || next == form { // a per cent sign that escapes nothing is one
+		next := unescape(form)
+		if next == form {
 			break
 		}
 		form = next
@@ -52,6 +52,17 @@ func parse(text string) (string, error) {
 		return "", slipway.Errorf(slipway.Invalid, slipway.CodeArtifactPath, "choose a shorter path", "Invalid path: it has at most %d bytes and %d directories", maxPath, maxDepth)
 	}
 	return p, nil
+}
+
+var escapedRE = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// unescape is what the most lenient reader makes of a text: a per cent sign that escapes
+// nothing stays, as in Python, and does not keep what follows from being unescaped.
+func unescape(text string) string {
+	return escapedRE.ReplaceAllStringFunc(text, func(s string) string {
+		out, _ := url.PathUnescape(s) // matches the expression
+		return out
+	})
 }
 
 // confined says whether one form of a path stays where it begins.
