@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"mime"
@@ -57,17 +58,23 @@ func (s *Service) Put(ctx context.Context, by slipway.Principal, c Content) (Fil
 // maxType bounds a content type, in bytes.
 const maxType = 200
 
-// typeOf is the content type of a file: what was sent, if that is one and says more than that
-// there are bytes, else by the name.
+// byEnding are the types of files of which nobody has said one. What people read is plain text
+// to MLflow (mlflow/utils/mime_type_utils.py), so that pages show it.
+var byEnding = map[string]string{".html": "text/html", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".svg": "image/svg+xml",
+	".pdf": "application/pdf", ".zip": "application/zip"}
+
+const readable = " txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst MLmodel MLproject "
+
+// typeOf is the content type of a file: what was sent, if that is one, else by the name.
 func typeOf(sent, p string) string {
-	const any = "application/octet-stream"
-	if t, _, err := mime.ParseMediaType(sent); err == nil && t != any && len(sent) <= maxType {
+	if _, _, err := mime.ParseMediaType(sent); err == nil && len(sent) <= maxType {
 		return sent
 	}
-	if t := mime.TypeByExtension(strings.ToLower(path.Ext(p))); t != "" {
-		return t
+	ending := path.Ext(p)
+	if word := cmp.Or(strings.TrimPrefix(ending, "."), path.Base(p)); strings.Contains(readable, " "+word+" ") {
+		return "text/plain"
 	}
-	return any
+	return cmp.Or(byEnding[ending], "application/octet-stream")
 }
 
 func (s *Service) replaced(f File) func(File) slipway.Event {
