@@ -28,7 +28,7 @@ func (s *Service) Begin(ctx context.Context, by slipway.Principal, p, team strin
 		return Upload{}, uploadError(slipway.Invalid, "make the parts larger", "an upload has 1 to %d parts, not %d", MaxParts, parts)
 	}
 	now := s.Now()
-	u := Upload{ID: slipway.NewID("upl", now), Path: p, Type: typeOf("", p), Team: team, By: by.ID, Parts: parts, Expires: now.Add(lifetime).UTC().Truncate(time.Microsecond)}
+	u := Upload{ID: slipway.NewID("upl", now), Path: p, Type: TypeOf("", p), Team: team, By: by.ID, Parts: parts, Expires: now.Add(lifetime).UTC().Truncate(time.Microsecond)}
 	return u, s.Uploads.Begin(ctx, u)
 }
 

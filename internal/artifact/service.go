@@ -32,7 +32,9 @@ type Service struct {
 }
 
 // New makes a Service.
-func New(c Config) *Service { return &Service{Config: c, completing: running{calls: map[string]*call{}}} }
+func New(c Config) *Service {
+	return &Service{Config: c, completing: running{calls: map[string]*call{}}}
+}
 
 // Content is what is put at a path.
 type Content struct {
@@ -51,7 +53,7 @@ func (s *Service) Put(ctx context.Context, by slipway.Principal, c Content) (Fil
 		return File{}, err
 	}
 	s.Adopt(ctx, c.Team, digest)
-	f := File{Path: c.Path, Digest: digest, Size: size, Type: typeOf(c.Type, c.Path), Team: c.Team, By: by.ID, Created: s.Now().UTC().Truncate(time.Microsecond)}
+	f := File{Path: c.Path, Digest: digest, Size: size, Type: TypeOf(c.Type, c.Path), Team: c.Team, By: by.ID, Created: s.Now().UTC().Truncate(time.Microsecond)}
 	return f, s.Store.Put(ctx, f, s.replaced(f))
 }
 
@@ -65,8 +67,8 @@ var byEnding = map[string]string{".html": "text/html", ".png": "image/png", ".jp
 
 const readable = " txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst MLmodel MLproject "
 
-// typeOf is the content type of a file: what was sent, if that is one, else by the name.
-func typeOf(sent, p string) string {
+// TypeOf is the content type of a file: what was sent, if that is one, else by the name.
+func TypeOf(sent, p string) string {
 	if _, _, err := mime.ParseMediaType(sent); err == nil && len(sent) <= maxType {
 		return sent
 	}
