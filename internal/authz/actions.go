@@ -103,6 +103,11 @@ func SecretsOf(team string) Resource {
 	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
 }
 
+// ExperimentOf is an experiment as policies see it, by its id. Its runs are a part of it.
+func ExperimentOf(id, team string) Resource {
+	return Resource{Kind: KindExperiment, Name: id, Team: team}
+}
+
 // Meaning is what an action is good for.
 type Meaning struct {
 	Kind  string // of the resource

@@ -6,17 +6,16 @@ import (
 	"strings"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // WorkspaceHeader names the team of a request: MLflow's workspaces are teams.
 const WorkspaceHeader = "X-MLFLOW-WORKSPACE"
 
-// DefaultTeam is whose something is that nobody says a team of.
-const DefaultTeam = "default"
-
 // cutTeam splits the path of a tracking URI such as https://host/teams/risk off. Every
 // version of MLflow's clients keeps such a prefix, for the API and for artifacts.
 func cutTeam(path string) (rest, team string, named bool) {
+	path = "/" + strings.TrimLeft(path, "/")
 	after, ok := strings.CutPrefix(path, "/teams/")
 	if !ok {
 		return path, "", false
@@ -25,7 +24,7 @@ func cutTeam(path string) (rest, team string, named bool) {
 	if plain, err := url.PathUnescape(team); err == nil {
 		team = plain
 	}
-	return "/" + rest, team, true
+	return "/" + strings.TrimLeft(rest, "/"), team, true
 }
 
 // callerOf finds the team of a request: that of its path, else of its header, else the only
@@ -52,12 +51,12 @@ func onlyTeam(p slipway.Principal) string {
 			continue
 		}
 		if only != "" {
-			return DefaultTeam
+			return tracking.DefaultTeam
 		}
 		only = r.Team
 	}
 	if only == "" {
-		return DefaultTeam
+		return tracking.DefaultTeam
 	}
 	return only
 }

@@ -7,15 +7,8 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
-
-// DefaultTeam is whose something is that nobody says a team of.
-const DefaultTeam = "default"
-
-// ExperimentOf is an experiment as policies see it, by its id.
-func ExperimentOf(id, team string) authz.Resource {
-	return authz.Resource{Kind: authz.KindExperiment, Name: id, Team: team}
-}
 
 // Visible gives those of some teams with whose resources a principal may do an action. Lists
 // of what is in these teams then show nothing else.
@@ -36,7 +29,7 @@ func (c *Control) Teams(ctx context.Context, p slipway.Principal) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{DefaultTeam: true}
+	known := map[string]bool{tracking.DefaultTeam: true}
 	for i := range accounts {
 		for _, r := range accounts[i].Roles {
 			if r.Team != "" {
