@@ -103,7 +103,10 @@ const (
 	CodeExists     = "SLIP-E1202" // there is one of that name already
 	CodeNoEndpoint = "SLIP-E1203" // no such path in MLflow's API here
 
-	CodeFilter    = "SLIP-E1301" // a filter, an order or a page token cannot be read
-	CodeRunState  = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
-	CodeImmutable = "SLIP-E1303" // a parameter has another value already
+	CodeFilter       = "SLIP-E1301" // a filter, an order or a page token cannot be read
+	CodeRunState     = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
+	CodeImmutable    = "SLIP-E1303" // a parameter has another value already
+	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
+	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
+	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
 )
