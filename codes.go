@@ -3,7 +3,7 @@ package slipway
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
-// E09xx signing in, E10xx policies, E11xx backups and TLS.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E16xx webhooks.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -97,4 +97,7 @@ const (
 	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
 	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
 	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
+
+	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
+	CodeWebhookMany = "SLIP-E1602" // a team has too many
 )
