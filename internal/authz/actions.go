@@ -11,6 +11,7 @@ const (
 	KindDataset  = "Dataset"
 	KindTeam     = "Team"
 	KindSecret   = "Secret" // those of a team
+	KindWebhook  = "Webhook"
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -71,6 +72,8 @@ const (
 	SecretList    Action = "secret:list" // their names
 	SecretSet     Action = "secret:set"
 	SecretDelete  Action = "secret:delete"
+	WebhookRead   Action = "webhook:read"
+	WebhookManage Action = "webhook:manage" // make, change and delete them, and send again
 )
 
 // Groups of actions, as policies name them.
@@ -95,6 +98,12 @@ const (
 // and others have no need to know them.
 func SecretsOf(team string) Resource {
 	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
+}
+
+// WebhooksOf are the webhooks of a team as policies see them, or those of every team's events
+// for "": their addresses may be secrets, and others have no need to know them.
+func WebhooksOf(team string) Resource {
+	return Resource{Kind: KindWebhook, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
 }
 
 // Meaning is what an action is good for.
@@ -159,4 +168,6 @@ var Actions = map[Action]Meaning{
 	SecretList:    {KindSecret, groupRead},
 	SecretSet:     {KindSecret, groupDevelop},
 	SecretDelete:  {KindSecret, groupDevelop},
+	WebhookRead:   {KindWebhook, groupRead},
+	WebhookManage: {KindWebhook, groupOperate},
 }

@@ -15,19 +15,28 @@ type Query struct {
 	Limit  int      // 0: all
 }
 
-// Hooks keeps hooks. It is safe for concurrent use; what is acknowledged is durable, together
-// with its event.
+// Hooks finds hooks. It is safe for concurrent use.
 type Hooks interface {
 	Hooks(ctx context.Context, q Query) ([]Hook, error)
 	// Hook answers CodeNotFound if there is none.
 	Hook(ctx context.Context, id string) (Hook, error)
-	// AddHook answers Exhausted for one more than a team may have.
+	// Teams gives those that have hooks, sorted.
+	Teams(ctx context.Context) ([]string, error)
+}
+
+// Changes keeps hooks. It is safe for concurrent use; what is acknowledged is durable, together
+// with its event.
+type Changes interface {
+	// AddHook answers CodeWebhookMany for one more than a team may have.
 	AddHook(ctx context.Context, h Hook, most int, ev slipway.Event) error
 	// ChangeHook puts a hook in place of the one with its Revision, and counts that; it answers
 	// Conflict when that has changed. One that becomes active is told of later events only. Of
-	// one that is disabled nothing waits any more. Failing, Failures and Trouble are taken over
-	// only when the status changes.
+	// one that is disabled nothing waits any more. Health is taken over only when the status
+	// changes.
 	ChangeHook(ctx context.Context, h Hook, ev slipway.Event) error
+	// Reseal puts a secret in place of another one that it was sealed as; it answers Conflict
+	// when that has changed.
+	Reseal(ctx context.Context, hook string, was, now []byte) error
 	// DeleteHook removes a hook with its deliveries, or answers CodeNotFound.
 	DeleteHook(ctx context.Context, id string, ev slipway.Event) error
 }
@@ -42,8 +51,8 @@ type Outbox interface {
 	Queue(ctx context.Context, from, to int64, all []Delivery) error
 	// First is what waits longest for a hook, or CodeNotFound.
 	First(ctx context.Context, hook string) (Delivery, error)
-	// Busy gives the hooks for which something waits, and how much, at most MaxWaiting+1.
-	Busy(ctx context.Context) (map[string]int, error)
+	// Busy gives the hooks for which something waits, sorted.
+	Busy(ctx context.Context) ([]string, error)
 	// Finish keeps a delivery as it is after an attempt, and how the hook is. With a reason it
 	// disables the hook, and what waits for it has failed.
 	Finish(ctx context.Context, d Delivery, h Health, disabled string, events ...slipway.Event) error
@@ -62,6 +71,8 @@ type Log interface {
 	Deliveries(ctx context.Context, hook string, state State, before Place, limit int) ([]Delivery, error)
 	// Delivery answers CodeNotFound if there is none, or no more.
 	Delivery(ctx context.Context, hook, id string) (Delivery, error)
+	// Waiting is how much waits for a hook, at most MaxWaiting+1.
+	Waiting(ctx context.Context, hook string) (int, error)
 	// Redeliver lets finished deliveries wait again; no id stands for all that have failed. It
 	// answers how many those are, and CodeNotFound for an id that is not there.
 	Redeliver(ctx context.Context, hook string, ids []string, now time.Time, ev slipway.Event) (int, error)

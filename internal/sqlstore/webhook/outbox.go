@@ -94,18 +94,13 @@ func noDelivery() error {
 }
 
 // Busy implements webhook.Outbox.
-func (s *Store) Busy(ctx context.Context) (map[string]int, error) {
-	out := map[string]int{}
-	err := s.db.Query(ctx, func(rows *sql.Rows) error {
-		var hook string
-		var n int
-		err := rows.Scan(&hook, &n)
-		if n > 0 {
-			out[hook] = n
-		}
-		return err
-	}, `SELECT id, (SELECT COUNT(*) FROM (SELECT 1 FROM webhook_delivery d WHERE d.hook = webhook.id AND d.state = 'waiting' LIMIT $1) AS waits) FROM webhook`, webhook.MaxWaiting+1)
-	return out, err
+func (s *Store) Busy(ctx context.Context) ([]string, error) {
+	return s.names(ctx, `SELECT id FROM webhook WHERE EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.hook = webhook.id AND d.state = 'waiting') ORDER BY id`)
+}
+
+// Waiting implements webhook.Log.
+func (s *Store) Waiting(ctx context.Context, hook string) (n int, err error) {
+	return n, s.db.QueryRow(ctx, "webhook", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM webhook_delivery WHERE hook = $1 AND state = 'waiting' LIMIT $2) AS waits`, hook, webhook.MaxWaiting+1)
 }
 
 // Finish implements webhook.Outbox.

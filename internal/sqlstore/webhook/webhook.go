@@ -1,4 +1,4 @@
-// Package webhook implements webhook.Hooks, webhook.Outbox and webhook.Log on SQL.
+// Package webhook keeps webhooks, what waits for them and what was sent on SQL.
 package webhook
 
 import (
@@ -16,16 +16,17 @@ import (
 	"github.com/slipway-ml/slipway/internal/webhook"
 )
 
-// Store is all three of them.
+// Store is all of them.
 type Store struct{ db *sqlstore.DB }
 
 // New makes a Store.
 func New(db *sqlstore.DB) *Store { return &Store{db} }
 
 var (
-	_ webhook.Hooks  = (*Store)(nil)
-	_ webhook.Outbox = (*Store)(nil)
-	_ webhook.Log    = (*Store)(nil)
+	_ webhook.Hooks   = (*Store)(nil)
+	_ webhook.Changes = (*Store)(nil)
+	_ webhook.Outbox  = (*Store)(nil)
+	_ webhook.Log     = (*Store)(nil)
 )
 
 // hookDocument is what is only read with the whole hook.
@@ -114,10 +115,25 @@ func (s *Store) Hook(ctx context.Context, id string) (h webhook.Hook, err error)
 	return h, err
 }
 
+// Teams implements webhook.Hooks.
+func (s *Store) Teams(ctx context.Context) ([]string, error) {
+	return s.names(ctx, `SELECT DISTINCT team FROM webhook ORDER BY team`)
+}
+
+func (s *Store) names(ctx context.Context, query string) (out []string, err error) {
+	err = s.db.Query(ctx, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		out = append(out, name)
+		return err
+	}, query)
+	return out, err
+}
+
 // last is the newest event, in SQL.
 const last = `(SELECT COALESCE(MAX(seq), 0) FROM event)`
 
-// AddHook implements webhook.Hooks.
+// AddHook implements webhook.Changes.
 func (s *Store) AddHook(ctx context.Context, h webhook.Hook, most int, ev slipway.Event) error {
 	sealed, text, err := documentOf(&h)
 	if err != nil {
@@ -137,7 +153,7 @@ func (s *Store) AddHook(ctx context.Context, h webhook.Hook, most int, ev slipwa
 	})
 }
 
-// ChangeHook implements webhook.Hooks.
+// ChangeHook implements webhook.Changes.
 func (s *Store) ChangeHook(ctx context.Context, h webhook.Hook, ev slipway.Event) error {
 	sealed, text, err := documentOf(&h)
 	if err != nil {
@@ -158,7 +174,7 @@ func (s *Store) ChangeHook(ctx context.Context, h webhook.Hook, ev slipway.Event
 		case err != nil:
 			return err
 		case n == 0:
-			return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "look at it, and try again", "the webhook has changed meanwhile")
+			return changed()
 		case was == h.Status:
 			return nil
 		}
@@ -170,13 +186,28 @@ func (s *Store) ChangeHook(ctx context.Context, h webhook.Hook, ev slipway.Event
 	})
 }
 
+func changed() error {
+	return slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "look at it, and try again", "the webhook has changed meanwhile")
+}
+
+// Reseal implements webhook.Changes. It changes nothing that an event would tell.
+func (s *Store) Reseal(ctx context.Context, hook string, was, now []byte) error {
+	return s.db.Write(ctx, nil, func(tx *sqlstore.Tx) error {
+		n, err := tx.Exec(`UPDATE webhook SET sealed = $3 WHERE id = $1 AND sealed = $2`, hook, base64.StdEncoding.EncodeToString(was), base64.StdEncoding.EncodeToString(now))
+		if err == nil && n == 0 {
+			err = changed()
+		}
+		return err
+	})
+}
+
 // drop fails all that waits for a hook.
 func drop(tx *sqlstore.Tx, hook string, now time.Time) error {
 	_, err := tx.Exec(`UPDATE webhook_delivery SET state = 'failed', next = $2 WHERE hook = $1 AND state = 'waiting'`, hook, sqlstore.Micros(now))
 	return err
 }
 
-// DeleteHook implements webhook.Hooks.
+// DeleteHook implements webhook.Changes.
 func (s *Store) DeleteHook(ctx context.Context, id string, ev slipway.Event) error {
 	return s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
 		if _, err := tx.Exec(`DELETE FROM webhook_delivery WHERE hook = $1`, id); err != nil {

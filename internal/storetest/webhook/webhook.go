@@ -1,10 +1,11 @@
-// Package webhooktest is the conformance suite of webhook.Hooks, webhook.Outbox and webhook.Log.
+// Package webhooktest is the conformance suite of the stores of webhooks.
 package webhooktest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 // Store is what is tested.
 type Store interface {
 	webhook.Hooks
+	webhook.Changes
 	webhook.Outbox
 	webhook.Log
 }
@@ -115,6 +117,9 @@ func testList(t *testing.T, s Opened) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+	if teams, err := s.Teams(ctx); err != nil || !slices.Equal(teams, []string{"", "growth", "risk"}) {
+		t.Errorf("%q, %v", teams, err)
+	}
 	_, err = s.Hook(ctx, "whk_9")
 	has(t, err, slipway.CodeNotFound)
 	if n := len(eventtest.All(t, s.Events)); n != 6 {
@@ -144,6 +149,13 @@ func testChange(t *testing.T, s Opened) {
 	if won.Load() != 1 || err != nil || got.Revision != 2 || got.Name == h.Name || got.Sealed != nil || got.Since != 0 {
 		t.Errorf("%d of 8 changed it: %+v, %v", won.Load(), got, err)
 	}
+	has(t, s.Reseal(ctx, h.ID, []byte("another"), []byte("new")), slipway.CodeConflict)
+	if err := s.Reseal(ctx, h.ID, nil, []byte("new")); err != nil {
+		t.Error(err)
+	}
+	if sealed, err := s.Hook(ctx, h.ID); err != nil || string(sealed.Sealed) != "new" || sealed.Revision != 2 {
+		t.Errorf("%+v, %v", sealed, err)
+	}
 	none := hook(2, "risk")
 	has(t, s.ChangeHook(ctx, none, event()), slipway.CodeNotFound)
 	if n := len(eventtest.All(t, s.Events)); n != 2 {
@@ -167,7 +179,13 @@ func waiting(t *testing.T, s Opened) map[string]int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return busy
+	out := map[string]int{}
+	for _, id := range busy {
+		if out[id], err = s.Waiting(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 func testQueue(t *testing.T, s Opened) {
@@ -306,15 +324,19 @@ func testLog(t *testing.T, s Opened) {
 		t.Fatal(err)
 	}
 	failed.State, failed.Finished = webhook.Failed, start
+	var wg sync.WaitGroup // they share commits
 	for i := range all {
-		d := all[i]
-		if d.State, d.Finished = webhook.Delivered, start; i == 0 {
-			d = failed
-		}
-		if err := s.Finish(ctx, d, webhook.Health{}, ""); err != nil {
-			t.Fatal(err)
-		}
+		wg.Go(func() {
+			d := all[i]
+			if d.State, d.Finished = webhook.Delivered, start; i == 0 {
+				d = failed
+			}
+			if err := s.Finish(ctx, d, webhook.Health{}, ""); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	wg.Wait()
 	pages := 0
 	var before webhook.Place
 	var seqs []int64
