@@ -17,6 +17,7 @@ const DefaultTeam = "default"
 // cutTeam splits the path of a tracking URI such as https://host/teams/risk off. Every
 // version of MLflow's clients keeps such a prefix, for the API and for artifacts.
 func cutTeam(path string) (rest, team string, named bool) {
+	path = "/" + strings.TrimLeft(path, "/")
 	after, ok := strings.CutPrefix(path, "/teams/")
 	if !ok {
 		return path, "", false
@@ -25,7 +26,7 @@ func cutTeam(path string) (rest, team string, named bool) {
 	if plain, err := url.PathUnescape(team); err == nil {
 		team = plain
 	}
-	return "/" + rest, team, true
+	return "/" + strings.TrimLeft(rest, "/"), team, true
 }
 
 // callerOf finds the team of a request: that of its path, else of its header, else the only
