@@ -12,6 +12,8 @@ const (
 	KindTeam     = "Team"
 	KindSecret   = "Secret" // those of a team
 	KindWebhook  = "Webhook"
+	// KindExperiment is an experiment of MLflow's with its runs and their artifacts.
+	KindExperiment = "Experiment"
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -45,6 +47,10 @@ const (
 	ModelRead     Action = "model:read"
 	ModelRegister Action = "model:register"
 	ModelAlias    Action = "model:alias"
+
+	ExperimentRead   Action = "experiment:read"
+	ExperimentWrite  Action = "experiment:write"  // it and its runs
+	ExperimentDelete Action = "experiment:delete" // it or its runs, and bring them back
 
 	AccountRead    Action = "account:read"
 	AccountCreate  Action = "account:create"
@@ -140,6 +146,10 @@ var Actions = map[Action]Meaning{
 	ModelRead:     {KindModel, groupRead},
 	ModelRegister: {KindModel, groupDevelop},
 	ModelAlias:    {KindModel, groupDevelop},
+
+	ExperimentRead:   {KindExperiment, groupRead},
+	ExperimentWrite:  {KindExperiment, groupDevelop},
+	ExperimentDelete: {KindExperiment, groupDevelop},
 
 	AccountRead:    {KindAccount, groupStaff},
 	AccountCreate:  {KindAccount, groupStaff},
