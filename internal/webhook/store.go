@@ -12,6 +12,7 @@ type Query struct {
 	Teams  []string // of these; nil: of every team, and of none
 	Before *Hook    // those that come after this one, by Created and ID; nil: from the newest
 	Active bool     // no others
+	MLflow bool     // only those that are told of an event which MLflow knows
 	Limit  int      // 0: all
 }
 

@@ -175,7 +175,12 @@ func (c *Change) Apply(h Hook, reach Reach, now time.Time) (Hook, error) {
 	set(&h.URL, c.URL)
 	set(&h.Description, c.Description)
 	if c.Events != nil {
-		h.Events = slices.Compact(slices.Sorted(slices.Values(c.Events)))
+		h.Events = nil
+		for _, e := range c.Events {
+			if !slices.Contains(h.Events, e) {
+				h.Events = append(h.Events, e)
+			}
+		}
 	}
 	if c.Status != "" && c.Status != h.Status {
 		h.Status, h.Why, h.Health = c.Status, "", Health{}

@@ -46,7 +46,11 @@ func (v V1) Webhooks(ctx context.Context, p slipway.Principal, team, cursor stri
 		}
 		before = &webhook.Hook{ID: id, Created: sqlstore.Time(us)}
 	}
-	found, err := v.List(ctx, p, team, team != "", before, limit+1)
+	q := webhook.Query{Before: before, Limit: limit + 1}
+	if team != "" {
+		q.Teams = []string{team}
+	}
+	found, err := v.List(ctx, p, q)
 	if err != nil {
 		return page, err
 	}

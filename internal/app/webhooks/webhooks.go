@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -226,17 +225,21 @@ func (s *Service) find(ctx context.Context, p slipway.Principal, id string, a au
 	return webhook.Hook{}, webhook.Missing(id)
 }
 
-// List gives hooks that the principal may see, newest first: of a team if it is named.
-func (s *Service) List(ctx context.Context, p slipway.Principal, team string, named bool, before *webhook.Hook, limit int) ([]webhook.Hook, error) {
-	all := []string{team}
-	if !named {
-		var err error
+// List gives hooks that the principal may see: of the teams that the query names, nil for all.
+func (s *Service) List(ctx context.Context, p slipway.Principal, q webhook.Query) (_ []webhook.Hook, err error) {
+	all := q.Teams
+	if all == nil {
 		if all, err = s.Store.Teams(ctx); err != nil {
 			return nil, err
 		}
 	}
-	teams := slices.DeleteFunc(all, func(t string) bool { return !s.Access.Allows(p, authz.WebhookRead, authz.WebhooksOf(t)) })
-	return s.Store.Hooks(ctx, webhook.Query{Teams: append([]string{}, teams...), Before: before, Limit: limit})
+	q.Teams = []string{}
+	for _, team := range all {
+		if s.Access.Allows(p, authz.WebhookRead, authz.WebhooksOf(team)) {
+			q.Teams = append(q.Teams, team)
+		}
+	}
+	return s.Store.Hooks(ctx, q)
 }
 
 // Change changes a hook.

@@ -11,6 +11,7 @@ CREATE TABLE webhook (
     failing  BIGINT NOT NULL, -- 0: the last attempt has arrived
     failures BIGINT NOT NULL,
     trouble  TEXT NOT NULL,
+    mlflow   BIGINT NOT NULL, -- 1: it is told of an event that MLflow knows
     sealed   TEXT NOT NULL,   -- the secret, base64; empty: none
     document TEXT NOT NULL
 );

@@ -65,6 +65,8 @@ func documentOf(h *webhook.Hook) (sealed, text string, err error) {
 	return base64.StdEncoding.EncodeToString(h.Sealed), string(b), err
 }
 
+func ofMLflow(h *webhook.Hook) int { return min(1, len(webhook.MLflowPart(h.Events))) }
+
 // Hooks implements webhook.Hooks.
 func (s *Store) Hooks(ctx context.Context, q webhook.Query) ([]webhook.Hook, error) {
 	where, args := []string{"1 = 1"}, []any{}
@@ -84,6 +86,9 @@ func (s *Store) Hooks(ctx context.Context, q webhook.Query) ([]webhook.Hook, err
 	}
 	if q.Active {
 		where = append(where, "status = 'active'")
+	}
+	if q.MLflow {
+		where = append(where, "mlflow = 1")
 	}
 	if q.Before != nil {
 		where = append(where, fmt.Sprintf("(created, id) < (%s, %s)", arg(sqlstore.Micros(q.Before.Created)), arg(q.Before.ID)))
@@ -147,8 +152,8 @@ func (s *Store) AddHook(ctx context.Context, h webhook.Hook, most int, ev slipwa
 		if n >= most {
 			return slipway.Errorf(slipway.Invalid, slipway.CodeWebhookMany, "platform webhooks delete ID", "there are %d webhooks already, and no more than that", n)
 		}
-		_, err := tx.Exec(`INSERT INTO webhook (id, team, created, status, revision, since, failing, failures, trouble, sealed, document)
-			VALUES ($1, $2, $3, $4, 1, `+last+`, 0, 0, '', $5, $6)`, h.ID, h.Team, sqlstore.Micros(h.Created), string(h.Status), sealed, text)
+		_, err := tx.Exec(`INSERT INTO webhook (id, team, created, status, revision, since, failing, failures, trouble, mlflow, sealed, document)
+			VALUES ($1, $2, $3, $4, 1, `+last+`, 0, 0, '', $5, $6, $7)`, h.ID, h.Team, sqlstore.Micros(h.Created), string(h.Status), ofMLflow(&h), sealed, text)
 		return err
 	})
 }
@@ -168,8 +173,8 @@ func (s *Store) ChangeHook(ctx context.Context, h webhook.Hook, ev slipway.Event
 		if err != nil {
 			return err
 		}
-		n, err := tx.Exec(`UPDATE webhook SET status = $3, revision = revision + 1, sealed = $4, document = $5 WHERE id = $1 AND revision = $2`,
-			h.ID, h.Revision, string(h.Status), sealed, text)
+		n, err := tx.Exec(`UPDATE webhook SET status = $3, revision = revision + 1, mlflow = $4, sealed = $5, document = $6 WHERE id = $1 AND revision = $2`,
+			h.ID, h.Revision, string(h.Status), ofMLflow(&h), sealed, text)
 		switch {
 		case err != nil:
 			return err

@@ -81,7 +81,7 @@ func testList(t *testing.T, s Opened) {
 		add(t, s, hook(n, []string{"risk", "growth"}[n%2]))
 	}
 	global := hook(7, "")
-	global.Status, global.Sealed, global.Description = webhook.Disabled, nil, ""
+	global.Status, global.Sealed, global.Description, global.Events = webhook.Disabled, nil, "", []webhook.Event{webhook.AliasMoved}
 	add(t, s, global)
 	ids := func(q webhook.Query) (out []string) {
 		t.Helper()
@@ -109,6 +109,7 @@ func testList(t *testing.T, s Opened) {
 		"of two":      {webhook.Query{Teams: []string{"risk", ""}}, []string{"07", "04", "02", "00"}},
 		"of none":     {webhook.Query{Teams: []string{}}, nil},
 		"active":      {webhook.Query{Active: true, Limit: 2}, []string{"04", "03"}},
+		"of MLflow":   {webhook.Query{MLflow: true, Limit: 1}, []string{"04"}},
 		"a next page": {webhook.Query{Before: &third, Limit: 2}, []string{"02", "01"}},
 		"its team's":  {webhook.Query{Before: &third, Teams: []string{"growth"}}, []string{"01"}},
 		"a hostile":   {webhook.Query{Teams: []string{"risk') OR 1=1 --"}}, nil},
