@@ -5,6 +5,8 @@ package slipway
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
 // E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API,
 // E13xx runs and experiments, E14xx models of MLflow's clients.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API, E13xx runs
+// and experiments, E16xx webhooks.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -113,4 +115,7 @@ const (
 	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
 	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
 	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
+
+	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
+	CodeWebhookMany = "SLIP-E1602" // a team has too many
 )

@@ -6,6 +6,7 @@ import (
 
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	"github.com/slipway-ml/slipway/internal/mlflowapi/models"
+	mlflowwebhooks "github.com/slipway-ml/slipway/internal/mlflowapi/webhooks"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -14,6 +15,7 @@ func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, a.access),
 		models.Routes(a.registered),
+		mlflowwebhooks.Routes(a.webhooks),
 	)
 }
 

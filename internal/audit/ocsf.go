@@ -149,7 +149,15 @@ var meanings = map[string]meaning{
 	"audit.retained":   {class: apiActivity, activity: 3, kind: "audit log"},
 	"audit.rebuilt":    {class: apiActivity, activity: 3, severity: medium, kind: "audit log"},
 	"witness.enrolled": {class: apiActivity, activity: 1, kind: "witnessed log"},
-	"witness.refused":  {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
+
+	"webhook.created":     {class: apiActivity, activity: 1, kind: "webhook"},
+	"webhook.updated":     {class: apiActivity, activity: 3, kind: "webhook"},
+	"webhook.deleted":     {class: apiActivity, activity: 4, kind: "webhook"},
+	"webhook.disabled":    {class: apiActivity, activity: 3, severity: medium, kind: "webhook"},
+	"webhook.tested":      {class: apiActivity, activity: other, kind: "webhook"},
+	"webhook.redelivered": {class: apiActivity, activity: other, kind: "webhook"},
+
+	"witness.refused": {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
 }
 
 // Known says whether an action has its place in OCSF.

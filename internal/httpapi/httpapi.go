@@ -40,6 +40,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Webhooks    Webhooks
 	Log         *slog.Logger
 }
 
@@ -70,6 +71,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerWebhooks(h, c)
 	registerAudit(h, c)
 }
 

@@ -78,9 +78,26 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 // Gate makes Write ask before each change that has events: an error refuses it.
 func (db *DB) Gate(admit func(events []slipway.Event) error) { db.gate.Store(&admit) }
 
-// Recorded gives a channel that has an item after events were committed since the last one
-// was taken.
-func (db *DB) Recorded() <-chan struct{} { return db.moved }
+// Recorded gives a channel of the caller's own that has an item after events were committed
+// since the last one was taken.
+func (db *DB) Recorded() <-chan struct{} {
+	c := make(chan struct{}, 1)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.moved = append(db.moved, c)
+	return c
+}
+
+func (db *DB) tell() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for _, c := range db.moved {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // writeLoop is the one writer.
 func (db *DB) writeLoop(ctx context.Context) {
@@ -120,10 +137,7 @@ func (db *DB) group(first *job) {
 	})
 	for _, j := range group {
 		if err == nil && j.err == nil && len(j.events) > 0 {
-			select {
-			case db.moved <- struct{}{}:
-			default:
-			}
+			db.tell()
 		}
 		switch {
 		case err != nil:

@@ -167,6 +167,8 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 		if m, err = c.Models.Model(ctx, name); err == nil {
 			r.Team = m.Team
 		}
+	case authz.KindWebhook:
+		r = authz.WebhooksOf(name)
 	case authz.KindSecret:
 		r = authz.SecretsOf(name)
 	case authz.KindAccount:
