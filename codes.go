@@ -7,6 +7,8 @@ package slipway
 // E13xx runs and experiments, E14xx models of MLflow's clients.
 // E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API, E13xx runs
 // and experiments, E16xx webhooks.
+// E13xx runs and experiments, E14xx models of MLflow's clients,
+// E17xx protected aliases, signatures and traces.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -118,4 +120,10 @@ const (
 
 	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
 	CodeWebhookMany = "SLIP-E1602" // a team has too many
+	CodeProtected   = "SLIP-E1701" // a protected alias is not moved like that
+	CodeApproval    = "SLIP-E1702" // a request for approval cannot be made, or decided on, like that
+	CodeUnsigned    = "SLIP-E1703" // a version has no signature where one is needed
+	CodeSignature   = "SLIP-E1704" // a signature does not hold
+	CodeHeld        = "SLIP-E1705" // something needs what would be deleted
+	CodeNoTrace     = "SLIP-E1706" // no gateway remembers a request
 )

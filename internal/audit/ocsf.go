@@ -74,6 +74,18 @@ var meanings = map[string]meaning{
 	"version.tag_set":     {class: entityChange, activity: 3, kind: "model"},
 	"version.tag_deleted": {class: entityChange, activity: 3, kind: "model"},
 
+	"version.signed":       {class: entityChange, activity: other, kind: "model"},
+	"version.freed":        {class: entityChange, activity: 4, kind: "model"},
+	"card.written":         {class: entityChange, activity: 3, kind: "model"},
+	"signing.key-added":    {class: apiActivity, activity: 1, kind: "signing key"},
+	"alias.protected":      {class: accessChange, activity: 2, kind: "alias"},
+	"alias.unprotected":    {class: accessChange, activity: 1, severity: medium, kind: "alias"},
+	"alias.requested":      {class: entityChange, activity: other, kind: "alias"},
+	"alias.lift-requested": {class: entityChange, activity: other, kind: "alias"},
+	"alias.approved":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.rejected":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.request-done":   {class: entityChange, activity: other, kind: "alias"},
+
 	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
 	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},
 	"experiment.deleted":     {class: entityChange, activity: 4, kind: "experiment"},

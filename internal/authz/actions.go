@@ -54,6 +54,10 @@ const (
 	ExperimentWrite  Action = "experiment:write"  // it and its runs
 	ExperimentDelete Action = "experiment:delete" // it or its runs, and bring them back
 
+	ModelSign    Action = "model:sign"    // a version that is there already
+	AliasProtect Action = "alias:protect" // and lift the protection
+	AliasApprove Action = "alias:approve" // and reject; the rule says with which role
+
 	AccountRead    Action = "account:read"
 	AccountCreate  Action = "account:create"
 	AccountDisable Action = "account:disable"
@@ -159,6 +163,10 @@ var Actions = map[Action]Meaning{
 	ExperimentRead:   {KindExperiment, groupRead},
 	ExperimentWrite:  {KindExperiment, groupDevelop},
 	ExperimentDelete: {KindExperiment, groupDevelop},
+
+	ModelSign:    {KindModel, groupStaff},
+	AliasProtect: {KindModel, groupStaff},
+	AliasApprove: {KindModel, groupStaff},
 
 	AccountRead:    {KindAccount, groupStaff},
 	AccountCreate:  {KindAccount, groupStaff},

@@ -13,6 +13,7 @@ import (
 type Service struct {
 	Lists
 	Finder
+	Guard Guard // lets everything pass unless it is set
 	store Store
 	blobs Blobs
 	now   func() time.Time
@@ -20,7 +21,7 @@ type Service struct {
 
 // New makes a Service.
 func New(store Store, blobs Blobs, now func() time.Time) *Service {
-	return &Service{Lists: store, Finder: store, store: store, blobs: blobs, now: now}
+	return &Service{Lists: store, Finder: store, Guard: open{}, store: store, blobs: blobs, now: now}
 }
 
 // Register makes a version of files whose bytes are uploaded. The same files of a model
@@ -34,7 +35,12 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model, team
 	}
 	now := s.now()
 	v.Source, v.Created, v.By, v.Team, v.Updated, v.Stage = source, now, p.ID, team, now, StageNone
-	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+	var out Version
+	err = s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
+		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+		return err
+	})
+	return out, added, err
 }
 
 // Draft is the version that Register would make of the files, without its number. Nothing
@@ -137,8 +143,10 @@ func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alia
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, version, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	})
 }
 
 // DeleteAlias removes an alias; one that is not there already is removed.
@@ -153,8 +161,10 @@ func (s *Service) DeleteAlias(ctx context.Context, p slipway.Principal, model, a
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, 0, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	})
 }
 
 func event(p slipway.Principal, now time.Time, action, subject string, detail map[string]string) slipway.Event {

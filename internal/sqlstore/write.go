@@ -41,6 +41,7 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	events, fn = withAddition(ctx, events, fn)
 	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
 		if err := (*gate)(events); err != nil {
 			return err
