@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -84,6 +85,30 @@ func (m modelsAPI) Version(ctx context.Context, p slipway.Principal, model, ref 
 		return api.Version{}, err
 	}
 	return versionView(v), nil
+}
+
+// Layer makes the layer of the model of an image again, and records that somebody got it.
+func (m modelsAPI) Layer(ctx context.Context, p slipway.Principal, model, ref, image string, begin func(size int64) io.Writer) error {
+	if err := m.a.access.CheckNamed(ctx, p, authz.ModelRead, model); err != nil {
+		return err
+	}
+	r, err := registry.ParseRef(ref)
+	if err != nil {
+		return err
+	}
+	v, err := m.a.models.Version(ctx, model, r)
+	if err != nil {
+		return err
+	}
+	return m.a.safe.Layer(ctx, v, slipway.Digest(image), func(size int64) (io.Writer, error) {
+		now := time.Now()
+		err := m.a.events.Append(ctx, slipway.Event{ID: slipway.NewID("evt", now), Time: now, Actor: p.ID, Action: "version.exported", Subject: v.Model,
+			Detail: map[string]string{"version": strconv.Itoa(v.Number), "image": image}})
+		if err != nil {
+			return nil, err
+		}
+		return begin(size), nil
+	})
 }
 
 // Models lists models that the principal may see, by name; the cursor is the last name.

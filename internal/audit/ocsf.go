@@ -59,6 +59,7 @@ var meanings = map[string]meaning{
 	"revision.retired":    {class: lifecycle, activity: 2, kind: "revision"},
 
 	"version.registered": {class: entityChange, activity: 1, kind: "model"},
+	"version.exported":   {class: entityChange, activity: 2, kind: "model"},
 	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
 
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
