@@ -178,10 +178,10 @@ type operation struct {
 	Operation string `json:"operation"`
 }
 
-// endpoint is where a call came in. From which address is not recorded: it would be a
-// personal datum that no control needs.
+// endpoint is where a call came in, and from which address where that is known.
 type endpoint struct {
 	Service string `json:"svc_name"`
+	Address string `json:"ip,omitempty"`
 }
 
 func ocsf(o own, t time.Time) event {
@@ -197,10 +197,13 @@ func ocsf(o own, t time.Time) event {
 	e.Metadata.Version, e.Metadata.UID, e.Metadata.Sequence = ocsfVersion, o.ID, o.Seq
 	e.Metadata.Product.Name, e.Metadata.Product.Vendor = "Slipway", "Slipway"
 	e.Actor.User.Name = o.Actor
+	if from := o.Detail["address"]; from != "" && m.class != lifecycle { // which has no such field
+		e.Source = &endpoint{"slipway", from}
+	}
 	subject := named{Name: o.Subject, Type: m.kind}
 	switch m.class {
 	case apiActivity:
-		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway"}
+		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway", o.Detail["address"]}
 		e.Resources = []named{subject}
 	case lifecycle:
 		e.App = &named{Name: cmp.Or(o.Detail["endpoint"], o.Subject), UID: o.Subject}
