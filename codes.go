@@ -3,7 +3,8 @@ package slipway
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
-// E09xx signing in, E10xx policies, E11xx backups and TLS.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API, E13xx runs
+// and experiments.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -97,4 +98,15 @@ const (
 	CodeRestoring     = "SLIP-E1104" // a home, or a database, in which a restore has not finished
 	CodeNotEmpty      = "SLIP-E1105" // a restore would overwrite something
 	CodeCertificate   = "SLIP-E1106" // a certificate, or its key, cannot be used
+
+	CodeNotServed  = "SLIP-E1201" // MLflow's API has it, this platform has not
+	CodeExists     = "SLIP-E1202" // there is one of that name already
+	CodeNoEndpoint = "SLIP-E1203" // no such path in MLflow's API here
+
+	CodeFilter       = "SLIP-E1301" // a filter, an order or a page token cannot be read
+	CodeRunState     = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
+	CodeImmutable    = "SLIP-E1303" // a parameter has another value already
+	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
+	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
+	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
 )

@@ -163,7 +163,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.backups = a.newBackups(run)
-	a.api = &http.Server{Handler: a.withPages(httpapi.New(a.front())), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: a.withMLflow(a.withPages(httpapi.New(a.front()))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)

@@ -13,15 +13,15 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/plan", "internal/route", "internal/spec/...",
+		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/plan", "internal/query", "internal/route", "internal/spec/...",
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
 		"internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
-		"internal/rollout", "internal/runtime/...",
+		"internal/rollout", "internal/runtime/...", "internal/tracking",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/anchor/...", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
+		"client", "internal/anchor/...", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/mlflowapi/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...", "internal/tilelog", "internal/tlsfile", "internal/web",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},

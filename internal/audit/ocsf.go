@@ -13,7 +13,7 @@ const (
 
 	accountChange  = 3001 // 1 create, 5 disable
 	authentication = 3002 // 1 logon, 2 logoff, 4 service ticket renewal
-	entityChange   = 3004 // entity management: 1 create, 3 update
+	entityChange   = 3004 // entity management: 1 create, 3 update, 4 delete
 	accessChange   = 3005 // user access management: 1 assign, 2 revoke
 	lifecycle      = 6002 // of an application: 1 install, 2 remove, 3 start, 4 stop, 6 enable, 7 disable, 8 update
 	apiActivity    = 6003 // 1 create, 2 read, 3 update, 4 delete
@@ -61,6 +61,18 @@ var meanings = map[string]meaning{
 	"version.registered": {class: entityChange, activity: 1, kind: "model"},
 	"version.exported":   {class: entityChange, activity: 2, kind: "model"},
 	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
+
+	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
+	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},
+	"experiment.deleted":     {class: entityChange, activity: 4, kind: "experiment"},
+	"experiment.restored":    {class: entityChange, activity: 3, kind: "experiment"},
+	"run.created":            {class: entityChange, activity: 1, kind: "run"},
+	"run.ended":              {class: entityChange, activity: 3, kind: "run"},
+	"run.deleted":            {class: entityChange, activity: 4, kind: "run"},
+	"run.restored":           {class: entityChange, activity: 3, kind: "run"},
+	"logged_model.created":   {class: entityChange, activity: 1, kind: "model"},
+	"logged_model.finalized": {class: entityChange, activity: 3, kind: "model"},
+	"logged_model.deleted":   {class: entityChange, activity: 4, kind: "model"},
 
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
 	"account.disabled":  {class: accountChange, activity: 5, kind: "account"},

@@ -11,6 +11,8 @@ const (
 	KindDataset  = "Dataset"
 	KindTeam     = "Team"
 	KindSecret   = "Secret" // those of a team
+	// KindExperiment is an experiment of MLflow's with its runs and their artifacts.
+	KindExperiment = "Experiment"
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -44,6 +46,10 @@ const (
 	ModelRead     Action = "model:read"
 	ModelRegister Action = "model:register"
 	ModelAlias    Action = "model:alias"
+
+	ExperimentRead   Action = "experiment:read"
+	ExperimentWrite  Action = "experiment:write"  // it and its runs
+	ExperimentDelete Action = "experiment:delete" // it or its runs, and bring them back
 
 	AccountRead    Action = "account:read"
 	AccountCreate  Action = "account:create"
@@ -97,6 +103,11 @@ func SecretsOf(team string) Resource {
 	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
 }
 
+// ExperimentOf is an experiment as policies see it, by its id. Its runs are a part of it.
+func ExperimentOf(id, team string) Resource {
+	return Resource{Kind: KindExperiment, Name: id, Team: team}
+}
+
 // Meaning is what an action is good for.
 type Meaning struct {
 	Kind  string // of the resource
@@ -131,6 +142,10 @@ var Actions = map[Action]Meaning{
 	ModelRead:     {KindModel, groupRead},
 	ModelRegister: {KindModel, groupDevelop},
 	ModelAlias:    {KindModel, groupDevelop},
+
+	ExperimentRead:   {KindExperiment, groupRead},
+	ExperimentWrite:  {KindExperiment, groupDevelop},
+	ExperimentDelete: {KindExperiment, groupDevelop},
 
 	AccountRead:    {KindAccount, groupStaff},
 	AccountCreate:  {KindAccount, groupStaff},

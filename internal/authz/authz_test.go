@@ -65,6 +65,10 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindModel, Name: "other", Team: "growth"},
 		{Kind: authz.KindModel, Name: "unowned"},
 	},
+	authz.KindExperiment: {
+		{Kind: authz.KindExperiment, Name: "1", Team: "risk"},
+		{Kind: authz.KindExperiment, Name: "2", Team: "growth"},
+	},
 	authz.KindAccount: {
 		{Kind: authz.KindAccount, Name: "bot", Team: "risk", Is: slipway.Service},
 		{Kind: authz.KindAccount, Name: "cleared-bot", Team: "risk", Is: slipway.Service, Clearance: "restricted"},

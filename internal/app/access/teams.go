@@ -1,0 +1,48 @@
+package access
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/tracking"
+)
+
+// Visible gives those of some teams with whose resources a principal may do an action. Lists
+// of what is in these teams then show nothing else.
+func (c *Control) Visible(p slipway.Principal, a authz.Action, teams []string) []string {
+	out := []string{}
+	engine := c.Engine.Load()
+	for _, team := range teams {
+		if engine.Decide(authz.Request{Principal: p, Action: a, Resource: authz.Resource{Kind: authz.Actions[a].Kind, Team: team}}).Allow {
+			out = append(out, team)
+		}
+	}
+	return out
+}
+
+// Teams gives, in order, those of which a principal may see experiments or models.
+func (c *Control) Teams(ctx context.Context, p slipway.Principal) ([]string, error) {
+	accounts, err := c.Identity.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{tracking.DefaultTeam: true}
+	for i := range accounts {
+		for _, r := range accounts[i].Roles {
+			if r.Team != "" {
+				known[r.Team] = true
+			}
+		}
+	}
+	all := slices.Sorted(maps.Keys(known))
+	seen := map[string]bool{}
+	for _, a := range []authz.Action{authz.ExperimentRead, authz.ModelRead} {
+		for _, team := range c.Visible(p, a, all) {
+			seen[team] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
+}
