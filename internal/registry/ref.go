@@ -49,18 +49,3 @@ func (r Ref) String() string {
 		return newest
 	}
 }
-
-// reservedRE are names that MLflow's clients take for a version.
-var reservedRE = regexp.MustCompile(`^(latest|v[0-9]+)$`)
-
-// checkAlias checks the name of an alias.
-func checkAlias(alias string) error {
-	if _, err := slipway.ParseName(alias); err != nil {
-		return err
-	}
-	if reservedRE.MatchString(alias) {
-		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalidName, "choose a name that says what the version is for, as champion does",
-			"%q would be taken for a version", alias)
-	}
-	return nil
-}
