@@ -19,7 +19,6 @@ type Models interface {
 	Register(ctx context.Context, p slipway.Principal, model string, r api.RegisterVersion) (api.Version, error)
 	Version(ctx context.Context, p slipway.Principal, model, ref string) (api.Version, error)
 	Listing
-	Layers
 	SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error
 }
 
@@ -141,7 +140,7 @@ type layerInput struct {
 func (c Config) layer(_ context.Context, in *layerInput) (*huma.StreamResponse, error) {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		c.stream(ctx, "application/x-tar", func(begin func() io.Writer) error {
-			return c.Models.Layer(ctx.Context(), principal(ctx.Context()), in.Model, in.Ref, in.Image, func(size int64) io.Writer {
+			return c.Layers.Layer(ctx.Context(), principal(ctx.Context()), in.Model, in.Ref, in.Image, func(size int64) io.Writer {
 				ctx.SetHeader("Content-Length", strconv.FormatInt(size, 10))
 				return begin()
 			})

@@ -38,6 +38,14 @@ func ParseRef(s string) (Ref, error) {
 	return Ref{Number: n}, nil
 }
 
+// AliasRef is the version that an alias names; every model has "latest".
+func AliasRef(alias string) Ref {
+	if strings.EqualFold(alias, newest) {
+		return Ref{}
+	}
+	return Ref{Alias: alias}
+}
+
 // String prints the form that ParseRef reads.
 func (r Ref) String() string {
 	switch {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/artifact"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/keys"
@@ -66,13 +65,13 @@ func (s *Service) place(ctx context.Context, c mlflowapi.Caller, p string, claim
 	root := artifact.Root(p)
 	if numberRE.MatchString(root) {
 		e, err := s.Tracking.Experiment(ctx, nil, root)
-		return access.ExperimentOf(root, e.Team), err
+		return authz.ExperimentOf(root, e.Team), err
 	}
 	team, err := s.Artifacts.Ledger.Owner(ctx, root)
 	if err != nil || team != "" {
-		return access.ExperimentOf(root, team), err
+		return authz.ExperimentOf(root, team), err
 	}
-	r := access.ExperimentOf(root, c.Team)
+	r := authz.ExperimentOf(root, c.Team)
 	if !claim || !s.Access.Allows(c.Principal, authz.ExperimentWrite, r) {
 		return r, nil // who may not write there is told so by may
 	}
@@ -215,7 +214,7 @@ func (s *Service) Run(ctx context.Context, c mlflowapi.Caller, id string) (strin
 	if err != nil {
 		return "", err
 	}
-	return r.ArtifactURI, s.visible(ctx, c, access.ExperimentOf(r.ExperimentID, r.Team), func() error {
+	return r.ArtifactURI, s.visible(ctx, c, authz.ExperimentOf(r.ExperimentID, r.Team), func() error {
 		_, err := s.Tracking.Run(ctx, []string{}, id)
 		return err
 	})
@@ -227,7 +226,7 @@ func (s *Service) LoggedModel(ctx context.Context, c mlflowapi.Caller, id string
 	if err != nil {
 		return "", err
 	}
-	return m.ArtifactURI, s.visible(ctx, c, access.ExperimentOf(m.ExperimentID, m.Team), func() error {
+	return m.ArtifactURI, s.visible(ctx, c, authz.ExperimentOf(m.ExperimentID, m.Team), func() error {
 		_, err := s.Tracking.Model(ctx, []string{}, id)
 		return err
 	})
