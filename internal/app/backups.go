@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
+	artifactstore "github.com/slipway-ml/slipway/internal/sqlstore/artifact"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 )
 
@@ -22,7 +23,9 @@ import (
 func (a *App) newBackups(life context.Context) *backup.Service {
 	models := registrystore.New(a.db)
 	return backup.New(life, backup.Options{Config: a.o.Config, Build: a.o.Version, Getenv: os.Getenv, Database: a.db, Blobs: a.blobs, Record: a.events.Append,
-		Named: func(ctx context.Context) ([]slipway.Digest, error) { return backup.Named(ctx, models, a.rollouts) },
+		Named: func(ctx context.Context) ([]slipway.Digest, error) {
+			return backup.Named(ctx, models, a.rollouts, artifactstore.New(a.db))
+		},
 		Allow: func(ctx context.Context, p slipway.Principal, act authz.Action) error {
 			return a.access.Check(ctx, p, act, access.Server)
 		},

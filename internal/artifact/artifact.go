@@ -48,18 +48,24 @@ type Store interface {
 	Delete(ctx context.Context, path string, ev slipway.Event) (files int, bytes int64, err error)
 }
 
-// Ledger keeps whose the first segments of paths are, and what is not used any more.
-type Ledger interface {
+// Roots keeps whose the first segments of paths are that are no experiments.
+type Roots interface {
 	// Claim gives a first segment to a team, unless it has one, and answers whose it is.
 	Claim(ctx context.Context, root, team string) (string, error)
 	// Owner is whose a first segment is, empty if nobody's.
 	Owner(ctx context.Context, root string) (string, error)
+}
+
+// Ledger keeps what may not be used any more.
+type Ledger interface {
 	// Named says which digests files or parts of uploads name.
 	Named(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest]bool, error)
 	// Unused gives at most limit digests that came to be unused.
 	Unused(ctx context.Context, after slipway.Digest, limit int) ([]slipway.Digest, error)
 	// Forget ends that.
 	Forget(ctx context.Context, digests []slipway.Digest) error
+	// Release adds digests that something else does not name any more.
+	Release(ctx context.Context, digests []slipway.Digest) error
 }
 
 // Blobs are the bytes. Safe for concurrent use.

@@ -15,6 +15,7 @@ import (
 // Config is what a Service is made of.
 type Config struct {
 	Store   Store
+	Roots   Roots
 	Ledger  Ledger
 	Uploads Uploads
 	Blobs   Blobs
@@ -22,6 +23,9 @@ type Config struct {
 	Adopt func(ctx context.Context, team string, digests ...slipway.Digest)
 	// Named says which digests something names beside artifacts: versions, deployments.
 	Named func(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest]bool, error)
+	// Alone keeps backups, which copy what the record names, from running until release is
+	// called; ok is false while one runs.
+	Alone func() (release func(), ok bool)
 	Now   func() time.Time
 }
 
@@ -155,6 +159,15 @@ func (s *Service) Delete(ctx context.Context, by slipway.Principal, p string) (d
 	return d, err
 }
 
+// Release frees what something else has named and does not any more: the files of versions
+// that were deleted.
+func (s *Service) Release(ctx context.Context, digests []slipway.Digest) (freed int64, later int, err error) {
+	if err := s.Ledger.Release(ctx, digests); err != nil {
+		return 0, 0, err
+	}
+	return s.Reclaim(ctx)
+}
+
 // grace is how long a blob stays after somebody has stored it or asked for it: as long as one
 // may take to make known what he relies on.
 const grace = time.Minute
@@ -176,6 +189,11 @@ func (s *Service) Reclaim(ctx context.Context) (freed int64, later int, err erro
 }
 
 func (s *Service) reclaim(ctx context.Context, digests []slipway.Digest) (freed int64, later int, err error) {
+	release, ok := s.Alone()
+	if !ok {
+		return 0, len(digests), nil
+	}
+	defer release()
 	before := s.Now().Add(-grace)
 	named, err := s.named(ctx, digests)
 	if err != nil {

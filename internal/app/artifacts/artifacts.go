@@ -67,7 +67,7 @@ func (s *Service) place(ctx context.Context, c mlflowapi.Caller, p string, claim
 		e, err := s.Tracking.Experiment(ctx, nil, root)
 		return authz.ExperimentOf(root, e.Team), err
 	}
-	team, err := s.Artifacts.Ledger.Owner(ctx, root)
+	team, err := s.Artifacts.Roots.Owner(ctx, root)
 	if err != nil || team != "" {
 		return authz.ExperimentOf(root, team), err
 	}
@@ -75,7 +75,7 @@ func (s *Service) place(ctx context.Context, c mlflowapi.Caller, p string, claim
 	if !claim || !s.Access.Allows(c.Principal, authz.ExperimentWrite, r) {
 		return r, nil // who may not write there is told so by may
 	}
-	r.Team, err = s.Artifacts.Ledger.Claim(ctx, root, c.Team)
+	r.Team, err = s.Artifacts.Roots.Claim(ctx, root, c.Team)
 	return r, err
 }
 

@@ -210,6 +210,11 @@ func TestDeletionFrees(t *testing.T) {
 		t.Fatalf("%+v, %v: what is young stays for a minute", d, err)
 	}
 	s.later(2 * time.Minute)
+	s.backup = true
+	if freed, later, err := s.service.Artifacts.Reclaim(t.Context()); freed != 0 || later != 1 || err != nil {
+		t.Errorf("while a backup runs: %d, %d, %v", freed, later, err)
+	}
+	s.backup = false
 	freed, later, err := s.service.Artifacts.Reclaim(t.Context())
 	if err != nil || freed != 100 || later != 0 {
 		t.Errorf("freed %d, %d wait, %v", freed, later, err)
@@ -217,8 +222,12 @@ func TestDeletionFrees(t *testing.T) {
 	s.want(200, "ss", "ana", http.MethodGet, api+"artifacts/1/b/shared", nil)
 	s.later(time.Hour)
 	s.want(200, "{}", "ana", http.MethodDelete, api+"artifacts/1/b", nil)
+	delete(s.named, slipway.DigestOf([]byte(version)))
+	if freed, later, err := s.service.Artifacts.Release(t.Context(), []slipway.Digest{slipway.DigestOf([]byte(version))}); freed != 10 || later != 0 || err != nil {
+		t.Errorf("released: %d, %d, %v", freed, later, err)
+	}
 	left, err := filepath.Glob(filepath.Join(s.path, "*", "*.sealed"))
-	if err != nil || len(left) != 1 {
+	if err != nil || len(left) != 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}
 }

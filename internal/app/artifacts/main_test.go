@@ -48,6 +48,7 @@ type site struct {
 	ring    *keys.Ring
 	named   map[slipway.Digest]bool // beside artifacts
 	denied  []string
+	backup  bool // one runs
 	mu      sync.Mutex
 	now     time.Time
 }
@@ -75,7 +76,7 @@ func siteOn(t *testing.T, db *sqlstore.DB) *site {
 	if s.blobs, err = blob.Open(s.path, objects); err != nil {
 		t.Fatal(err)
 	}
-	files := artifact.New(artifact.Config{Store: s.store, Ledger: s.store, Uploads: s.store, Blobs: blobs{s.blobs}, Now: s.clock,
+	files := artifact.New(artifact.Config{Store: s.store, Roots: s.store, Ledger: s.store, Uploads: s.store, Blobs: blobs{s.blobs}, Now: s.clock,
 		Adopt: func(ctx context.Context, team string, digests ...slipway.Digest) {
 			for _, d := range digests {
 				if err := objects.Adopt(ctx, keys.Team(team), string(d)); err != nil {
@@ -83,7 +84,8 @@ func siteOn(t *testing.T, db *sqlstore.DB) *site {
 				}
 			}
 		},
-		Named: func(context.Context, []slipway.Digest) (map[slipway.Digest]bool, error) { return s.named, nil }})
+		Named: func(context.Context, []slipway.Digest) (map[slipway.Digest]bool, error) { return s.named, nil },
+		Alone: func() (func(), bool) { return func() {}, !s.backup }})
 	s.service = &artifacts.Service{Artifacts: files, Access: s, Tracking: tracks{}, Versions: released{s}, Sealer: s.ring, Now: s.clock}
 	routes := front.Routes(front.Config{Files: s.service, Parts: s.service, Places: s.service, Signer: s.service, Base: func(r *http.Request) string { return "http://" + r.Host }})
 	door := mlflowapi.New(mlflowapi.Config{Auth: s, Access: s, Routes: routes, Log: log})

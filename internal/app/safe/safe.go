@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,12 @@ type Models interface {
 	Version(ctx context.Context, model string, ref registry.Ref) (registry.Version, error)
 }
 
+// Artifacts says whose they are.
+type Artifacts interface {
+	// Teams gives whose artifacts, and parts of uploads, name digests.
+	Teams(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest][]string, error)
+}
+
 // Safe is what encrypts in one installation.
 type Safe struct {
 	Ring    *keys.Ring
@@ -54,6 +61,7 @@ type Safe struct {
 	Access  Access
 	Records Records
 	Models  Models
+	Files   Artifacts
 	Gateway func(ctx context.Context) (route.Observation, error)
 	Changed func() // is told when a secret was set
 
@@ -313,6 +321,33 @@ func (s *Safe) assign(ctx context.Context) error {
 	for i := range endpoints {
 		if err := s.assignFiles(ctx, &endpoints[i]); err != nil {
 			return err
+		}
+	}
+	return s.assignArtifacts(ctx)
+}
+
+// assignArtifacts gives teams their artifacts.
+func (s *Safe) assignArtifacts(ctx context.Context) error {
+	const every = 1 << 31
+	waiting, _, err := s.store.SpaceObjectKeys(ctx, keys.Uploads, every, every)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(waiting, page) {
+		digests := make([]slipway.Digest, len(chunk))
+		for i, k := range chunk {
+			digests[i] = slipway.Digest(k.Object)
+		}
+		teams, err := s.Files.Teams(ctx, digests)
+		if err != nil {
+			return err
+		}
+		for d, all := range teams {
+			for _, team := range all {
+				if err := s.adopt(ctx, team, []slipway.Digest{d}); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package artifact implements artifact.Store, artifact.Ledger and artifact.Uploads on SQL.
+// Package artifact implements artifact.Store, artifact.Roots, artifact.Ledger and artifact.Uploads on SQL.
 package artifact
 
 import (
@@ -23,6 +23,7 @@ func New(db *sqlstore.DB) *Store { return &Store{db} }
 
 var (
 	_ artifact.Store   = (*Store)(nil)
+	_ artifact.Roots   = (*Store)(nil)
 	_ artifact.Ledger  = (*Store)(nil)
 	_ artifact.Uploads = (*Store)(nil)
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 )
 
-// Claim implements artifact.Ledger. Whose a place is shows in what is written there; it has no
+// Claim implements artifact.Roots. Whose a place is shows in what is written there; it has no
 // event of its own.
 func (s *Store) Claim(ctx context.Context, root, team string) (owner string, err error) {
 	err = s.db.Write(ctx, nil, func(tx *sqlstore.Tx) error {
@@ -24,7 +24,7 @@ func (s *Store) Claim(ctx context.Context, root, team string) (owner string, err
 	return owner, err
 }
 
-// Owner implements artifact.Ledger.
+// Owner implements artifact.Roots.
 func (s *Store) Owner(ctx context.Context, root string) (team string, err error) {
 	err = s.db.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&team) }, `SELECT team FROM artifact_root WHERE name = $1`, root)
 	return team, err
@@ -96,6 +96,37 @@ func (s *Store) Forget(ctx context.Context, digests []slipway.Digest) error {
 			return err
 		})
 	})
+}
+
+// Release implements artifact.Ledger.
+func (s *Store) Release(ctx context.Context, digests []slipway.Digest) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	return s.db.Write(ctx, nil, func(tx *sqlstore.Tx) error {
+		for _, d := range digests {
+			if err := unused(tx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Teams gives whose files and parts name digests, each team once.
+func (s *Store) Teams(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest][]string, error) {
+	out := map[slipway.Digest][]string{}
+	err := chunks(digests, func(list string, args []any) error {
+		return s.db.Query(ctx, func(rows *sql.Rows) error {
+			var d slipway.Digest
+			var team string
+			err := rows.Scan(&d, &team)
+			out[d] = append(out[d], team)
+			return err
+		}, `SELECT digest, team FROM artifact WHERE digest IN (`+list+`)
+			UNION SELECT p.digest, u.team FROM upload_part p JOIN upload u ON u.id = p.upload WHERE p.digest IN (`+list+`)`, args...)
+	})
+	return out, err
 }
 
 // Begin implements artifact.Uploads.

@@ -1,4 +1,4 @@
-// Package artifacttest is the conformance suite of artifact.Store, artifact.Ledger and
+// Package artifacttest is the conformance suite of artifact.Store, artifact.Roots, artifact.Ledger and
 // artifact.Uploads.
 package artifacttest
 
@@ -23,8 +23,13 @@ import (
 // Store is what the suite tests.
 type Store interface {
 	artifact.Store
+	artifact.Roots
 	artifact.Ledger
 	artifact.Uploads
+	// Teams gives whose files and parts name digests.
+	Teams(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest][]string, error)
+	// All gives digests that files or parts name, in order.
+	All(ctx context.Context, after slipway.Digest, limit int) ([]slipway.Digest, error)
 }
 
 // Open gives an empty store and the record of its events.
@@ -295,6 +300,22 @@ func testNamed(f fixture) {
 	}
 	got, err := f.store.Named(f.Context(), ask)
 	f.same("named", map[slipway.Digest]bool{digest("a"): true, digest("p"): true}, got, err)
+	teams, err := f.store.Teams(f.Context(), ask)
+	f.same("whose they are", map[slipway.Digest][]string{digest("a"): {"risk"}, digest("p"): {"risk"}}, teams, err)
+	var all []slipway.Digest
+	for after := slipway.Digest(""); ; after = all[len(all)-1] {
+		some, err := f.store.All(f.Context(), after, 2)
+		if all = append(all, some...); err != nil || len(some) == 0 {
+			want := []slipway.Digest{digest("a"), digest("b"), digest("p")}
+			slices.Sort(want)
+			f.same("all", want, all, err)
+			break
+		}
+	}
+	if err := errors.Join(f.store.Release(f.Context(), []slipway.Digest{digest("v"), digest("w")}), f.store.Release(f.Context(), []slipway.Digest{digest("v")})); err != nil {
+		f.Error(err)
+	}
+	f.same("released", 2, len(f.unused()), nil)
 }
 
 func testConcurrently(f fixture) {
