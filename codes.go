@@ -126,4 +126,5 @@ const (
 	CodeSignature   = "SLIP-E1704" // a signature does not hold
 	CodeHeld        = "SLIP-E1705" // something needs what would be deleted
 	CodeNoTrace     = "SLIP-E1706" // no gateway remembers a request
+
 )

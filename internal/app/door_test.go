@@ -197,7 +197,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0

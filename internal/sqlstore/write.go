@@ -59,10 +59,16 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 	}
 }
 
-// marked adds to events the emergency in which they happened.
+// marked adds to events the emergency in which they happened, and from where it was asked.
 func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
-	id := slipway.BreakGlassOf(ctx)
-	if id == "" {
+	marks := map[string]string{}
+	if id := slipway.BreakGlassOf(ctx); id != "" {
+		marks["break_glass"] = id
+	}
+	if address := slipway.AddressOf(ctx); address != "" {
+		marks["address"] = address
+	}
+	if len(marks) == 0 {
 		return events
 	}
 	out := slices.Clone(events)
@@ -71,7 +77,7 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 		if out[i].Detail == nil {
 			out[i].Detail = map[string]string{}
 		}
-		out[i].Detail["break_glass"] = id
+		maps.Copy(out[i].Detail, marks)
 	}
 	return out
 }

@@ -263,7 +263,7 @@ func TestImages(t *testing.T) {
 	s.endpoint.Stable.ImageDigest = serving
 	_ = i.Examine(t.Context(), true)
 	there := func(d slipway.Digest) bool {
-		return oci.Unpack(t.Context(), i.Config.Images(), d, filepath.Join(t.TempDir(), "x")) == nil
+		return oci.Unpack(t.Context(), i.Config.Images(), d, nil, filepath.Join(t.TempDir(), "x")) == nil
 	}
 	if !there(serving) || !there(failed) {
 		t.Error("an image of today is gone")

@@ -80,6 +80,7 @@ type Safe struct {
 
 	mu       sync.Mutex
 	inClear  blob.Progress
+	images   inImages
 	progress []keys.Progress
 	due      due
 	problem  string
@@ -187,7 +188,7 @@ func (s *Safe) Run(ctx context.Context) {
 
 // due is what may be left to do beside keys: all of it after a start.
 type due struct {
-	encrypt bool // blobs lie in clear
+	encrypt bool // blobs and images of an older program lie in clear
 	assign  bool // uploads wait for the team that registered them
 	copies  bool // what was shredded has copies in clear
 }
@@ -228,11 +229,12 @@ func (s *Safe) want(d due) {
 }
 
 func (s *Safe) encrypt(ctx context.Context) error {
-	return s.Blobs.Encrypt(ctx, func(p blob.Progress) {
+	err := s.Blobs.Encrypt(ctx, func(p blob.Progress) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.inClear = p
 	})
+	return errors.Join(err, s.thinImages(ctx))
 }
 
 // advance does what rotations and shreddings have left.
@@ -414,14 +416,18 @@ func (s *Safe) Findings(ctx context.Context) []api.Finding {
 		out[0] = api.Finding{Check: "keys", Verdict: "fail", Message: s.name() + ": " + e.Message, Next: e.Next}
 	}
 	s.mu.Lock()
-	waits, problem := s.inClear, s.problem
+	waits, images, problem := s.inClear, s.images, s.problem
 	s.mu.Unlock()
-	f := api.Finding{Check: "encryption", Verdict: "pass", Message: "every blob is encrypted"}
+	f := api.Finding{Check: "encryption", Verdict: "pass", Message: "every blob is encrypted, and no image holds a model"}
 	switch {
 	case problem != "":
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: "it does not go on: " + problem, Next: "platform keys list"}
 	case waits.Rotten > 0:
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Rotten, "blob") + " of an older version cannot be encrypted: the bytes are not those of the name", Next: "bring them back from a backup, or remove them"}
+	case images.kept > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(int64(images.kept), "image") + " of an older version hold models in clear: their files are not there to make them again", Next: "platform doctor --fix"}
+	case images.images > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(int64(images.images), "image") + " of an older version hold models in clear still", Next: "platform doctor, in a minute"}
 	case waits.Blobs > 0:
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Blobs, "blob") + " of an older version lie in clear still, " + mib(waits.Bytes), Next: "platform doctor, in a minute"}
 	}
