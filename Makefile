@@ -60,8 +60,10 @@ race: $(VENV) ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
 .PHONY: foreign
-foreign: build $(VENV) ## call a running platform with clients that others wrote
-	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python
+foreign: build $(VENV) $(MLFLOW2) $(MLFLOW3) ## call a running platform with clients that others wrote
+	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python --ignore python/registry
+	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow2/bin/python -m pytest -q --disable-warnings python/registry
+	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow3/bin/python -m pytest -q --disable-warnings python/registry
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (20s)
