@@ -250,6 +250,10 @@ func TestWhoseItIs(t *testing.T) {
 	s.fails("ana", "GET", "experiments/get-by-name?experiment_name=x", "", 404, "RESOURCE_DOES_NOT_EXIST", "Could not find") // she may read it, but not write
 	s.ok("ana", "GET", "/teams/growth experiments/get-by-name?experiment_name=x", "")
 	s.fails("ana", "POST", "/teams/growth experiments/create", `{"name":"y"}`, 403, "PERMISSION_DENIED", "ana may not do experiment:write")
+	s.fails("owner", "GET", "/teams/grwoth experiments/get?experiment_id=0", "", 404, "RESOURCE_DOES_NOT_EXIST", "No Experiment with id=0 exists")
+	if got := s.ok("owner", "POST", "/teams/grwoth experiments/search", `{"max_results":10}`); got["experiments"] != nil {
+		t.Errorf("a team of a mistyped name has %v", got)
+	}
 	names := func(path string) (out []string) {
 		for _, e := range s.ok("ana", "POST", path, `{"max_results":10}`)["experiments"].([]any) {
 			out = append(out, at(e, "name").(string))
