@@ -44,7 +44,6 @@ func (w workspaces) Teams(ctx context.Context, p slipway.Principal) ([]string, e
 // mlflow is every route of MLflow's API.
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
-		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, a.access),
 		models.Routes(a.registered),
 		mlflowwebhooks.Routes(a.webhooks),
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
