@@ -189,7 +189,7 @@ func (s *Safe) dropShredded(ctx context.Context) error {
 	for space, versions := range bySpace {
 		below := dead(versions)
 		for {
-			left, err := s.objects.Drop(ctx, space, below, func(_ context.Context, object string) error { return s.Blobs.Remove(slipway.Digest(object)) })
+			left, err := s.objects.Drop(ctx, space, below, func(ctx context.Context, object string) error { return s.Blobs.Remove(ctx, slipway.Digest(object)) })
 			if err != nil || left == 0 {
 				errs = append(errs, err)
 				break
@@ -260,7 +260,7 @@ func (s *Safe) copy(ctx context.Context, space keys.Space) (_ *backup, err error
 	for i := 0; err == nil && i < len(some) && b.sample.Object == ""; i++ {
 		d := slipway.Digest(some[i].Object)
 		others, e := s.store.ObjectKeys(ctx, some[i].Object)
-		if e == nil && len(others) == 1 && s.Blobs.Copy(d, filepath.Join(b.dir, "blobs")) == nil {
+		if e == nil && len(others) == 1 && s.Blobs.Copy(ctx, d, filepath.Join(b.dir, "blobs")) == nil {
 			b.sample = some[i]
 		}
 		err = e
