@@ -3,8 +3,8 @@ package slipway
 // Codes are stable: a code never changes its meaning and is never used again.
 // E00xx general, E01xx platform.yaml, E02xx registry, E03xx pipeline, E04xx rollout,
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
-// E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API, E13xx runs
-// and experiments.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API,
+// E13xx runs and experiments, E14xx models of MLflow's clients.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -109,4 +109,8 @@ const (
 	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
 	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
 	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
+
+	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
+	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
+	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
 )

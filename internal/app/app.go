@@ -23,6 +23,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -58,6 +59,7 @@ type App struct {
 	safe       *safe.Safe
 	blobs      *blob.Dir
 	models     *registry.Service
+	registered *models.Service
 	access     *access.Control
 	policies   *access.Policies
 	reviews    *access.Reviews
@@ -134,6 +136,7 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
@@ -200,7 +203,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered,
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }

@@ -239,10 +239,10 @@ func TestOldModelsAreNotClaimed(t *testing.T) {
 	}
 	gil := slipway.Principal{ID: "gil", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "growth"}}}
 	ada := slipway.Principal{ID: "ada", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "risk"}}}
-	if _, err := (modelsAPI{i.App}).owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
+	if _, err := i.registered.Owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
 		t.Errorf("another team claims it: %v", err)
 	}
-	if team, err := (modelsAPI{i.App}).owner(ctx, ada, "old", ""); err != nil || team != "risk" {
+	if team, err := i.registered.Owner(ctx, ada, "old", ""); err != nil || team != "risk" {
 		t.Errorf("its own team does not: %q, %v", team, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
+	"github.com/slipway-ml/slipway/internal/mlflowapi/models"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -12,6 +13,7 @@ import (
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, a.access),
+		models.Routes(a.registered),
 	)
 }
 

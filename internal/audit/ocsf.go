@@ -60,6 +60,19 @@ var meanings = map[string]meaning{
 
 	"version.registered": {class: entityChange, activity: 1, kind: "model"},
 	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
+	"alias.deleted":      {class: entityChange, activity: 4, kind: "alias"},
+
+	"model.created":       {class: entityChange, activity: 1, kind: "model"},
+	"model.described":     {class: entityChange, activity: 3, kind: "model"},
+	"model.renamed":       {class: entityChange, activity: 3, kind: "model"},
+	"model.deleted":       {class: entityChange, activity: 4, kind: "model"},
+	"model.tag_set":       {class: entityChange, activity: 3, kind: "model"},
+	"model.tag_deleted":   {class: entityChange, activity: 3, kind: "model"},
+	"version.described":   {class: entityChange, activity: 3, kind: "model"},
+	"version.staged":      {class: entityChange, activity: 3, kind: "model"},
+	"version.deleted":     {class: entityChange, activity: 4, kind: "model"},
+	"version.tag_set":     {class: entityChange, activity: 3, kind: "model"},
+	"version.tag_deleted": {class: entityChange, activity: 3, kind: "model"},
 
 	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
 	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},

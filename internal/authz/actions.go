@@ -46,6 +46,8 @@ const (
 	ModelRead     Action = "model:read"
 	ModelRegister Action = "model:register"
 	ModelAlias    Action = "model:alias"
+	ModelUpdate   Action = "model:update" // what is said of it: description, tags, stages, its name
+	ModelDelete   Action = "model:delete" // it or its versions
 
 	ExperimentRead   Action = "experiment:read"
 	ExperimentWrite  Action = "experiment:write"  // it and its runs
@@ -142,6 +144,8 @@ var Actions = map[Action]Meaning{
 	ModelRead:     {KindModel, groupRead},
 	ModelRegister: {KindModel, groupDevelop},
 	ModelAlias:    {KindModel, groupDevelop},
+	ModelUpdate:   {KindModel, groupDevelop},
+	ModelDelete:   {KindModel, groupDevelop},
 
 	ExperimentRead:   {KindExperiment, groupRead},
 	ExperimentWrite:  {KindExperiment, groupDevelop},

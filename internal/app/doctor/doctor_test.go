@@ -71,6 +71,17 @@ func (s *state) Models(_ context.Context, after string, limit int) (out []regist
 	return out, nil
 }
 
+func (s *state) Versions(_ context.Context, model string, before, limit int) (out []registry.Version, _ error) {
+	for _, m := range s.models {
+		for n := m.Latest; m.Name == model && n > 0; n-- {
+			if (before == 0 || n < before) && len(out) < limit {
+				out = append(out, registry.Version{Model: model, Number: n})
+			}
+		}
+	}
+	return out, nil
+}
+
 func (s *state) Version(_ context.Context, model string, ref registry.Ref) (registry.Version, error) {
 	return registry.Version{Files: []registry.File{{Digest: digest(model, ref.Number)}, {Digest: digest("shared", 0)}}}, nil
 }

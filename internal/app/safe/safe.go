@@ -359,7 +359,11 @@ func (s *Safe) assignVersions(ctx context.Context, m registry.Model) error {
 		}
 		for _, v := range versions {
 			before = v.Number
-			if v, err = s.Models.Version(ctx, m.Name, registry.Ref{Number: v.Number}); err != nil {
+			v, err = s.Models.Version(ctx, m.Name, registry.Ref{Number: v.Number})
+			if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+				continue // it was deleted meanwhile
+			}
+			if err != nil {
 				return err
 			}
 			if err := s.adopt(ctx, m.Team, Files(v.Files)); err != nil {

@@ -139,6 +139,9 @@ func (s *Safe) removeCopies(ctx context.Context) (waits bool, err error) {
 // incomplete says whether a file that a revision was made of is not there any more.
 func (s *Safe) incomplete(ctx context.Context, r *route.Revision) (bool, error) {
 	v, err := s.Models.Version(ctx, r.Model, registry.Ref{Number: r.Version})
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		return true, nil // it was deleted, so its copies may go
+	}
 	if err != nil {
 		return false, err
 	}
