@@ -59,6 +59,7 @@ var meanings = map[string]meaning{
 	"revision.retired":    {class: lifecycle, activity: 2, kind: "revision"},
 
 	"version.registered": {class: entityChange, activity: 1, kind: "model"},
+	"version.exported":   {class: entityChange, activity: 2, kind: "model"},
 	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
 	"alias.deleted":      {class: entityChange, activity: 4, kind: "alias"},
 
@@ -161,7 +162,15 @@ var meanings = map[string]meaning{
 	"audit.retained":   {class: apiActivity, activity: 3, kind: "audit log"},
 	"audit.rebuilt":    {class: apiActivity, activity: 3, severity: medium, kind: "audit log"},
 	"witness.enrolled": {class: apiActivity, activity: 1, kind: "witnessed log"},
-	"witness.refused":  {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
+
+	"webhook.created":     {class: apiActivity, activity: 1, kind: "webhook"},
+	"webhook.updated":     {class: apiActivity, activity: 3, kind: "webhook"},
+	"webhook.deleted":     {class: apiActivity, activity: 4, kind: "webhook"},
+	"webhook.disabled":    {class: apiActivity, activity: 3, severity: medium, kind: "webhook"},
+	"webhook.tested":      {class: apiActivity, activity: other, kind: "webhook"},
+	"webhook.redelivered": {class: apiActivity, activity: other, kind: "webhook"},
+
+	"witness.refused": {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
 }
 
 // Known says whether an action has its place in OCSF.
@@ -214,10 +223,10 @@ type operation struct {
 	Operation string `json:"operation"`
 }
 
-// endpoint is where a call came in. From which address is not recorded: it would be a
-// personal datum that no control needs.
+// endpoint is where a call came in, and from which address where that is known.
 type endpoint struct {
 	Service string `json:"svc_name"`
+	Address string `json:"ip,omitempty"`
 }
 
 func ocsf(o own, t time.Time) event {
@@ -233,10 +242,13 @@ func ocsf(o own, t time.Time) event {
 	e.Metadata.Version, e.Metadata.UID, e.Metadata.Sequence = ocsfVersion, o.ID, o.Seq
 	e.Metadata.Product.Name, e.Metadata.Product.Vendor = "Slipway", "Slipway"
 	e.Actor.User.Name = o.Actor
+	if from := o.Detail["address"]; from != "" && m.class != lifecycle { // which has no such field
+		e.Source = &endpoint{"slipway", from}
+	}
 	subject := named{Name: o.Subject, Type: m.kind}
 	switch m.class {
 	case apiActivity:
-		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway"}
+		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway", o.Detail["address"]}
 		e.Resources = []named{subject}
 	case lifecycle:
 		e.App = &named{Name: cmp.Or(o.Detail["endpoint"], o.Subject), UID: o.Subject}

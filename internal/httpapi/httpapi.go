@@ -31,6 +31,7 @@ type Config struct {
 	Policies    Policies
 	Reviews     Reviews
 	Models      Models
+	Layers      Layers
 	Blobs       Blobs
 	Deployments Deployments
 	Plans       Plans
@@ -41,6 +42,7 @@ type Config struct {
 	Secrets     Secrets
 	Backups     Backups
 	Governance  Governance
+	Webhooks    Webhooks
 	Log         *slog.Logger
 }
 
@@ -71,6 +73,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerWebhooks(h, c)
 	registerAudit(h, c)
 	registerGovernance(h, c)
 }

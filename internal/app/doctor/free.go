@@ -19,9 +19,13 @@ func (i Installation) Free(ctx context.Context, digests []slipway.Digest) (n int
 	for _, d := range digests {
 		wanted[d] = true
 	}
-	named, err := i.named(ctx)
+	named, err := i.Named(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	return i.Blobs.Sweep(ctx, func(d slipway.Digest) bool { return !wanted[d] || named[d] }, before, true)
+	artifacts, err := i.Artifacts(ctx, digests)
+	if err != nil {
+		return 0, 0, err
+	}
+	return i.Blobs.Sweep(ctx, func(d slipway.Digest) bool { return !wanted[d] || named[d] || artifacts[d] }, before, true)
 }

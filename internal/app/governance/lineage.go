@@ -29,7 +29,7 @@ const commitTag = "mlflow.source.git.commit"
 // not say.
 func (s *Service) lineage(ctx context.Context, p slipway.Principal, v registry.Version) (*api.RunLineage, error) {
 	id := v.RunID
-	if id == "" && v.LoggedModel != "" && s.Runs != nil {
+	if id == "" && v.LoggedModel != "" {
 		m, err := s.Runs.Model(ctx, nil, v.LoggedModel)
 		if err != nil && !gone(err) {
 			return nil, err
@@ -40,10 +40,6 @@ func (s *Service) lineage(ctx context.Context, p slipway.Principal, v registry.V
 		return nil, nil
 	}
 	out := &api.RunLineage{ID: id, LoggedModel: v.LoggedModel, Datasets: []api.DatasetUse{}}
-	if s.Runs == nil {
-		out.Missing = "no runs are kept here"
-		return out, nil
-	}
 	run, err := s.Runs.Run(ctx, nil, id)
 	switch {
 	case gone(err):
