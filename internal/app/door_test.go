@@ -183,7 +183,7 @@ var bodies = map[string]string{
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-alias-rules": "[]", "list-alias-requests": `{"items":[]}`, "list-signing-keys": "[",
+	"list-alias-rules": "[]", "list-runs": `{"items":[]}`, "list-alias-requests": `{"items":[]}`, "list-signing-keys": "[",
 	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "list-webhooks": `{"items":[]}`, "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
@@ -203,9 +203,9 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"request": "req_1", "rule": "rul_1", "endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
+	named := map[string]string{"request": "req_1", "rule": "rul_1", "run": "0123", "endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
-	query := map[string]string{"compare-versions": "?from=1", "witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
+	query := map[string]string{"compare-versions": "?from=1", "compare-runs": "?to=x", "witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0
 	for path, methods := range described.Paths {
 		path = regexp.MustCompile(`\{(\w+)\}`).ReplaceAllStringFunc(path, func(s string) string { return named[strings.Trim(s, "{}")] })

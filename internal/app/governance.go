@@ -79,7 +79,7 @@ func (a *App) newGovernance(ctx context.Context) error {
 	dossiers := dossierstore.New(a.db)
 	a.governance = governance.New(governance.Config{Access: governor{a.access, a.events.Append}, Models: a.models,
 		Protect: protect.New(protectstore.New(a.db), time.Now), Dossier: dossiers, Keys: dossiers, Sealer: signingSealer{a.safe.Ring},
-		Fleet: a.rollouts, Gateway: a.admin, Runs: a.tracking, Endpoint: access.EndpointOf,
+		Fleet: a.rollouts, Gateway: a.admin, Runs: a.tracking, Tracked: a.experiments, Endpoint: access.EndpointOf,
 		Files: func(ctx context.Context, v registry.Version) fs.FS { return versionFiles{ctx, a.blobs, v} },
 		Free: func(ctx context.Context, digests []slipway.Digest) (int, int64, error) {
 			return a.doctor().Free(ctx, digests)
@@ -108,5 +108,5 @@ func (r *runner) signature(ctx context.Context, j *job, v registry.Version) (ver
 // governed is what the front door offers of it.
 func (a *App) governed() httpapi.Governance {
 	g := a.governance
-	return httpapi.Governance{Protections: g, Approvals: g, Signer: g, Dossiers: g, Traces: g}
+	return httpapi.Governance{Protections: g, Approvals: g, Signer: g, Dossiers: g, Traces: g, Runs: g}
 }

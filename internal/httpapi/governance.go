@@ -19,6 +19,7 @@ type Governance struct {
 	Signer      Signer
 	Dossiers    Dossiers
 	Traces      Traces
+	Runs        Runs
 }
 
 // Protections are the rules of aliases.
@@ -78,6 +79,7 @@ func registerGovernance(h huma.API, c Config) {
 	registerSignatures(h, c)
 	registerDossiers(h, c)
 	registerTraces(h, c)
+	registerRuns(h, c)
 }
 
 func registerProtections(h huma.API, c Config) {

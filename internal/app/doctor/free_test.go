@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,9 +29,12 @@ func TestFree(t *testing.T) {
 		}
 		return d
 	}
-	stay := []slipway.Digest{store("model-000", 1, time.Hour), store("shared", 0, time.Hour), store("asked for", 0, time.Second), store("another's", 0, time.Hour)}
+	i.Artifacts = func(context.Context, []slipway.Digest) (map[slipway.Digest]bool, error) {
+		return map[slipway.Digest]bool{slipway.DigestOf([]byte("an artifact0")): true}, nil
+	}
+	stay := []slipway.Digest{store("model-000", 1, time.Hour), store("shared", 0, time.Hour), store("asked for", 0, time.Second), store("an artifact", 0, time.Hour), store("another's", 0, time.Hour)}
 	gone := []slipway.Digest{store("nobody's", 0, time.Minute), store("nobody's", 1, time.Hour)}
-	n, size, err := i.Free(t.Context(), append(stay[:3:3], gone...))
+	n, size, err := i.Free(t.Context(), append(stay[:4:4], gone...))
 	if err != nil || n != 2 || size != int64(2*len("nobody's0")) {
 		t.Errorf("%d files with %d bytes are gone: %v", n, size, err)
 	}

@@ -78,6 +78,7 @@ type Config struct {
 	Fleet   Deployments
 	Gateway Gateway
 	Runs    Runs
+	Tracked Tracked
 	// Endpoint is an endpoint as policies see it.
 	Endpoint func(*rollout.Endpoint) authz.Resource
 	// Files opens the files of a version.
