@@ -21,7 +21,7 @@ type prepared struct {
 
 // query runs a statement that reads.
 func (db *DB) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
-	if s := db.prepare(ctx, text); s != nil {
+	if s := db.prepare(ctx, text); s != nil { //nolint:sqlclosecheck // it is kept
 		return s.QueryContext(ctx, args...)
 	}
 	return db.read.QueryContext(ctx, text, args...)
@@ -45,7 +45,7 @@ func (db *DB) prepare(ctx context.Context, text string) *sql.Stmt {
 	if s := p.text[text]; s != nil || len(p.text) >= maxPrepared {
 		return s
 	}
-	s, err := db.read.PrepareContext(ctx, text)
+	s, err := db.read.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return nil // running it will say the same
 	}
