@@ -9,7 +9,9 @@ import (
 	"github.com/slipway-ml/slipway"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
+	"github.com/slipway-ml/slipway/internal/mlflowapi/models"
 	trackingapi "github.com/slipway-ml/slipway/internal/mlflowapi/tracking"
+	mlflowwebhooks "github.com/slipway-ml/slipway/internal/mlflowapi/webhooks"
 	"github.com/slipway-ml/slipway/internal/route"
 	trackingstore "github.com/slipway-ml/slipway/internal/sqlstore/tracking"
 	"github.com/slipway-ml/slipway/internal/tracking"
@@ -42,6 +44,9 @@ func (w workspaces) Teams(ctx context.Context, p slipway.Principal) ([]string, e
 // mlflow is every route of MLflow's API.
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
+		models.Routes(a.registered),
+		mlflowwebhooks.Routes(a.webhooks),
+		a.artifactRoutes(),
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
 		trackingapi.Routes(a.experiments),
 	)

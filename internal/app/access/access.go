@@ -174,6 +174,8 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 		if m, err = c.Models.Model(ctx, name); err == nil {
 			r.Team = m.Team
 		}
+	case authz.KindWebhook:
+		r = authz.WebhooksOf(name)
 	case authz.KindExperiment:
 		var e tracking.Experiment
 		if e, err = c.Experiments.Experiment(ctx, nil, name); err == nil {
