@@ -114,6 +114,8 @@ const (
 	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
 	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
 
+	CodeArtifactPlace = "SLIP-E1504" // the bucket of artifacts cannot be used
+
 	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
 	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
 	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
