@@ -114,4 +114,9 @@ const (
 	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
 	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
 	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
+
+	CodeSource       = "SLIP-E1801" // a server to import from does not answer as it should
+	CodeSourceDenied = "SLIP-E1802" // it refuses the credentials
+	CodeImport       = "SLIP-E1803" // some of it could not be imported
+	CodeImportTaken  = "SLIP-E1804" // something of that id is here, and is not from there
 )
