@@ -110,7 +110,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert}); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert, also: db.also(group[i])}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -220,6 +220,47 @@ type Tx struct {
 	err error
 
 	insert *sql.Stmt // of an event
+	also   func(slipway.Event) error
+}
+
+// Also adds an event to those that are recorded with the change: one that is known only
+// once the change is decided on.
+func (tx *Tx) Also(ev slipway.Event) error { return tx.also(ev) }
+
+func (db *DB) also(j *job) func(slipway.Event) error {
+	return func(ev slipway.Event) error {
+		events := marked(j.ctx, []slipway.Event{ev})
+		if gate := db.gate.Load(); gate != nil {
+			if err := (*gate)(events); err != nil {
+				return err
+			}
+		}
+		j.events = append(j.events[:len(j.events):len(j.events)], events...)
+		return nil
+	}
+}
+
+// Query reads rows; scan is called for each.
+func (tx *Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error {
+	if tx.err == nil {
+		tx.err = storable(args)
+	}
+	if tx.err != nil {
+		return tx.err
+	}
+	rows, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		tx.err = err
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	tx.err = rows.Err()
+	return tx.err
 }
 
 // Exec runs a statement and counts the rows that it changed.
