@@ -25,6 +25,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
+	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
@@ -37,6 +38,7 @@ import (
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
 	"github.com/slipway-ml/slipway/internal/tlsfile"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // Options are what a server is started with.
@@ -55,26 +57,28 @@ type App struct {
 	lock    *os.File
 	runDir  string
 
-	db         *sqlstore.DB
-	safe       *safe.Safe
-	blobs      *blob.Dir
-	models     *registry.Service
-	registered *models.Service
-	access     *access.Control
-	policies   *access.Policies
-	reviews    *access.Reviews
-	events     *eventstore.Store
-	audit      *audit.Service
-	rollouts   *rolloutstore.Store
-	admin      *gateway.AdminClient
-	link       *safe.Link
-	keeper     *keeper
-	controller *rollout.Controller
-	runner     *runner
-	backups    *backup.Service
-	api        *http.Server
-	lost       chan struct{} // closed when another server has taken over
-	ending     <-chan struct{}
+	db          *sqlstore.DB
+	safe        *safe.Safe
+	blobs       *blob.Dir
+	models      *registry.Service
+	tracking    *tracking.Service
+	experiments *apptracking.Service
+	registered  *models.Service
+	access      *access.Control
+	policies    *access.Policies
+	reviews     *access.Reviews
+	events      *eventstore.Store
+	audit       *audit.Service
+	rollouts    *rolloutstore.Store
+	admin       *gateway.AdminClient
+	link        *safe.Link
+	keeper      *keeper
+	controller  *rollout.Controller
+	runner      *runner
+	backups     *backup.Service
+	api         *http.Server
+	lost        chan struct{} // closed when another server has taken over
+	ending      <-chan struct{}
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -135,6 +139,7 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.newTracking()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
 	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))

@@ -1,8 +1,10 @@
 package mlflowapi
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/slipway-ml/slipway"
@@ -43,11 +45,12 @@ func callerOf(h http.Header, p slipway.Principal, team string, named bool) (Call
 	return Caller{Principal: p, Team: team, Named: true}, nil
 }
 
-// onlyTeam is the team that a principal is in, if it is in just one.
+// onlyTeam is the team that a principal is in, if it is in just one: by its roles, and by what
+// its token is limited to.
 func onlyTeam(p slipway.Principal) string {
 	only := ""
 	for _, r := range p.Roles {
-		if r.Team == "" || r.Team == only {
+		if r.Team == "" || r.Team == only || len(p.Limit.Teams) > 0 && !slices.Contains(p.Limit.Teams, r.Team) {
 			continue
 		}
 		if only != "" {
@@ -55,8 +58,8 @@ func onlyTeam(p slipway.Principal) string {
 		}
 		only = r.Team
 	}
-	if only == "" {
-		return tracking.DefaultTeam
+	if only == "" && len(p.Limit.Teams) == 1 {
+		return p.Limit.Teams[0]
 	}
-	return only
+	return cmp.Or(only, tracking.DefaultTeam)
 }

@@ -44,8 +44,8 @@ func New(t *tracking.Service, a Access, teams func(context.Context) ([]string, e
 // freshness is how long a team whose first experiment was made elsewhere stays out of lists.
 const freshness = time.Second
 
-// everyTeam gives those that have experiments.
-func (s *Service) everyTeam(ctx context.Context) ([]string, error) {
+// Teams gives those that have experiments.
+func (s *Service) Teams(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := s.now(); now.After(s.until) {
@@ -71,7 +71,7 @@ func (s *Service) visible(ctx context.Context, c mlflowapi.Caller, a authz.Actio
 	if c.Named {
 		return s.access.Visible(c.Principal, a, []string{c.Team}), nil
 	}
-	known, err := s.everyTeam(ctx)
+	known, err := s.Teams(ctx)
 	if err != nil {
 		return nil, err
 	}
