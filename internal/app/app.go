@@ -61,9 +61,9 @@ type App struct {
 	safe        *safe.Safe
 	blobs       *blob.Dir
 	models      *registry.Service
+	registered  *models.Service
 	tracking    *tracking.Service
 	experiments *apptracking.Service
-	registered  *models.Service
 	access      *access.Control
 	policies    *access.Policies
 	reviews     *access.Reviews

@@ -43,9 +43,9 @@ func (w workspaces) Teams(ctx context.Context, p slipway.Principal) ([]string, e
 // mlflow is every route of MLflow's API.
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
+		models.Routes(a.registered),
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
 		trackingapi.Routes(a.experiments),
-		models.Routes(a.registered),
 	)
 }
 
