@@ -6,6 +6,7 @@
 package mlflowimport
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -85,7 +86,6 @@ type Import struct {
 
 	mu     sync.Mutex
 	report api.ImportReport
-	here   map[string]string // places of artifacts at the server, and here, of one version after the other
 }
 
 // Run copies, until ctx ends or one of both servers is away. The report is of what was done.
@@ -95,6 +95,7 @@ func Run(ctx context.Context, s *Source, p Platform, o Options) (api.ImportRepor
 	i.report.Source, i.report.Left = s.Address(), []api.ImportLeft{}
 	began := o.Now()
 	err := i.run(ctx)
+	slices.SortStableFunc(i.report.Left, func(a, b api.ImportLeft) int { return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.ID, b.ID)) })
 	i.report.TookMS = o.Now().Sub(began).Milliseconds()
 	if err == nil && (i.report.LeftMore > 0 || slices.ContainsFunc(i.report.Left, func(l api.ImportLeft) bool { return l.Failed })) {
 		err = slipway.Errorf(slipway.Conflict, slipway.CodeImport, "look at what was left, then run the same command again: it goes on", "some of it could not be imported")
@@ -136,13 +137,14 @@ func (i *Import) left(what, id string, err error) error {
 	return nil
 }
 
-// ends says whether an error is of a server that is away, or of credentials that are not good.
+// ends says whether an error is of a server that is away or full, or of credentials that are
+// not good: what follows would fail, too.
 func ends(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	k := slipway.AsError(err).Kind
-	return k == slipway.Unavailable || k == slipway.Denied || k == slipway.Unauthorized || k == slipway.Exhausted
+	return k == slipway.Unavailable || k == slipway.Unauthorized || k == slipway.Exhausted
 }
 
 func (i *Import) note(l api.ImportLeft) {

@@ -189,7 +189,8 @@ func (s *Source) refusal(resp *http.Response) error {
 	case code >= 300 && code < 400:
 		r.err.Kind, r.err.Next = slipway.Invalid, "give the address to which it redirects, if that is right: "+slipway.OneLine(resp.Header.Get("Location"), 200)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		r.err.Code, r.err.Kind, r.err.Next = slipway.CodeSourceDenied, slipway.Denied, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for "+s.base.Host
+		r.err.Kind = map[bool]slipway.Kind{true: slipway.Unauthorized, false: slipway.Denied}[code == http.StatusUnauthorized]
+		r.err.Code, r.err.Next = slipway.CodeSourceDenied, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for "+s.base.Host
 	case code == http.StatusNotFound:
 		r.err.Kind = slipway.NotFound
 	case code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout:
