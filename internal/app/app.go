@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/artifacts"
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
@@ -34,6 +35,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	artifactstore "github.com/slipway-ml/slipway/internal/sqlstore/artifact"
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
@@ -62,6 +64,7 @@ type App struct {
 	blobs       *blob.Dir
 	models      *registry.Service
 	registered  *models.Service
+	artifacts   *artifacts.Service
 	tracking    *tracking.Service
 	experiments *apptracking.Service
 	access      *access.Control
@@ -140,8 +143,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.newTracking()
+	a.newArtifacts()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
-	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: sources{a, new(sync.Mutex)}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
@@ -171,7 +175,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.backups = a.newBackups(run)
-	a.api = &http.Server{Handler: a.withMLflow(a.withPages(httpapi.New(a.front()))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: a.withSigned(a.withMLflow(a.withPages(httpapi.New(a.front())))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)
@@ -189,6 +193,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	a.wg.Go(func() { a.safe.Run(run) })
 	a.wg.Go(func() { a.link.Run(run) })
+	a.wg.Go(func() { a.sweepArtifacts(run) })
 	if a.o.Config.TLSOwn {
 		a.wg.Go(func() { a.keepRenewed(run) })
 	}
@@ -215,7 +220,7 @@ func (a *App) front() httpapi.Config {
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models, Artifacts: artifactstore.New(a.db).Named,
 		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings}
 }
 

@@ -44,6 +44,7 @@ func (w workspaces) Teams(ctx context.Context, p slipway.Principal) ([]string, e
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
 		models.Routes(a.registered),
+		a.artifactRoutes(),
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
 		trackingapi.Routes(a.experiments),
 	)

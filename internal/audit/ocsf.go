@@ -91,6 +91,9 @@ var meanings = map[string]meaning{
 	"logged_model.finalized": {class: entityChange, activity: 3, kind: "model"},
 	"logged_model.deleted":   {class: entityChange, activity: 4, kind: "model"},
 
+	"artifact.replaced": {class: entityChange, activity: 3, kind: "artifact"},
+	"artifact.deleted":  {class: entityChange, activity: 4, kind: "artifact"},
+
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
 	"account.disabled":  {class: accountChange, activity: 5, kind: "account"},
 	"account.granted":   {class: accessChange, activity: 1, kind: "account"},
