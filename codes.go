@@ -107,9 +107,14 @@ const (
 	CodeExists     = "SLIP-E1202" // there is one of that name already
 	CodeNoEndpoint = "SLIP-E1203" // no such path in MLflow's API here
 
-	CodeFilter       = "SLIP-E1301" // a filter, an order or a page token cannot be read
-	CodeRunState     = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
-	CodeImmutable    = "SLIP-E1303" // a parameter has another value already
+	CodeFilter    = "SLIP-E1301" // a filter, an order or a page token cannot be read
+	CodeRunState  = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
+	CodeImmutable = "SLIP-E1303" // a parameter has another value already
+
+	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
+	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
+	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
+
 	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
 	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
 	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
@@ -129,4 +134,8 @@ const (
 	CodeHeld        = "SLIP-E1705" // something needs what would be deleted
 	CodeNoTrace     = "SLIP-E1706" // no gateway remembers a request
 
+	CodeSource       = "SLIP-E1801" // a server to import from does not answer as it should
+	CodeSourceDenied = "SLIP-E1802" // it refuses the credentials
+	CodeImport       = "SLIP-E1803" // some of it could not be imported
+	CodeImportTaken  = "SLIP-E1804" // something of that id is here, and is not from there
 )

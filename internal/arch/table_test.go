@@ -23,7 +23,7 @@ var layers = []layer{
 		"internal/rollout", "internal/runtime/...", "internal/tracking",
 	}},
 	{"adapters and front doors", []string{
-		"client", "internal/anchor/...", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/mlflowapi/...", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
+		"client", "internal/anchor/...", "internal/blob", "internal/bucket", "internal/cli/...", "internal/httpapi", "internal/kms/...", "internal/mlflowapi/...", "internal/mlflowimport", "internal/oci/...", "internal/oidc", "internal/process", "internal/pyenv",
 		"internal/sqlstore/...", "internal/storetest/...", "internal/tilelog", "internal/tlsfile", "internal/web",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
