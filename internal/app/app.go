@@ -25,6 +25,8 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/doctor"
 	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
+	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
+	"github.com/slipway-ml/slipway/internal/app/webhooks"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
@@ -37,6 +39,7 @@ import (
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
 	"github.com/slipway-ml/slipway/internal/tlsfile"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // Options are what a server is started with.
@@ -55,26 +58,29 @@ type App struct {
 	lock    *os.File
 	runDir  string
 
-	db         *sqlstore.DB
-	safe       *safe.Safe
-	blobs      *blob.Dir
-	models     *registry.Service
-	registered *models.Service
-	access     *access.Control
-	policies   *access.Policies
-	reviews    *access.Reviews
-	events     *eventstore.Store
-	audit      *audit.Service
-	rollouts   *rolloutstore.Store
-	admin      *gateway.AdminClient
-	link       *safe.Link
-	keeper     *keeper
-	controller *rollout.Controller
-	runner     *runner
-	backups    *backup.Service
-	api        *http.Server
-	lost       chan struct{} // closed when another server has taken over
-	ending     <-chan struct{}
+	db          *sqlstore.DB
+	safe        *safe.Safe
+	blobs       *blob.Dir
+	models      *registry.Service
+	registered  *models.Service
+	access      *access.Control
+	policies    *access.Policies
+	reviews     *access.Reviews
+	events      *eventstore.Store
+	audit       *audit.Service
+	rollouts    *rolloutstore.Store
+	admin       *gateway.AdminClient
+	link        *safe.Link
+	keeper      *keeper
+	controller  *rollout.Controller
+	runner      *runner
+	backups     *backup.Service
+	webhooks    *webhooks.Service
+	api         *http.Server
+	lost        chan struct{} // closed when another server has taken over
+	ending      <-chan struct{}
+	tracking    *tracking.Service
+	experiments *apptracking.Service
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -135,6 +141,7 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.newTracking()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
 	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
@@ -143,6 +150,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.link, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
 	if err := a.newAudit(); err != nil {
+		return err
+	}
+	if err := a.newWebhooks(); err != nil {
 		return err
 	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
@@ -189,6 +199,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	}
 	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	a.wg.Go(func() { a.audit.Run(run) })
+	a.wg.Go(func() { a.webhooks.Run(run) })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -203,15 +214,15 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered,
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
 	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
-		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings}
+		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings, Webhooks: a.webhooks.Findings}
 }
 
 // Ready says where a started server is found.

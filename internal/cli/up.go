@@ -29,6 +29,7 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; needed beyond this machine")
 	cmd.Flags().StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	cmd.Flags().StringVar(&c.AllowExternal, "allow-external", "", "networks where models that run elsewhere may be, although they are closed: loopback, link-local")
+	cmd.Flags().StringVar(&c.WebhookNetworks, "webhook-networks", "", "networks where receivers of webhooks may be, although they are private")
 	signInFlags(cmd, &c)
 	keyFlags(cmd, &c, &phrase)
 	cmd.Flags().BoolVar(&c.TLSOwn, "tls-self-signed", false, "make the certificate by an authority of its own, for development")

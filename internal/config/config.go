@@ -41,6 +41,9 @@ type Config struct {
 	// AllowExternal are addresses and networks, separated by commas, that models may be asked
 	// at although they are closed otherwise; see Reach.
 	AllowExternal string
+	// WebhookNetworks are addresses and networks, separated by commas, where receivers of
+	// webhooks may be although they are private; see Public.
+	WebhookNetworks string
 	// Production refuses what is for development alone, also on the loopback: behind a proxy
 	// that ends TLS.
 	Production bool
@@ -122,6 +125,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if _, err := c.Reach(); err != nil {
+		return err
+	}
+	if _, err := c.Receivers(); err != nil {
 		return err
 	}
 	if !c.loopback() && c.TLSCert == "" {

@@ -31,6 +31,7 @@ type Config struct {
 	Policies    Policies
 	Reviews     Reviews
 	Models      Models
+	Layers      Layers
 	Blobs       Blobs
 	Deployments Deployments
 	Plans       Plans
@@ -40,6 +41,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Webhooks    Webhooks
 	Log         *slog.Logger
 }
 
@@ -70,6 +72,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerWebhooks(h, c)
 	registerAudit(h, c)
 }
 

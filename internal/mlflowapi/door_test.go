@@ -45,6 +45,8 @@ func TestPaths(t *testing.T) {
 		"POST /api/2.0/mlflow/pets/create":                 "200 ",
 		"POST /ajax-api/2.0/mlflow/pets/create":            "200 ",
 		"POST /teams/risk/api/2.0/mlflow/pets/create":      "200 ",
+		"POST //api/2.0/mlflow/pets/create":                "200 ",
+		"POST /teams/risk//api/2.0/mlflow/pets/create":     "200 ",
 		"POST /api/3.0/mlflow/pets/create":                 "404 ENDPOINT_NOT_FOUND",
 		"GET /api/2.0/mlflow/pets/create":                  "405 ENDPOINT_NOT_FOUND",
 		"GET /api/2.0/mlflow/pets/a":                       "405 ENDPOINT_NOT_FOUND",

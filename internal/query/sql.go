@@ -33,6 +33,8 @@ func (c *Clause) Where(expr string, a *Args) string {
 	switch v := c.Value.(type) {
 	case []string:
 		return fmt.Sprintf("%s %s (%s)", expr, c.Op, List(a, v))
+	case []int64:
+		return fmt.Sprintf("%s %s (%s)", expr, c.Op, List(a, v))
 	case float64:
 		return fmt.Sprintf("%s %s CAST(%s AS DOUBLE PRECISION)", expr, c.Op, a.Add(v))
 	case string:

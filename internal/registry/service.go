@@ -13,6 +13,7 @@ import (
 type Service struct {
 	Lists
 	Finder
+	Guard Guard // lets everything pass unless it is set
 	store Store
 	blobs Blobs
 	now   func() time.Time
@@ -20,7 +21,7 @@ type Service struct {
 
 // New makes a Service.
 func New(store Store, blobs Blobs, now func() time.Time) *Service {
-	return &Service{Lists: store, Finder: store, store: store, blobs: blobs, now: now}
+	return &Service{Lists: store, Finder: store, Guard: open{}, store: store, blobs: blobs, now: now}
 }
 
 // Register makes a version of files whose bytes are uploaded. The same files of a model
@@ -42,7 +43,11 @@ func (s *Service) RegisterDraft(ctx context.Context, p slipway.Principal, v Vers
 	now := s.now()
 	v.Created, v.By, v.Updated, v.Stage = now, p.ID, now, StageNone
 	detail := map[string]string{"digest": string(v.Digest), "source": v.Source}
-	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", v.Model, detail))
+	err = s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
+		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", v.Model, detail))
+		return err
+	})
+	return out, added, err
 }
 
 // Draft is the version that Register would make of the files, without its number. Nothing
@@ -145,8 +150,10 @@ func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alia
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, version, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	})
 }
 
 // DeleteAlias removes an alias; one that is not there already is removed.
@@ -161,8 +168,10 @@ func (s *Service) DeleteAlias(ctx context.Context, p slipway.Principal, model, a
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, 0, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	})
 }
 
 func event(p slipway.Principal, now time.Time, action, subject string, detail map[string]string) slipway.Event {

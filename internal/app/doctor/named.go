@@ -18,8 +18,8 @@ type Registry interface {
 
 const page = 50 // entries that are read at once
 
-// named gives the blobs that are files of a version, or of the validation of a deployment.
-func (i Installation) named(ctx context.Context) (map[slipway.Digest]bool, error) {
+// Named gives the blobs that are files of a version, or of the validation of a deployment.
+func (i Installation) Named(ctx context.Context) (map[slipway.Digest]bool, error) {
 	out := map[slipway.Digest]bool{}
 	for after, more := "", true; more; {
 		models, err := i.Registry.Models(ctx, after, page)
