@@ -111,6 +111,11 @@ type Source struct {
 	Path    string // of the model in it
 }
 
+// URI is what MLflow's users write for what is no directory.
+func (s Source) URI() string {
+	return modeluri.URI{Model: s.Model, Version: s.Version, Alias: s.Alias, Latest: s.Latest, Run: s.Run, Path: s.Path}.String()
+}
+
 // String prints a form in which the file may write it: "./model", "fraud:3",
 // "fraud@champion", "models:/My model/3", "runs:/0123/model".
 func (s Source) String() string {
@@ -118,7 +123,7 @@ func (s Source) String() string {
 	case s.Dir != "":
 		return s.Dir
 	case s.Latest || s.Run != "" || !isName(s.Model):
-		return modeluri.URI{Model: s.Model, Version: s.Version, Alias: s.Alias, Latest: s.Latest, Run: s.Run, Path: s.Path}.String()
+		return s.URI()
 	case s.Alias != "":
 		return s.Model + "@" + s.Alias
 	default:
