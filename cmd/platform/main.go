@@ -77,8 +77,8 @@ func run() int {
 		Demo: func(ctx context.Context, out io.Writer, o cli.DemoOptions) error {
 			return demo.Run(ctx, demo.Options{Exe: exe, Out: out, JSON: o.JSON, Keep: o.Keep, Env: os.Environ(), Now: time.Now})
 		},
-		Push: func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error) {
-			return oci.Push(ctx, dir, slipway.Digest(image), reference, oci.Remote{PlainHTTP: plain, Progress: progress})
+		Push: func(ctx context.Context, p cli.Push) (string, error) {
+			return oci.Push(ctx, p.Dir, slipway.Digest(p.Image), p.Model, p.Reference, oci.Remote{PlainHTTP: p.Plain, Progress: p.Progress})
 		},
 		BackupKey:   backup.NewKey,
 		SealRootKey: backup.SealRootKey,

@@ -23,7 +23,9 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
+	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/app/webhooks"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
@@ -37,6 +39,7 @@ import (
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
 	"github.com/slipway-ml/slipway/internal/tlsfile"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // Options are what a server is started with.
@@ -55,26 +58,29 @@ type App struct {
 	lock    *os.File
 	runDir  string
 
-	db         *sqlstore.DB
-	safe       *safe.Safe
-	blobs      *blob.Dir
-	models     *registry.Service
-	access     *access.Control
-	policies   *access.Policies
-	reviews    *access.Reviews
-	events     *eventstore.Store
-	audit      *audit.Service
-	rollouts   *rolloutstore.Store
-	admin      *gateway.AdminClient
-	link       *safe.Link
-	keeper     *keeper
-	controller *rollout.Controller
-	runner     *runner
-	backups    *backup.Service
-	webhooks   *webhooks.Service
-	api        *http.Server
-	lost       chan struct{} // closed when another server has taken over
-	ending     <-chan struct{}
+	db          *sqlstore.DB
+	safe        *safe.Safe
+	blobs       *blob.Dir
+	models      *registry.Service
+	registered  *models.Service
+	access      *access.Control
+	policies    *access.Policies
+	reviews     *access.Reviews
+	events      *eventstore.Store
+	audit       *audit.Service
+	rollouts    *rolloutstore.Store
+	admin       *gateway.AdminClient
+	link        *safe.Link
+	keeper      *keeper
+	controller  *rollout.Controller
+	runner      *runner
+	backups     *backup.Service
+	webhooks    *webhooks.Service
+	api         *http.Server
+	lost        chan struct{} // closed when another server has taken over
+	ending      <-chan struct{}
+	tracking    *tracking.Service
+	experiments *apptracking.Service
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -135,7 +141,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.newTracking()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
@@ -206,7 +214,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a},
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }

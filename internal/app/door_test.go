@@ -197,7 +197,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0
@@ -247,10 +247,10 @@ func TestOldModelsAreNotClaimed(t *testing.T) {
 	}
 	gil := slipway.Principal{ID: "gil", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "growth"}}}
 	ada := slipway.Principal{ID: "ada", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "risk"}}}
-	if _, err := (modelsAPI{i.App}).owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
+	if _, err := i.registered.Owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
 		t.Errorf("another team claims it: %v", err)
 	}
-	if team, err := (modelsAPI{i.App}).owner(ctx, ada, "old", ""); err != nil || team != "risk" {
+	if team, err := i.registered.Owner(ctx, ada, "old", ""); err != nil || team != "risk" {
 		t.Errorf("its own team does not: %q, %v", team, err)
 	}
 }

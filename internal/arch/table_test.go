@@ -13,11 +13,11 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/plan", "internal/query", "internal/route", "internal/spec/...",
+		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
-		"internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
+		"internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry/...",
 		"internal/rollout", "internal/runtime/...", "internal/tracking", "internal/webhook/...",
 	}},
 	{"adapters and front doors", []string{

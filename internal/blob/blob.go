@@ -76,8 +76,13 @@ func (d *Dir) place(digest slipway.Digest) (string, *sync.RWMutex, error) {
 		return "", nil, err
 	}
 	h := digest.Hex()
-	shard, err := strconv.ParseUint(h[:2], 16, 8)
-	return filepath.Join(d.path, h[:2], h), &d.shards[shard], err
+	return filepath.Join(d.path, h[:2], h), &d.shards[shardOf(digest)], nil
+}
+
+// shardOf is the first byte of a digest whose form is known to be good.
+func shardOf(digest slipway.Digest) int {
+	b, _ := strconv.ParseUint(digest.Hex()[:2], 16, 8)
+	return int(b) //nolint:gosec // a byte
 }
 
 // absent is the size of a blob that is not there.
@@ -116,19 +121,38 @@ func touchBlob(path string) error {
 
 // sizeOf is the number of bytes of a blob, by the lengths of its files.
 func sizeOf(path string) (int64, error) {
-	for _, form := range []struct {
-		name  string
-		bytes func(int64) int64
-	}{{path + ending, plainSize}, {path, func(n int64) int64 { return n }}} {
-		st, err := os.Stat(form.name)
-		if err == nil {
-			return form.bytes(st.Size()), nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return absent, ioError("look for a blob", err)
+	size, err := sealedIn(path + ending)
+	if errors.Is(err, fs.ErrNotExist) {
+		var st fs.FileInfo
+		if st, err = os.Stat(path); err == nil {
+			size = st.Size()
 		}
 	}
-	return absent, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return absent, ioError("look for a blob", err)
+	}
+	return size, nil
+}
+
+// sealedIn is the number of bytes in an encrypted file; one of no form has none.
+func sealedIn(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	form, err := formOf(f)
+	if errors.Is(err, errAltered) {
+		return 0, nil
+	}
+	return form.plainSize(st.Size()), err
 }
 
 // Sizes gives the sizes in bytes of those blobs that are there.
@@ -167,7 +191,7 @@ func (d *Dir) Missing(ctx context.Context, digests []slipway.Digest) ([]slipway.
 
 // publish makes the bytes durable, then visible. A blob that another upload has brought
 // meanwhile stays.
-func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
+func (d *Dir) publish(_ context.Context, f *os.File, digest slipway.Digest, size int64) error {
 	path, shard, err := d.place(digest)
 	if err != nil {
 		return err
@@ -177,7 +201,7 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 	}
 	shard.Lock()
 	defer shard.Unlock()
-	if have, err := os.Stat(path + ending); err == nil && plainSize(have.Size()) == size {
+	if have, err := sealedIn(path + ending); err == nil && have == size {
 		return touchBlob(path)
 	}
 	err = os.Rename(f.Name(), path+ending)

@@ -24,7 +24,7 @@ func (d *Dir) Put(ctx context.Context, digest slipway.Digest, size int64, r io.R
 		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "announce the size in bytes", "a blob cannot have %d bytes", size)
 	}
 	if size > maxBlob {
-		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
+		return tooLarge()
 	}
 	key, have, err := d.begin(ctx, digest)
 	// A blob of another size has rotted, or the announcement is wrong: the bytes will tell.
@@ -65,19 +65,19 @@ func (d *Dir) write(ctx context.Context, digest slipway.Digest, size int64, key 
 	if err := receive(ctx, f, digest, size, key, r); err != nil {
 		return err
 	}
-	return d.publish(f, digest, size)
+	return d.publish(ctx, f, digest, size)
 }
 
 // receive copies what was announced, and nothing else, into a file.
 func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, key []byte, r io.Reader) error {
 	if size > 0 {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, sealedSize(size))
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, bound.sealedSize(size))
 		if disk.Full(err) {
 			return ioError("store a blob", err)
 		}
 	}
 	h := sha256.New()
-	sealing, err := sealTo(file{f}, key, digest)
+	sealing, err := bound.sealTo(file{f}, key, digest)
 	if err != nil {
 		return err
 	}

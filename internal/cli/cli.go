@@ -50,7 +50,7 @@ type Env struct {
 	Demo func(ctx context.Context, out io.Writer, o DemoOptions) error
 	// Push copies an image of the layout at dir to a registry and gives its name there, with
 	// the digest.
-	Push func(ctx context.Context, dir, image, reference string, plain bool, progress func(done, total int64)) (string, error)
+	Push func(ctx context.Context, p Push) (string, error)
 	// BackupKey makes a recovery key, sealed by a passphrase unless that is empty, the half
 	// that a server has of it, and a name for both.
 	BackupKey func(passphrase string) (recovery, seal []byte, id string, err error)

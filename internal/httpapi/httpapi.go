@@ -31,6 +31,7 @@ type Config struct {
 	Policies    Policies
 	Reviews     Reviews
 	Models      Models
+	Layers      Layers
 	Blobs       Blobs
 	Deployments Deployments
 	Plans       Plans

@@ -120,8 +120,10 @@ func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			}
 		}
 	}
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not every writer has deadlines
+	late := time.AfterFunc(readTimeout, func() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every writer has deadlines
+	})
+	defer late.Stop()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -130,7 +132,6 @@ func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Message: "the body of the request did not come whole", Next: "send it again"}
 	}
-	_ = c.SetReadDeadline(time.Time{})
 	return body, nil
 }
 

@@ -1,18 +1,18 @@
 package mlflowapi
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // WorkspaceHeader names the team of a request: MLflow's workspaces are teams.
 const WorkspaceHeader = "X-MLFLOW-WORKSPACE"
-
-// DefaultTeam is whose something is that nobody says a team of.
-const DefaultTeam = "default"
 
 // cutTeam splits the path of a tracking URI such as https://host/teams/risk off. Every
 // version of MLflow's clients keeps such a prefix, for the API and for artifacts.
@@ -45,20 +45,21 @@ func callerOf(h http.Header, p slipway.Principal, team string, named bool) (Call
 	return Caller{Principal: p, Team: team, Named: true}, nil
 }
 
-// onlyTeam is the team that a principal is in, if it is in just one.
+// onlyTeam is the team that a principal is in, if it is in just one: by its roles, and by what
+// its token is limited to.
 func onlyTeam(p slipway.Principal) string {
 	only := ""
 	for _, r := range p.Roles {
-		if r.Team == "" || r.Team == only {
+		if r.Team == "" || r.Team == only || len(p.Limit.Teams) > 0 && !slices.Contains(p.Limit.Teams, r.Team) {
 			continue
 		}
 		if only != "" {
-			return DefaultTeam
+			return tracking.DefaultTeam
 		}
 		only = r.Team
 	}
-	if only == "" {
-		return DefaultTeam
+	if only == "" && len(p.Limit.Teams) == 1 {
+		return p.Limit.Teams[0]
 	}
-	return only
+	return cmp.Or(only, tracking.DefaultTeam)
 }

@@ -41,6 +41,7 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	events, fn = withAddition(ctx, events, fn)
 	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
 		if err := (*gate)(events); err != nil {
 			return err
@@ -58,10 +59,16 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 	}
 }
 
-// marked adds to events the emergency in which they happened.
+// marked adds to events the emergency in which they happened, and from where it was asked.
 func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
-	id := slipway.BreakGlassOf(ctx)
-	if id == "" {
+	marks := map[string]string{}
+	if id := slipway.BreakGlassOf(ctx); id != "" {
+		marks["break_glass"] = id
+	}
+	if address := slipway.AddressOf(ctx); address != "" {
+		marks["address"] = address
+	}
+	if len(marks) == 0 {
 		return events
 	}
 	out := slices.Clone(events)
@@ -70,7 +77,7 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 		if out[i].Detail == nil {
 			out[i].Detail = map[string]string{}
 		}
-		out[i].Detail["break_glass"] = id
+		maps.Copy(out[i].Detail, marks)
 	}
 	return out
 }
@@ -121,7 +128,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert}); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert, also: db.also(group[i])}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -228,6 +235,47 @@ type Tx struct {
 	err error
 
 	insert *sql.Stmt // of an event
+	also   func(slipway.Event) error
+}
+
+// Also adds an event to those that are recorded with the change: one that is known only
+// once the change is decided on.
+func (tx *Tx) Also(ev slipway.Event) error { return tx.also(ev) }
+
+func (db *DB) also(j *job) func(slipway.Event) error {
+	return func(ev slipway.Event) error {
+		events := marked(j.ctx, []slipway.Event{ev})
+		if gate := db.gate.Load(); gate != nil {
+			if err := (*gate)(events); err != nil {
+				return err
+			}
+		}
+		j.events = append(j.events[:len(j.events):len(j.events)], events...)
+		return nil
+	}
+}
+
+// Query reads rows; scan is called for each.
+func (tx *Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error {
+	if tx.err == nil {
+		tx.err = storable(args)
+	}
+	if tx.err != nil {
+		return tx.err
+	}
+	rows, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		tx.err = err
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	tx.err = rows.Err()
+	return tx.err
 }
 
 // Exec runs a statement and counts the rows that it changed.

@@ -84,7 +84,7 @@ func (s *Service) UpdateRun(ctx context.Context, p slipway.Principal, id string,
 		}
 		if u.Status != "" && u.Status != r.Status {
 			r.Status = u.Status
-			if u.Status != Running && u.Status != Scheduled {
+			if r.Ended() {
 				events = append(events, s.event(p, "run.ended", r.ID, map[string]string{"status": u.Status}))
 			}
 		}

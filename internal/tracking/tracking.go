@@ -110,6 +110,9 @@ type Run struct {
 	ModelOutputs []ModelOutput
 }
 
+// Ended says whether a run is over.
+func (r *Run) Ended() bool { return r.Status != Running && r.Status != Scheduled }
+
 // State is what was logged in a run, each list sorted by key. Of metrics it has the latest:
 // the greatest by step, time and value.
 type State struct {

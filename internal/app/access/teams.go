@@ -7,15 +7,8 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
-
-// DefaultTeam is whose something is that nobody says a team of.
-const DefaultTeam = "default"
-
-// ExperimentOf is an experiment as policies see it, by its id.
-func ExperimentOf(id, team string) authz.Resource {
-	return authz.Resource{Kind: authz.KindExperiment, Name: id, Team: team}
-}
 
 // Visible gives those of some teams with whose resources a principal may do an action. Lists
 // of what is in these teams then show nothing else.
@@ -30,21 +23,25 @@ func (c *Control) Visible(p slipway.Principal, a authz.Action, teams []string) [
 	return out
 }
 
-// Teams gives, in order, those of which a principal may see experiments or models.
-func (c *Control) Teams(ctx context.Context, p slipway.Principal) ([]string, error) {
+// Teams gives, in order, those of which a principal may see experiments or models: of some
+// that are known, and those in which anybody has a role.
+func (c *Control) Teams(ctx context.Context, p slipway.Principal, known []string) ([]string, error) {
 	accounts, err := c.Identity.Accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{DefaultTeam: true}
+	named := map[string]bool{tracking.DefaultTeam: true}
+	for _, team := range known {
+		named[team] = true
+	}
 	for i := range accounts {
 		for _, r := range accounts[i].Roles {
 			if r.Team != "" {
-				known[r.Team] = true
+				named[r.Team] = true
 			}
 		}
 	}
-	all := slices.Sorted(maps.Keys(known))
+	all := slices.Sorted(maps.Keys(named))
 	seen := map[string]bool{}
 	for _, a := range []authz.Action{authz.ExperimentRead, authz.ModelRead} {
 		for _, team := range c.Visible(p, a, all) {

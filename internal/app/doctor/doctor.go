@@ -30,6 +30,8 @@ type Installation struct {
 	Environments *pyenv.Builder
 	Blobs        *blob.Dir
 	Registry     Registry
+	// Artifacts says which digests artifacts and uploads of them name.
+	Artifacts func(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest]bool, error)
 	// Program is the part of the layout of images that the next image will hold too; it may
 	// be empty.
 	Program func() slipway.Digest

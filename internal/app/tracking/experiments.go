@@ -23,24 +23,25 @@ func (s *Service) CreateExperiment(ctx context.Context, c mlflowapi.Caller, name
 }
 
 // id is what an id in a request stands for: "0", or none, for the Default of the caller's
-// team, which is made if he may make it.
-func (s *Service) id(ctx context.Context, c mlflowapi.Caller, id string) (string, error) {
+// team. It is made if he may make it; but where he names a team, only when he changes
+// something: a name that is mistyped shall leave nothing behind.
+func (s *Service) id(ctx context.Context, c mlflowapi.Caller, id string, changes bool) (string, error) {
 	if id != "" && id != tracking.DefaultID {
 		return id, nil
 	}
-	if len(s.access.Visible(c.Principal, authz.ExperimentWrite, []string{c.Team})) > 0 {
+	if (changes || !c.Named) && len(s.access.Visible(c.Principal, authz.ExperimentWrite, []string{c.Team})) > 0 {
 		return s.tracking.Default(ctx, c.Principal, c.Team)
 	}
 	e, err := s.tracking.ExperimentByName(ctx, c.Team, tracking.DefaultName)
 	if notThere(err) {
-		return tracking.DefaultID, nil // that of the default team, if he may see it
+		_, err = s.tracking.Experiment(ctx, nobody, tracking.DefaultID)
 	}
 	return e.ID, err
 }
 
 // Experiment finds one.
 func (s *Service) Experiment(ctx context.Context, c mlflowapi.Caller, id string) (tracking.Experiment, error) {
-	id, err := s.id(ctx, c, id)
+	id, err := s.id(ctx, c, id, false)
 	if err != nil {
 		return tracking.Experiment{}, err
 	}
@@ -79,7 +80,7 @@ func (s *Service) ExperimentByName(ctx context.Context, c mlflowapi.Caller, name
 
 // SearchExperiments finds those that the caller may see.
 func (s *Service) SearchExperiments(ctx context.Context, c mlflowapi.Caller, in tracking.Search) ([]tracking.Experiment, string, error) {
-	if _, err := s.id(ctx, c, ""); err != nil { // the team's Default is in its list
+	if _, err := s.id(ctx, c, "", false); err != nil && !notThere(err) { // the team's Default is in its list
 		return nil, "", err
 	}
 	teams, err := s.visible(ctx, c, authz.ExperimentRead)
@@ -94,6 +95,10 @@ func (s *Service) SearchExperiments(ctx context.Context, c mlflowapi.Caller, in 
 
 // writable gives the id of an experiment with which a caller may do something.
 func (s *Service) writable(ctx context.Context, c mlflowapi.Caller, a authz.Action, id string) (string, error) {
+	id, err := s.id(ctx, c, id, true)
+	if err != nil {
+		return "", err
+	}
 	e, err := s.Experiment(ctx, c, id)
 	if err != nil {
 		return "", err

@@ -88,7 +88,9 @@ func (s *Service) among(ctx context.Context, c mlflowapi.Caller, experiments []s
 		return teams, experiments, nil
 	}
 	ids = slices.Clone(experiments)
-	ids[at], err = s.id(ctx, c, tracking.DefaultID)
+	if ids[at], err = s.id(ctx, c, tracking.DefaultID, false); notThere(err) {
+		return teams, slices.Delete(ids, at, at+1), nil
+	}
 	return teams, ids, err
 }
 

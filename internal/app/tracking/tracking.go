@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	"github.com/slipway-ml/slipway/internal/tracking"
@@ -45,8 +44,8 @@ func New(t *tracking.Service, a Access, teams func(context.Context) ([]string, e
 // freshness is how long a team whose first experiment was made elsewhere stays out of lists.
 const freshness = time.Second
 
-// everyTeam gives those that have experiments.
-func (s *Service) everyTeam(ctx context.Context) ([]string, error) {
+// Teams gives those that have experiments.
+func (s *Service) Teams(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := s.now(); now.After(s.until) {
@@ -72,7 +71,7 @@ func (s *Service) visible(ctx context.Context, c mlflowapi.Caller, a authz.Actio
 	if c.Named {
 		return s.access.Visible(c.Principal, a, []string{c.Team}), nil
 	}
-	known, err := s.everyTeam(ctx)
+	known, err := s.Teams(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +91,7 @@ func (s *Service) sees(c mlflowapi.Caller, team string) bool {
 // check answers Denied unless a caller may do something with an experiment of a team. Who has
 // not said which team, and has nothing to do with the one that was taken, is told how to.
 func (s *Service) check(ctx context.Context, c mlflowapi.Caller, a authz.Action, id, team string) error {
-	err := s.access.Check(ctx, c.Principal, a, access.ExperimentOf(id, team))
+	err := s.access.Check(ctx, c.Principal, a, authz.ExperimentOf(id, team))
 	if e := slipway.AsError(err); err != nil && e.Kind == slipway.Denied && !c.Named && team == c.Team {
 		hint := *e
 		hint.Message += ". To name another team, end MLFLOW_TRACKING_URI in /teams/TEAM, or set MLFLOW_WORKSPACE"

@@ -127,7 +127,6 @@ type loggedModelInfo struct {
 	Updated       int64          `json:"last_updated_timestamp_ms"`
 	ArtifactURI   string         `json:"artifact_uri"`
 	Status        string         `json:"status"`
-	Creator       string         `json:"creator_id,omitempty"`
 	Type          string         `json:"model_type,omitempty"`
 	SourceRun     string         `json:"source_run_id,omitempty"`
 	StatusMessage string         `json:"status_message,omitempty"`
@@ -146,7 +145,7 @@ type loggedModel struct {
 
 func modelOf(m *tracking.Model) loggedModel {
 	return loggedModel{
-		loggedModelInfo{m.ID, m.ExperimentID, m.Name, m.Created, m.Updated, m.ArtifactURI, m.Status, m.Creator, m.Type, m.SourceRun, m.StatusMessage, m.Tags},
+		loggedModelInfo{m.ID, m.ExperimentID, m.Name, m.Created, m.Updated, m.ArtifactURI, m.Status, m.Type, m.SourceRun, m.StatusMessage, m.Tags},
 		loggedModelData{m.Params, metricsOf(m.Metrics)},
 	}
 }
