@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,6 +37,13 @@ func (facts) Version(_ context.Context, model, number string) (webhook.Version, 
 		return webhook.Version{Source: "prompt", Description: "hi", Tags: map[string]string{"mlflow.prompt.text": "Hello {{name}}!", "k": "v", "mlflow.prompt.is_prompt": "true"}}, nil
 	}
 	return webhook.Version{}, none()
+}
+
+func (facts) Alias(_ context.Context, model, alias string, at time.Time) (string, error) {
+	if model == "fraud" && alias == "champion" && at.Equal(start) {
+		return "1", nil
+	}
+	return "", nil
 }
 
 func (facts) Endpoint(_ context.Context, key string) (webhook.Resource, error) {
@@ -71,13 +79,18 @@ func TestTranslate(t *testing.T) {
 		"a prompt":             {"model.created", "greeting", nil, map[webhook.Event]data{webhook.PromptCreated: {"name": "greeting", "tags": map[string]string{"lang": "en"}, "description": nil}}},
 		"a version":            {"version.registered", "fraud", map[string]string{"number": "2"}, map[webhook.Event]data{webhook.VersionCreated: {"name": "fraud", "version": "2", "source": "runs:/1/model", "run_id": "1", "tags": map[string]string{"k": "v"}, "description": nil}}},
 		"of a prompt":          {"version.registered", "greeting", map[string]string{"number": "1"}, map[webhook.Event]data{webhook.PromptVersion: {"name": "greeting", "version": "1", "template": "Hello {{name}}!", "tags": map[string]string{"k": "v"}, "description": "hi"}}},
-		"a tag":                {"version.tagged", "fraud/2", map[string]string{"key": "k"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "2", "key": "k", "value": "v"}}},
-		"a tag no more":        {"version.tagged", "fraud/2", map[string]string{"key": "gone"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "2", "key": "gone", "value": nil}}},
-		"of a version no more": {"version.tagged", "fraud/9", map[string]string{"key": "k"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "9", "key": "k", "value": nil}}},
-		"an alias": {"alias.moved", "fraud@champion", map[string]string{"from": "1", "to": "2", "reason": "better"}, map[webhook.Event]data{
+		"a tag":                {"version.tag_set", "fraud", map[string]string{"number": "2", "key": "k"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "2", "key": "k", "value": "v"}}},
+		"a tag no more":        {"version.tag_set", "fraud", map[string]string{"number": "2", "key": "gone"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "2", "key": "gone", "value": nil}}},
+		"of a version no more": {"version.tag_set", "fraud", map[string]string{"number": "9", "key": "k"}, map[webhook.Event]data{webhook.VersionTagSet: {"name": "fraud", "version": "9", "key": "k", "value": nil}}},
+		"an alias": {"alias.moved", "fraud@champion", map[string]string{"to": "2", "reason": "better"}, map[webhook.Event]data{
 			webhook.AliasCreated: {"name": "fraud", "alias": "champion", "version": "2"}, webhook.AliasMoved: {"name": "fraud", "alias": "champion", "from": "1", "to": "2", "by": "ada", "reason": "better"}}},
-		"a new alias": {"alias.moved", "fraud@champion", map[string]string{"from": "0", "to": "2"}, map[webhook.Event]data{
-			webhook.AliasCreated: {"name": "fraud", "alias": "champion", "version": "2"}, webhook.AliasMoved: {"name": "fraud", "alias": "champion", "from": nil, "to": "2", "by": "ada", "reason": nil}}},
+		"an alias removed": {"alias.deleted", "fraud@champion", nil, map[webhook.Event]data{
+			webhook.AliasDeleted: {"name": "fraud", "alias": "champion"}, webhook.AliasRemoved: {"name": "fraud", "alias": "champion", "from": "1", "by": "ada", "reason": nil}}},
+		"a request": {"alias.requested", "fraud@champion", map[string]string{"to": "2", "reason": "so"}, map[webhook.Event]data{webhook.AliasRequested: {"name": "fraud", "alias": "champion", "to": "2", "by": "ada", "reason": "so"}}},
+		"a stage":   {"version.staged", "fraud", map[string]string{"number": "2", "from": "None", "to": "Staging"}, map[webhook.Event]data{webhook.StageChanged: {"name": "fraud", "version": "2", "from": "None", "to": "Staging", "by": "ada"}}},
+		"a name":    {"model.renamed", "fraud", map[string]string{"from": "froud"}, map[webhook.Event]data{webhook.ModelRenamed: {"name": "froud", "new_name": "fraud", "by": "ada"}}},
+		"a new alias": {"alias.moved", "fraud@shadow", map[string]string{"to": "2"}, map[webhook.Event]data{
+			webhook.AliasCreated: {"name": "fraud", "alias": "shadow", "version": "2"}, webhook.AliasMoved: {"name": "fraud", "alias": "shadow", "from": nil, "to": "2", "by": "ada", "reason": nil}}},
 		"of a prompt's": {"alias.moved", "greeting@live", map[string]string{"to": "1"}, map[webhook.Event]data{webhook.PromptAliasSet: {"name": "greeting", "alias": "live", "version": "1"}}},
 		"a deletion":    {"model.deleted", "gone", map[string]string{"team": "risk"}, map[webhook.Event]data{webhook.ModelDeleted: {"name": "gone", "by": "ada"}}},
 		"a deployment":  {"deployment.created", "dep_1", map[string]string{"endpoint": "fraud.staging", "kind": "deploy", "reason": "so"}, map[webhook.Event]data{webhook.DeploymentStarted: deployment(data{"kind": "deploy", "reason": "so"})}},
@@ -86,7 +99,7 @@ func TestTranslate(t *testing.T) {
 		"an end":        {"rollout.rolled-back", "dep_1", nil, map[webhook.Event]data{webhook.DeploymentRolledBack: deployment(nil)}},
 		"of no one":     {"rollout.done", "dep_9", nil, nil},
 	} {
-		ev := slipway.Event{ID: "evt_1", Actor: "ada", Action: c.action, Subject: c.subject, Detail: c.detail}
+		ev := slipway.Event{ID: "evt_1", Time: start, Actor: "ada", Action: c.action, Subject: c.subject, Detail: c.detail}
 		notices, err := webhook.Translate(t.Context(), &ev, facts{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
