@@ -34,6 +34,9 @@ func (d *Dir) Receive(ctx context.Context, size int64, r io.Reader) (slipway.Dig
 	defer f.Close()
 	key := newKey()
 	digest, n, err := receiveInto(ctx, f, key, size, r)
+	if errors.Is(err, errCount) {
+		err = brokeOff(err)
+	}
 	if err != nil {
 		return "", 0, err
 	}
@@ -54,6 +57,9 @@ func (d *Dir) Receive(ctx context.Context, size int64, r io.Reader) (slipway.Dig
 func tooLarge() error {
 	return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
 }
+
+// errCount says that a stream had another length than was announced.
+var errCount = errors.New("another number of bytes came than was announced")
 
 // receiveInto encrypts into a file, and leaves room for what a wrapped one begins with.
 func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.Reader) (slipway.Digest, int64, error) {
@@ -85,7 +91,7 @@ func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.R
 	case size < 0 && n > limit:
 		return "", 0, tooLarge()
 	case size >= 0 && n != size:
-		return "", 0, brokeOff(errors.New("another number of bytes came than was announced"))
+		return "", 0, errCount
 	}
 	return slipway.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), n, nil
 }
