@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/artifacts"
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
@@ -35,6 +36,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	artifactstore "github.com/slipway-ml/slipway/internal/sqlstore/artifact"
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
@@ -63,6 +65,9 @@ type App struct {
 	blobs       *blob.Dir
 	models      *registry.Service
 	registered  *models.Service
+	artifacts   *artifacts.Service
+	tracking    *tracking.Service
+	experiments *apptracking.Service
 	access      *access.Control
 	policies    *access.Policies
 	reviews     *access.Reviews
@@ -79,8 +84,6 @@ type App struct {
 	api         *http.Server
 	lost        chan struct{} // closed when another server has taken over
 	ending      <-chan struct{}
-	tracking    *tracking.Service
-	experiments *apptracking.Service
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -142,8 +145,9 @@ func (a *App) open(ctx context.Context) (err error) {
 		return err
 	}
 	a.newTracking()
+	a.newArtifacts()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
-	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: untracked{}, Adopt: a.safe.Adopt, Log: a.o.Log})
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: sources{a, new(sync.Mutex)}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
@@ -176,7 +180,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.backups = a.newBackups(run)
-	a.api = &http.Server{Handler: a.withMLflow(a.withPages(httpapi.New(a.front()))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: a.withSigned(a.withMLflow(a.withPages(httpapi.New(a.front())))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)
@@ -194,6 +198,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	a.wg.Go(func() { a.safe.Run(run) })
 	a.wg.Go(func() { a.link.Run(run) })
+	a.wg.Go(func() { a.sweepArtifacts(run) })
 	if a.o.Config.TLSOwn {
 		a.wg.Go(func() { a.keepRenewed(run) })
 	}
@@ -214,14 +219,14 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a}, Imports: a.imports(),
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models, Artifacts: artifactstore.New(a.db).Named,
 		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings, Webhooks: a.webhooks.Findings}
 }
 

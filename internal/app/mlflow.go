@@ -46,6 +46,7 @@ func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
 		models.Routes(a.registered),
 		mlflowwebhooks.Routes(a.webhooks),
+		a.artifactRoutes(),
 		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
 		trackingapi.Routes(a.experiments),
 	)

@@ -53,7 +53,7 @@ func (d *Dir) OpenAt(ctx context.Context, digest slipway.Digest) (*Reader, error
 		f, err = os.Open(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, none(digest)
+		return d.openIn(ctx, digest)
 	}
 	if err != nil {
 		return nil, ioError("open a blob", err)
@@ -90,9 +90,20 @@ func (r *Reader) unlock(ctx context.Context, keys Keys) error {
 	if errors.Is(err, errAltered) {
 		r.err, err = r.rotten(), nil
 	} else if err != nil {
-		err = ioError("read a blob", err)
+		err = r.failed(err)
 	}
 	return err
+}
+
+// failed gives the error of reading a file its place.
+func (r *Reader) failed(err error) error {
+	if errors.Is(short(err), errAltered) {
+		return r.rotten()
+	}
+	if errors.As(err, new(*slipway.Error)) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return ioError("read a blob", err)
 }
 
 // Size is the number of bytes of the blob.
@@ -148,10 +159,7 @@ func (r *Reader) fill() error {
 	}
 	sealed := (*r.buf)[:end-from]
 	if n, err := r.in.ReadAt(sealed, from); n < len(sealed) {
-		if err = short(err); errors.Is(err, errAltered) {
-			return r.rotten()
-		}
-		return ioError("read a blob", err)
+		return r.failed(err)
 	}
 	out := (*r.buf)[:0]
 	for len(sealed) > 0 {

@@ -34,6 +34,9 @@ func (d *Dir) Receive(ctx context.Context, size int64, r io.Reader) (slipway.Dig
 	defer f.Close()
 	key := newKey()
 	digest, n, err := receiveInto(ctx, f, key, size, r)
+	if errors.Is(err, errCount) {
+		err = brokeOff(err)
+	}
 	if err != nil {
 		return "", 0, err
 	}
@@ -55,6 +58,9 @@ func tooLarge() error {
 	return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
 }
 
+// errCount says that a stream had another length than was announced.
+var errCount = errors.New("another number of bytes came than was announced")
+
 // receiveInto encrypts into a file, and leaves room for what a wrapped one begins with.
 func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.Reader) (slipway.Digest, int64, error) {
 	limit := int64(maxBlob)
@@ -70,7 +76,7 @@ func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.R
 	if _, err := f.Seek(wrapped.head, io.SeekStart); err != nil {
 		return "", 0, ioError("store a blob", err)
 	}
-	sealing, err := wrapped.sealTo(file{f}, key, "")
+	sealing, err := wrapped.sealTo(&early{f: f}, key, "")
 	if err != nil {
 		return "", 0, err
 	}
@@ -85,9 +91,28 @@ func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.R
 	case size < 0 && n > limit:
 		return "", 0, tooLarge()
 	case size >= 0 && n != size:
-		return "", 0, brokeOff(errors.New("another number of bytes came than was announced"))
+		return "", 0, errCount
 	}
 	return slipway.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), n, nil
+}
+
+// early writes to a file, and has the disk begin with what was written while more comes: else
+// all of a large file would be waited for in the end.
+type early struct {
+	f             *os.File
+	begun, behind int64 // bytes
+}
+
+const earlyStep = 8 << 20 // bytes
+
+func (e *early) Write(p []byte) (int, error) {
+	n, err := file{e.f}.Write(p)
+	if e.behind += int64(n); e.behind >= earlyStep && err == nil {
+		// A hint: what it does not do, the sync in the end does.
+		_ = unix.SyncFileRange(int(e.f.Fd()), e.begun, e.behind, unix.SYNC_FILE_RANGE_WRITE)
+		e.begun, e.behind = e.begun+e.behind, 0
+	}
+	return n, err
 }
 
 // What is in memory of a stream: it is read while what came before is hashed, encrypted and

@@ -206,11 +206,11 @@ func TestOpenAt(t *testing.T) {
 			digest = put(t, d, content)
 		default:
 			digest = slipway.DigestOf([]byte(content))
-			if err := d.Remove(digest); err != nil {
+			if err := d.Remove(t.Context(), digest); err != nil {
 				r.Fatal(err)
 			}
 			inClear(t, path, content)
-			defer d.Remove(digest) //nolint:errcheck // a temporary directory
+			defer d.Remove(t.Context(), digest) //nolint:errcheck // a temporary directory
 		}
 		got, err := d.OpenAt(t.Context(), digest)
 		if err != nil {

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -105,12 +106,16 @@ type opened struct {
 
 // openFrom reads the head of a file. It answers errAltered when that does not open.
 func openFrom(f io.ReaderAt, blobKey []byte, digest slipway.Digest) (o opened, err error) {
-	if o.form, err = formOf(f); err != nil {
+	head := make([]byte, wrapped.head+header) // of the longer form
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return o, err
 	}
-	head := make([]byte, o.head+header)
-	if n, err := f.ReadAt(head, 0); err != nil && (n < len(head) || !errors.Is(err, io.EOF)) {
-		return o, short(err)
+	if o.form, err = formOf(bytes.NewReader(head[:n])); err != nil {
+		return o, err
+	}
+	if int64(n) < o.head+header {
+		return o, errAltered
 	}
 	key, label := blobKey, o.label+string(digest)
 	if o.form == wrapped {
@@ -123,7 +128,7 @@ func openFrom(f io.ReaderAt, blobKey []byte, digest slipway.Digest) (o opened, e
 		}
 		label = o.label
 	}
-	stream := head[o.head:]
+	stream := head[o.head : o.head+header]
 	if stream[0] != header {
 		return o, errAltered
 	}

@@ -41,7 +41,8 @@ func (d *Dir) Sweep(ctx context.Context, keep func(slipway.Digest) bool, before 
 			}
 		}
 	}
-	return found, size, nil
+	n, bytes, err := d.sweepIn(ctx, keep, before, take)
+	return found + n, size + bytes, err
 }
 
 // Reclaim removes those of the blobs that nobody has stored or asked for since before, and
@@ -64,6 +65,13 @@ func (d *Dir) Reclaim(ctx context.Context, digests []slipway.Digest, before time
 			if size != absent {
 				gone[digest] += size
 			}
+		}
+		size, err := d.reclaimIn(ctx, digest, before, true)
+		if err != nil {
+			return gone, err
+		}
+		if size != absent {
+			gone[digest] += size
 		}
 	}
 	return gone, nil

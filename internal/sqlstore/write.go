@@ -47,7 +47,7 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 			return err
 		}
 	}
-	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
+	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
 		<-j.done // what has begun is waited for: its caller must know how it ended
@@ -219,7 +219,7 @@ func (j *job) do(tx *Tx) (err error) {
 	if err := j.fn(tx); err != nil {
 		return err
 	}
-	for _, ev := range j.events {
+	for _, ev := range marked(j.ctx, j.events) { // last: fn may have added to details what it has found
 		if err := tx.record(ev); err != nil {
 			return err
 		}

@@ -250,7 +250,7 @@ func TestRotIsLasting(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.want(409, "has rotted", "ana", http.MethodGet, api+"artifacts/1/x", nil)
-	if err := s.blobs.Remove(slipway.DigestOf([]byte("content"))); err != nil {
+	if err := s.blobs.Remove(t.Context(), slipway.DigestOf([]byte("content"))); err != nil {
 		t.Fatal(err)
 	}
 	s.want(404, "", "ana", http.MethodGet, api+"artifacts/1/x", nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/artifact"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	"github.com/slipway-ml/slipway/internal/registry"
 )
@@ -76,4 +77,47 @@ func (s *Service) listVersion(ctx context.Context, c mlflowapi.Caller, dir strin
 	}
 	slices.SortFunc(out, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(out, func(a, b artifact.Entry) bool { return a.Name == b.Name }), nil
+}
+
+// maxFiles bounds what becomes a version.
+const maxFiles = 10_000
+
+// Below gives the files at a path, with paths relative to it, for a version that is made of
+// them. It is NotFound what the caller may not read.
+func (s *Service) Below(ctx context.Context, c mlflowapi.Caller, path string) ([]registry.File, error) {
+	p, err := artifact.ParsePath(path)
+	if err != nil {
+		return nil, err
+	}
+	if artifact.Root(p) == versions {
+		return s.belowVersion(ctx, c, p)
+	}
+	if _, err := s.may(ctx, c, authz.ExperimentRead, p); err != nil {
+		return nil, err
+	}
+	files, err := s.Artifacts.Files(ctx, p, maxFiles)
+	out := make([]registry.File, len(files))
+	for i, f := range files {
+		out[i] = registry.File{Path: relative(f.Path, p), Digest: f.Digest, Size: f.Size}
+	}
+	return out, err
+}
+
+func (s *Service) belowVersion(ctx context.Context, c mlflowapi.Caller, p string) (out []registry.File, err error) {
+	files, rest, err := s.version(ctx, c, p)
+	for _, f := range files {
+		if rest == "" || f.Path == rest || strings.HasPrefix(f.Path, rest+"/") {
+			f.Path = relative(f.Path, rest)
+			out = append(out, f)
+		}
+	}
+	return out, err
+}
+
+// relative is the path of a file below a directory; that of a file below itself is its name.
+func relative(file, dir string) string {
+	if file == dir {
+		return file[strings.LastIndexByte(file, '/')+1:]
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(file, dir), "/")
 }

@@ -63,7 +63,7 @@ func (s *Safe) copy(ctx context.Context, space keys.Space) (_ *backup, err error
 	for i := 0; err == nil && i < len(some) && b.sample.Object == ""; i++ {
 		d := slipway.Digest(some[i].Object)
 		others, e := s.store.ObjectKeys(ctx, some[i].Object)
-		if e == nil && len(others) == 1 && s.Blobs.Copy(d, b.blobs()) == nil {
+		if e == nil && len(others) == 1 && s.Blobs.Copy(ctx, d, b.blobs()) == nil {
 			b.sample = some[i]
 		}
 		err = e
@@ -103,7 +103,7 @@ func (s *Safe) copyImage(ctx context.Context, space keys.Space, b *backup) error
 			if err != nil {
 				return err
 			}
-			if alone && s.copyFiles(v, b.ofImage()) == nil {
+			if alone && s.copyFiles(ctx, v, b.ofImage()) == nil {
 				b.image, b.made = d.Revision.ImageDigest, v
 				return nil
 			}
@@ -112,14 +112,14 @@ func (s *Safe) copyImage(ctx context.Context, space keys.Space, b *backup) error
 	return nil
 }
 
-func (s *Safe) copyFiles(v registry.Version, to string) error {
+func (s *Safe) copyFiles(ctx context.Context, v registry.Version, to string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
 	copied := map[slipway.Digest]bool{}
 	for _, f := range v.Files {
 		if !copied[f.Digest] {
-			if err := s.Blobs.Copy(f.Digest, to); err != nil {
+			if err := s.Blobs.Copy(ctx, f.Digest, to); err != nil {
 				return err
 			}
 		}

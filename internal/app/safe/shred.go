@@ -185,7 +185,7 @@ func (s *Safe) dropShredded(ctx context.Context) error {
 	for space, versions := range bySpace {
 		below := dead(versions)
 		for {
-			left, err := s.objects.Drop(ctx, space, below, func(_ context.Context, object string) error { return s.Blobs.Remove(slipway.Digest(object)) })
+			left, err := s.objects.Drop(ctx, space, below, func(ctx context.Context, object string) error { return s.Blobs.Remove(ctx, slipway.Digest(object)) })
 			if err != nil || left == 0 {
 				errs = append(errs, err)
 				break
