@@ -121,10 +121,6 @@ const (
 
 	CodeArtifactPlace = "SLIP-E1504" // the bucket of artifacts cannot be used
 
-	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
-	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
-	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
-
 	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
 	CodeWebhookMany = "SLIP-E1602" // a team has too many
 	CodeProtected   = "SLIP-E1701" // a protected alias is not moved like that
