@@ -113,7 +113,7 @@ func (m mlflow) names(t *testing.T, dir string) map[string]int64 {
 }
 
 // content is what the i-th file of a test has.
-func content(i int) []byte { return bytes.Repeat([]byte(fmt.Sprintf("%08d", i)), 8<<10) }
+func bodyOf(i int) []byte { return bytes.Repeat([]byte(fmt.Sprintf("%08d", i)), 8<<10) }
 
 // TestMLflowKills kills the server while clients of MLflow log batches and upload files. What
 // was answered 200 is there afterwards, a batch is there whole or not at all, a file that had
@@ -190,7 +190,7 @@ func (m mlflow) logBatch(ctx context.Context, run string, i int) error {
 }
 
 func (m mlflow) upload(ctx context.Context, run string, i int) error {
-	_, _, err := m.send(ctx, http.MethodPut, fmt.Sprintf("%s%s/artifacts/file-%d", files, run, i), bytes.NewReader(content(i)))
+	_, _, err := m.send(ctx, http.MethodPut, fmt.Sprintf("%s%s/artifacts/file-%d", files, run, i), bytes.NewReader(bodyOf(i)))
 	return err
 }
 
@@ -244,7 +244,7 @@ func (l *logged) checkFiles(t *testing.T, m mlflow) {
 	}
 	for i := range l.acked {
 		got, _, err := m.send(t.Context(), http.MethodGet, fmt.Sprintf("%s%s/artifacts/file-%d", files, l.run, i), http.NoBody)
-		if err != nil || !bytes.Equal(got, content(i)) {
+		if err != nil || !bytes.Equal(got, bodyOf(i)) {
 			t.Errorf("file %d: %d bytes, %v", i, len(got), err)
 		}
 	}
@@ -289,7 +289,7 @@ func (m mlflow) begin(t *testing.T, run string) *inParts {
 func (p *inParts) put(t *testing.T, m mlflow, n int) {
 	t.Helper()
 	m.token = ""
-	_, header, err := m.send(t.Context(), http.MethodPut, p.urls[n-1], bytes.NewReader(content(n)))
+	_, header, err := m.send(t.Context(), http.MethodPut, p.urls[n-1], bytes.NewReader(bodyOf(n)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func (p *inParts) complete(t *testing.T, m mlflow) {
 		t.Fatal(err)
 	}
 	got, _, err := m.send(t.Context(), http.MethodGet, files+p.run+"/artifacts/parts.bin", http.NoBody)
-	if err != nil || !bytes.Equal(got, bytes.Join([][]byte{content(1), content(2), content(3)}, nil)) {
+	if err != nil || !bytes.Equal(got, bytes.Join([][]byte{bodyOf(1), bodyOf(2), bodyOf(3)}, nil)) {
 		t.Errorf("the upload in parts has %d bytes, %v", len(got), err)
 	}
 }

@@ -42,7 +42,9 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	var list []string
-	if err := o.List(t.Context(), "", func(name string, size int64, put time.Time) { list = append(list, fmt.Sprintf("%s %d %v", name, size, put.IsZero())) }); err != nil {
+	if err := o.List(t.Context(), "", func(name string, size int64, put time.Time) {
+		list = append(list, fmt.Sprintf("%s %d %v", name, size, put.IsZero()))
+	}); err != nil {
 		t.Error(err)
 	}
 	if want := fmt.Sprintf("ab/one 7 false cd/large %d false", len(large)); strings.Join(list, " ") != want {
