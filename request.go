@@ -31,3 +31,17 @@ func BreakGlassOf(ctx context.Context) string {
 	id, _ := ctx.Value(breakGlassKey{}).(string)
 	return id
 }
+
+type addressKey struct{}
+
+// WithAddress notes the network address from which something is asked: every event that is
+// recorded under ctx says it.
+func WithAddress(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, addressKey{}, address)
+}
+
+// AddressOf is the address that WithAddress noted, empty without one.
+func AddressOf(ctx context.Context) string {
+	address, _ := ctx.Value(addressKey{}).(string)
+	return address
+}

@@ -63,6 +63,7 @@ type Token struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Revoked time.Time `json:"revoked,omitzero"`
 	Used    time.Time `json:"used,omitzero" doc:"Last, to the minute or so"`
+	Made    []string  `json:"made,omitempty" doc:"Of one that was revoked now: the tokens that were made with it, and are good still"`
 }
 
 // IssueToken asks for a token of an account.

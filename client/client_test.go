@@ -202,6 +202,13 @@ func routes(ctx context.Context) []route {
 		{"POST /v1/audit/retentions", func(c *client.Client) error { _, err := c.RetainAudit(ctx, api.AuditRetain{}); return err }},
 		{"POST /v1/audit/witness", func(c *client.Client) error { _, err := c.WitnessLog(ctx, api.WitnessRequest{}); return err }},
 		{"GET /v1/audit/witness?log=l", func(c *client.Client) error { _, err := c.WitnessedLog(ctx, "l"); return err }},
+		{"GET /v1/models/m/versions/7/layers/sha256:0", func(c *client.Client) error {
+			in, err := c.ImageLayer(ctx, "m", "7", "sha256:0")
+			if err == nil {
+				err = in.Close()
+			}
+			return err
+		}},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

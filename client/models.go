@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,6 +24,16 @@ func (c *Client) Versions(ctx context.Context, model, cursor string, limit int) 
 // Version gives one version, by number ("3") or alias ("@champion").
 func (c *Client) Version(ctx context.Context, model, ref string) (api.Version, error) {
 	return get[api.Version](ctx, c, nil, "v1", "models", model, "versions", ref)
+}
+
+// ImageLayer gives the layer of an image that holds the files of a version, which the image
+// itself does not: a tar archive, whose digest the caller compares with the one in the image.
+func (c *Client) ImageLayer(ctx context.Context, model, ref, image string) (io.ReadCloser, error) {
+	resp, err := c.open(ctx, request{method: http.MethodGet, path: path("v1", "models", model, "versions", ref, "layers", image)}, http.NoBody, 0)
+	if err != nil {
+		return nil, final(err)
+	}
+	return resp.Body, nil
 }
 
 // RegisterVersion makes uploaded files a version. The same files give the same version.

@@ -50,7 +50,7 @@ func blobSpeeds(ctx context.Context) ([]speed, error) {
 	for range 3 {
 		for i, do := range [][2]func() error{
 			{func() error {
-				return errors.Join(d.Remove(digest), d.Put(ctx, digest, blobBytes, bytes.NewReader(content)))
+				return errors.Join(d.Remove(ctx, digest), d.Put(ctx, digest, blobBytes, bytes.NewReader(content)))
 			}, func() error { return writePlain(file, bytes.NewReader(content)) }},
 			{func() error {
 				in, _, err := d.Open(ctx, digest)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/client"
+	"github.com/slipway-ml/slipway/internal/sqlstore"
 )
 
 // besieged is a platform that others try to get into: fraud is of the team risk.
@@ -121,6 +123,7 @@ func TestAttacks(t *testing.T) {
 	t.Run("names and reasons", b.injection)
 	t.Run("files outside", b.outside)
 	t.Run("addresses inside", b.inside)
+	t.Run("an expired token", b.expired)
 	t.Run("a revoked token", b.revoked) // the last: it ends one of the tokens
 	events, err := b.c.Events(t.Context(), 0, 1000)
 	if err != nil {
@@ -373,6 +376,48 @@ func (b *besieged) inside(t *testing.T) {
 			}
 		}
 	}
+}
+
+// expired has a token end while everything goes on: nobody issues one for seconds, so its
+// record is changed while the server is down.
+func (b *besieged) expired(t *testing.T) {
+	ctx := t.Context()
+	tok, err := b.c.IssueToken(ctx, "shop", api.IssueToken{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors := map[string]func() error{}
+	shop, err := client.New(client.Config{BaseURL: b.url, Token: tok.Text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors["the API"] = func() error { _, err := shop.WhoAmI(ctx); return err }
+	doors["the gateway"] = func() error { _, err := shop.Metadata(ctx, "fraud"); return err }
+	for name, enter := range doors {
+		again(ctx, t, name+" refuses a token", enter)
+	}
+	b.stopControl()
+	db, err := sqlstore.Open(ctx, sqlstore.Options{Path: filepath.Join(b.home, "state.db"), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Write(ctx, nil, func(tx *sqlstore.Tx) error {
+		_, err := tx.Exec(`UPDATE token SET expires = $1 WHERE id = $2`, sqlstore.Micros(time.Now().Add(3*time.Second)), tok.ID)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b.up(strings.TrimPrefix(b.url, "http://"))
+	for name, enter := range doors {
+		again(ctx, t, name+" honours an expired token", func() error {
+			if err := enter(); !errors.Is(err, &slipway.Error{Code: slipway.CodeUnauthorized}) {
+				return fmt.Errorf("it answers %w", err)
+			}
+			return nil
+		})
+	}
+	b.await("access.unauthenticated", "unknown", "an expired token of shop")
 }
 
 func (b *besieged) revoked(t *testing.T) {

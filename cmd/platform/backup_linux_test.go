@@ -176,9 +176,6 @@ func TestRestoreIsKilled(t *testing.T) {
 		if cmd.Wait() == nil {
 			continue // it had ended
 		}
-		if _, err := os.Stat(home); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if _, err := os.Stat(filepath.Join(home, "RESTORING")); err == nil {
 			if out, err := platform(t, nil, "up", "--home", home, "--listen", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "SLIP-E1104") {
 				t.Fatalf("%d: a server starts on a half: %s %v", i, out, err)

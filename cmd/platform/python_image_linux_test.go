@@ -148,6 +148,7 @@ func TestPythonImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.thick(ds[0])
 	root, config := extract(t, filepath.Join(s.home, "images"), ds[0].Image)
 	address := startImage(t, root, config)
 

@@ -20,10 +20,14 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/access"
+	"github.com/slipway-ml/slipway/internal/app/artifacts"
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
+	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
+	"github.com/slipway-ml/slipway/internal/app/webhooks"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
@@ -32,10 +36,12 @@ import (
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	artifactstore "github.com/slipway-ml/slipway/internal/sqlstore/artifact"
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
 	"github.com/slipway-ml/slipway/internal/tlsfile"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // Options are what a server is started with.
@@ -54,25 +60,30 @@ type App struct {
 	lock    *os.File
 	runDir  string
 
-	db         *sqlstore.DB
-	safe       *safe.Safe
-	blobs      *blob.Dir
-	models     *registry.Service
-	access     *access.Control
-	policies   *access.Policies
-	reviews    *access.Reviews
-	events     *eventstore.Store
-	audit      *audit.Service
-	rollouts   *rolloutstore.Store
-	admin      *gateway.AdminClient
-	link       *safe.Link
-	keeper     *keeper
-	controller *rollout.Controller
-	runner     *runner
-	backups    *backup.Service
-	api        *http.Server
-	lost       chan struct{} // closed when another server has taken over
-	ending     <-chan struct{}
+	db          *sqlstore.DB
+	safe        *safe.Safe
+	blobs       *blob.Dir
+	models      *registry.Service
+	registered  *models.Service
+	artifacts   *artifacts.Service
+	tracking    *tracking.Service
+	experiments *apptracking.Service
+	access      *access.Control
+	policies    *access.Policies
+	reviews     *access.Reviews
+	events      *eventstore.Store
+	audit       *audit.Service
+	rollouts    *rolloutstore.Store
+	admin       *gateway.AdminClient
+	link        *safe.Link
+	keeper      *keeper
+	controller  *rollout.Controller
+	runner      *runner
+	backups     *backup.Service
+	webhooks    *webhooks.Service
+	api         *http.Server
+	lost        chan struct{} // closed when another server has taken over
+	ending      <-chan struct{}
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -133,13 +144,19 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newAccess(ctx); err != nil {
 		return err
 	}
+	a.newTracking()
+	a.newArtifacts()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: sources{a, new(sync.Mutex)}, Adopt: a.safe.Adopt, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh
 	a.controller = rollout.New(rollout.Config{Store: a.rollouts, Ledger: a.rollouts, Gateway: a.link, Grants: a.access.Grants,
 		Check: a.checkLive, Now: time.Now, Log: a.o.Log})
 	if err := a.newAudit(); err != nil {
+		return err
+	}
+	if err := a.newWebhooks(); err != nil {
 		return err
 	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
@@ -163,7 +180,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 		return Ready{}, homeError(err)
 	}
 	a.backups = a.newBackups(run)
-	a.api = &http.Server{Handler: a.withPages(httpapi.New(a.front())), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
+	a.api = &http.Server{Handler: a.withSigned(a.withMLflow(a.withPages(httpapi.New(a.front())))), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelWarn)}
 	a.wg.Go(func() {
 		if err := a.api.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			a.o.Log.Error("the API cannot be served", "error", err)
@@ -181,11 +198,13 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	a.wg.Go(func() { a.reviews.Run(run, a.o.Log) })
 	a.wg.Go(func() { a.safe.Run(run) })
 	a.wg.Go(func() { a.link.Run(run) })
+	a.wg.Go(func() { a.sweepArtifacts(run) })
 	if a.o.Config.TLSOwn {
 		a.wg.Go(func() { a.keepRenewed(run) })
 	}
 	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	a.wg.Go(func() { a.audit.Run(run) })
+	a.wg.Go(func() { a.webhooks.Run(run) })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -200,15 +219,15 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: modelsAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a}, Imports: a.imports(),
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
-	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models,
-		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings}
+	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models, Artifacts: artifactstore.New(a.db).Named,
+		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings, Webhooks: a.webhooks.Findings}
 }
 
 // Ready says where a started server is found.

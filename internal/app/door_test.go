@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 	signinstore "github.com/slipway-ml/slipway/internal/sqlstore/signin"
+	"github.com/slipway-ml/slipway/internal/webhook"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -39,8 +40,8 @@ func (open) Enter(context.Context, slipway.Principal, authz.Action, string) erro
 // accounts; nothing runs.
 type installed struct {
 	*App
-	deployment, token, session string
-	api                        http.Handler
+	deployment, token, session, hook string
+	api                              http.Handler
 }
 
 func install(t *testing.T, door httpapi.Access) *installed {
@@ -107,6 +108,11 @@ func install(t *testing.T, door httpapi.Access) *installed {
 	if err := signinstore.New(a.db).WriteRecords(ctx, nil, []identity.Record{session}); err != nil {
 		t.Fatal(err)
 	}
+	hook := webhook.Hook{ID: "whk_1", Team: "risk", Name: "n", URL: "https://hooks.example.com/", Events: []webhook.Event{webhook.AliasMoved}, Status: webhook.Active, Created: now, Updated: now}
+	if err := a.webhooks.Store.AddHook(ctx, hook, 1, slipway.Event{ID: "evt_hook", Time: now, Action: "webhook.created", Subject: hook.ID}); err != nil {
+		t.Fatal(err)
+	}
+	i.hook = hook.ID
 	a.backups = a.newBackups(ctx)
 	c := a.front()
 	c.Access = door
@@ -165,12 +171,14 @@ var bodies = map[string]string{
 	"retain-audit":       `{"before":"2020-01-01T00:00:00Z","to":"/nowhere"}`,
 	"witness-log":        `{"key":"k","from":0,"checkpoint":"c"}`,
 	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
+	"create-webhook":     `{"team":"risk","name":"n","url":"https://hooks.example.com/","events":["alias.moved"]}`,
+	"redeliver":          `{"failed":true}`,
 }
 
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
+	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "list-webhooks": `{"items":[]}`, "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
 // behind it says no by itself, and that is recorded.
@@ -189,7 +197,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "event": "1",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0
@@ -239,10 +247,10 @@ func TestOldModelsAreNotClaimed(t *testing.T) {
 	}
 	gil := slipway.Principal{ID: "gil", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "growth"}}}
 	ada := slipway.Principal{ID: "ada", Kind: slipway.Person, Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "risk"}}}
-	if _, err := (modelsAPI{i.App}).owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
+	if _, err := i.registered.Owner(ctx, gil, "old", "growth"); !errors.Is(err, &slipway.Error{Code: slipway.CodeDenied}) {
 		t.Errorf("another team claims it: %v", err)
 	}
-	if team, err := (modelsAPI{i.App}).owner(ctx, ada, "old", ""); err != nil || team != "risk" {
+	if team, err := i.registered.Owner(ctx, ada, "old", ""); err != nil || team != "risk" {
 		t.Errorf("its own team does not: %q, %v", team, err)
 	}
 }

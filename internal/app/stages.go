@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/model"
+	"github.com/slipway-ml/slipway/internal/app/safe"
 	"github.com/slipway-ml/slipway/internal/evaluate"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/pipeline"
@@ -67,16 +67,10 @@ func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict
 	if err != nil {
 		return nil, err
 	}
-	files := make([]oci.File, len(v.Files))
-	for i, f := range v.Files {
-		files[i] = oci.File{Path: f.Path, Size: f.Size, Executable: f.Executable, Open: func() (io.ReadCloser, error) {
-			in, _, err := r.a.blobs.Open(ctx, f.Digest)
-			return in, err
-		}}
-	}
+	files := r.a.safe.ModelFiles(ctx, v)
 	img := oci.Image{Files: files, Spec: j.spec.Canonical(), Labels: map[string]string{
-		"slipway.model": v.Model, "slipway.version.digest": string(v.Digest),
-		"org.opencontainers.image.title": v.Model, "org.opencontainers.image.version": strconv.Itoa(v.Number)}}
+		safe.LabelModel: v.Model, safe.LabelDigest: string(v.Digest),
+		"org.opencontainers.image.title": v.Model, safe.LabelVersion: strconv.Itoa(v.Number)}}
 	if err := r.runnable(ctx, j, v, &img, log); err != nil {
 		return nil, err
 	}
@@ -84,7 +78,7 @@ func (r *runner) pack(ctx context.Context, j *job, log *pipeline.Log) ([]verdict
 	if err != nil {
 		return nil, err
 	}
-	if err := oci.Unpack(ctx, r.a.o.Config.Images(), image, r.dir(image)); err != nil {
+	if err := oci.Unpack(ctx, r.a.o.Config.Images(), image, files, r.dir(image)); err != nil {
 		return nil, err
 	}
 	j.image = image

@@ -5,18 +5,9 @@ import (
 
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/pipeline"
-	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 )
-
-func versionView(v registry.Version) api.Version {
-	out := api.Version{Model: v.Model, Number: v.Number, Digest: string(v.Digest), Source: v.Source, Created: v.Created, By: v.By}
-	for _, f := range v.Files {
-		out.Files = append(out.Files, api.File{Path: f.Path, Digest: string(f.Digest), Size: f.Size, Executable: f.Executable})
-	}
-	return out
-}
 
 func deploymentView(d rollout.Deployment) api.Deployment {
 	out := api.Deployment{ID: d.ID, Number: d.Number, Kind: d.Kind, Endpoint: d.Endpoint, Status: string(d.Status), Phase: string(d.State.Phase),

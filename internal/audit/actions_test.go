@@ -20,7 +20,7 @@ import (
 var emitted = map[string]bool{"event": true, "change": true, "save": true, "Event": true, "record": true}
 
 var (
-	actionForm = regexp.MustCompile(`^[a-z]+\.[a-z-]+$`)
+	actionForm = regexp.MustCompile(`^[a-z_]+\.[a-z-]+$`)
 	prefixForm = regexp.MustCompile(`^(rollout|deployment)\.$`)
 )
 

@@ -13,7 +13,7 @@ const (
 
 	accountChange  = 3001 // 1 create, 5 disable
 	authentication = 3002 // 1 logon, 2 logoff, 4 service ticket renewal
-	entityChange   = 3004 // entity management: 1 create, 3 update
+	entityChange   = 3004 // entity management: 1 create, 3 update, 4 delete
 	accessChange   = 3005 // user access management: 1 assign, 2 revoke
 	lifecycle      = 6002 // of an application: 1 install, 2 remove, 3 start, 4 stop, 6 enable, 7 disable, 8 update
 	apiActivity    = 6003 // 1 create, 2 read, 3 update, 4 delete
@@ -58,8 +58,53 @@ var meanings = map[string]meaning{
 	"endpoint.confirmed":  {class: lifecycle, activity: 6, kind: "endpoint"},
 	"revision.retired":    {class: lifecycle, activity: 2, kind: "revision"},
 
-	"version.registered": {class: entityChange, activity: 1, kind: "model"},
-	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
+	"version.registered":    {class: entityChange, activity: 1, kind: "model"},
+	"experiment.imported":   {class: entityChange, activity: 1, kind: "experiment"},
+	"run.imported":          {class: entityChange, activity: 1, kind: "run"},
+	"logged_model.imported": {class: entityChange, activity: 1, kind: "logged model"},
+
+	"version.exported": {class: entityChange, activity: 2, kind: "model"},
+	"alias.moved":      {class: entityChange, activity: 3, kind: "alias"},
+	"alias.deleted":    {class: entityChange, activity: 4, kind: "alias"},
+
+	"model.created":       {class: entityChange, activity: 1, kind: "model"},
+	"model.described":     {class: entityChange, activity: 3, kind: "model"},
+	"model.renamed":       {class: entityChange, activity: 3, kind: "model"},
+	"model.deleted":       {class: entityChange, activity: 4, kind: "model"},
+	"model.tag_set":       {class: entityChange, activity: 3, kind: "model"},
+	"model.tag_deleted":   {class: entityChange, activity: 3, kind: "model"},
+	"version.described":   {class: entityChange, activity: 3, kind: "model"},
+	"version.staged":      {class: entityChange, activity: 3, kind: "model"},
+	"version.deleted":     {class: entityChange, activity: 4, kind: "model"},
+	"version.tag_set":     {class: entityChange, activity: 3, kind: "model"},
+	"version.tag_deleted": {class: entityChange, activity: 3, kind: "model"},
+
+	"version.signed":       {class: entityChange, activity: other, kind: "model"},
+	"version.freed":        {class: entityChange, activity: 4, kind: "model"},
+	"card.written":         {class: entityChange, activity: 3, kind: "model"},
+	"signing.key-added":    {class: apiActivity, activity: 1, kind: "signing key"},
+	"alias.protected":      {class: accessChange, activity: 2, kind: "alias"},
+	"alias.unprotected":    {class: accessChange, activity: 1, severity: medium, kind: "alias"},
+	"alias.requested":      {class: entityChange, activity: other, kind: "alias"},
+	"alias.lift-requested": {class: entityChange, activity: other, kind: "alias"},
+	"alias.approved":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.rejected":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.request-done":   {class: entityChange, activity: other, kind: "alias"},
+
+	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
+	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},
+	"experiment.deleted":     {class: entityChange, activity: 4, kind: "experiment"},
+	"experiment.restored":    {class: entityChange, activity: 3, kind: "experiment"},
+	"run.created":            {class: entityChange, activity: 1, kind: "run"},
+	"run.ended":              {class: entityChange, activity: 3, kind: "run"},
+	"run.deleted":            {class: entityChange, activity: 4, kind: "run"},
+	"run.restored":           {class: entityChange, activity: 3, kind: "run"},
+	"logged_model.created":   {class: entityChange, activity: 1, kind: "model"},
+	"logged_model.finalized": {class: entityChange, activity: 3, kind: "model"},
+	"logged_model.deleted":   {class: entityChange, activity: 4, kind: "model"},
+
+	"artifact.replaced": {class: entityChange, activity: 3, kind: "artifact"},
+	"artifact.deleted":  {class: entityChange, activity: 4, kind: "artifact"},
 
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
 	"account.disabled":  {class: accountChange, activity: 5, kind: "account"},
@@ -124,7 +169,15 @@ var meanings = map[string]meaning{
 	"audit.retained":   {class: apiActivity, activity: 3, kind: "audit log"},
 	"audit.rebuilt":    {class: apiActivity, activity: 3, severity: medium, kind: "audit log"},
 	"witness.enrolled": {class: apiActivity, activity: 1, kind: "witnessed log"},
-	"witness.refused":  {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
+
+	"webhook.created":     {class: apiActivity, activity: 1, kind: "webhook"},
+	"webhook.updated":     {class: apiActivity, activity: 3, kind: "webhook"},
+	"webhook.deleted":     {class: apiActivity, activity: 4, kind: "webhook"},
+	"webhook.disabled":    {class: apiActivity, activity: 3, severity: medium, kind: "webhook"},
+	"webhook.tested":      {class: apiActivity, activity: other, kind: "webhook"},
+	"webhook.redelivered": {class: apiActivity, activity: other, kind: "webhook"},
+
+	"witness.refused": {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
 }
 
 // Known says whether an action has its place in OCSF.
@@ -177,10 +230,10 @@ type operation struct {
 	Operation string `json:"operation"`
 }
 
-// endpoint is where a call came in. From which address is not recorded: it would be a
-// personal datum that no control needs.
+// endpoint is where a call came in, and from which address where that is known.
 type endpoint struct {
 	Service string `json:"svc_name"`
+	Address string `json:"ip,omitempty"`
 }
 
 func ocsf(o own, t time.Time) event {
@@ -196,10 +249,13 @@ func ocsf(o own, t time.Time) event {
 	e.Metadata.Version, e.Metadata.UID, e.Metadata.Sequence = ocsfVersion, o.ID, o.Seq
 	e.Metadata.Product.Name, e.Metadata.Product.Vendor = "Slipway", "Slipway"
 	e.Actor.User.Name = o.Actor
+	if from := o.Detail["address"]; from != "" && m.class != lifecycle { // which has no such field
+		e.Source = &endpoint{"slipway", from}
+	}
 	subject := named{Name: o.Subject, Type: m.kind}
 	switch m.class {
 	case apiActivity:
-		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway"}
+		e.API, e.Source = &operation{o.Action}, &endpoint{"slipway", o.Detail["address"]}
 		e.Resources = []named{subject}
 	case lifecycle:
 		e.App = &named{Name: cmp.Or(o.Detail["endpoint"], o.Subject), UID: o.Subject}

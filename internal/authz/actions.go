@@ -11,6 +11,9 @@ const (
 	KindDataset  = "Dataset"
 	KindTeam     = "Team"
 	KindSecret   = "Secret" // those of a team
+	KindWebhook  = "Webhook"
+	// KindExperiment is an experiment of MLflow's with its runs and their artifacts.
+	KindExperiment = "Experiment"
 )
 
 // Action is what may be done with resources of one kind. Policies name it, or its group.
@@ -44,6 +47,16 @@ const (
 	ModelRead     Action = "model:read"
 	ModelRegister Action = "model:register"
 	ModelAlias    Action = "model:alias"
+	ModelUpdate   Action = "model:update" // what is said of it: description, tags, stages, its name
+	ModelDelete   Action = "model:delete" // it or its versions
+
+	ExperimentRead   Action = "experiment:read"
+	ExperimentWrite  Action = "experiment:write"  // it and its runs
+	ExperimentDelete Action = "experiment:delete" // it or its runs, and bring them back
+
+	ModelSign    Action = "model:sign"    // a version that is there already
+	AliasProtect Action = "alias:protect" // and lift the protection
+	AliasApprove Action = "alias:approve" // and reject; the rule says with which role
 
 	AccountRead    Action = "account:read"
 	AccountCreate  Action = "account:create"
@@ -71,6 +84,8 @@ const (
 	SecretList    Action = "secret:list" // their names
 	SecretSet     Action = "secret:set"
 	SecretDelete  Action = "secret:delete"
+	WebhookRead   Action = "webhook:read"
+	WebhookManage Action = "webhook:manage" // make, change and delete them, and send again
 )
 
 // Groups of actions, as policies name them.
@@ -95,6 +110,17 @@ const (
 // and others have no need to know them.
 func SecretsOf(team string) Resource {
 	return Resource{Kind: KindSecret, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
+}
+
+// ExperimentOf is an experiment as policies see it, by its id. Its runs are a part of it.
+func ExperimentOf(id, team string) Resource {
+	return Resource{Kind: KindExperiment, Name: id, Team: team}
+}
+
+// WebhooksOf are the webhooks of a team as policies see them, or those of every team's events
+// for "": their addresses may be secrets, and others have no need to know them.
+func WebhooksOf(team string) Resource {
+	return Resource{Kind: KindWebhook, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
 }
 
 // Meaning is what an action is good for.
@@ -131,6 +157,16 @@ var Actions = map[Action]Meaning{
 	ModelRead:     {KindModel, groupRead},
 	ModelRegister: {KindModel, groupDevelop},
 	ModelAlias:    {KindModel, groupDevelop},
+	ModelUpdate:   {KindModel, groupDevelop},
+	ModelDelete:   {KindModel, groupDevelop},
+
+	ExperimentRead:   {KindExperiment, groupRead},
+	ExperimentWrite:  {KindExperiment, groupDevelop},
+	ExperimentDelete: {KindExperiment, groupDevelop},
+
+	ModelSign:    {KindModel, groupStaff},
+	AliasProtect: {KindModel, groupStaff},
+	AliasApprove: {KindModel, groupStaff},
 
 	AccountRead:    {KindAccount, groupStaff},
 	AccountCreate:  {KindAccount, groupStaff},
@@ -159,4 +195,6 @@ var Actions = map[Action]Meaning{
 	SecretList:    {KindSecret, groupRead},
 	SecretSet:     {KindSecret, groupDevelop},
 	SecretDelete:  {KindSecret, groupDevelop},
+	WebhookRead:   {KindWebhook, groupRead},
+	WebhookManage: {KindWebhook, groupOperate},
 }

@@ -65,6 +65,10 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindModel, Name: "other", Team: "growth"},
 		{Kind: authz.KindModel, Name: "unowned"},
 	},
+	authz.KindExperiment: {
+		{Kind: authz.KindExperiment, Name: "1", Team: "risk"},
+		{Kind: authz.KindExperiment, Name: "2", Team: "growth"},
+	},
 	authz.KindAccount: {
 		{Kind: authz.KindAccount, Name: "bot", Team: "risk", Is: slipway.Service},
 		{Kind: authz.KindAccount, Name: "cleared-bot", Team: "risk", Is: slipway.Service, Clearance: "restricted"},
@@ -78,7 +82,8 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindTeam, Name: "growth", Team: "growth"},
 		{Kind: authz.KindTeam}, // of nobody: the roles in the whole installation
 	},
-	authz.KindSecret: {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
+	authz.KindSecret:  {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
+	authz.KindWebhook: {authz.WebhooksOf("risk"), authz.WebhooksOf("growth"), authz.WebhooksOf("")},
 	authz.KindDataset: {
 		{Kind: authz.KindDataset, Name: "prices", Team: "risk", Classification: "public"},
 		{Kind: authz.KindDataset, Name: "applicants", Team: "risk", Classification: "restricted"},

@@ -34,8 +34,9 @@ type Keys interface {
 // ending in clear. One process owns the directory; in it, every method is safe for concurrent
 // use.
 type Dir struct {
-	path string
-	keys Keys
+	path   string
+	keys   Keys
+	bucket *elsewhere // nil: all blobs are in the directory
 	// A subdirectory is locked while a name in it is visible but not yet durable.
 	shards [256]sync.RWMutex
 }
@@ -76,27 +77,35 @@ func (d *Dir) place(digest slipway.Digest) (string, *sync.RWMutex, error) {
 		return "", nil, err
 	}
 	h := digest.Hex()
-	shard, err := strconv.ParseUint(h[:2], 16, 8)
-	return filepath.Join(d.path, h[:2], h), &d.shards[shard], err
+	return filepath.Join(d.path, h[:2], h), &d.shards[shardOf(digest)], nil
+}
+
+// shardOf is the first byte of a digest whose form is known to be good.
+func shardOf(digest slipway.Digest) int {
+	b, _ := strconv.ParseUint(digest.Hex()[:2], 16, 8)
+	return int(b) //nolint:gosec // a byte
 }
 
 // absent is the size of a blob that is not there.
 const absent = -1
 
-func (d *Dir) size(digest slipway.Digest) (int64, error) {
+func (d *Dir) size(ctx context.Context, digest slipway.Digest) (int64, error) {
 	path, shard, err := d.place(digest)
 	if err != nil {
 		return absent, err
 	}
 	shard.RLock()
 	defer shard.RUnlock()
-	return askFor(path)
+	return d.askFor(ctx, path, digest)
 }
 
 // askFor is sizeOf for somebody who relies on the blob from now on.
-func askFor(path string) (int64, error) {
+func (d *Dir) askFor(ctx context.Context, path string, digest slipway.Digest) (int64, error) {
 	size, err := sizeOf(path)
-	if err == nil && size != absent {
+	if err == nil && size == absent {
+		return d.sizeIn(ctx, digest)
+	}
+	if err == nil {
 		err = touchBlob(path)
 	}
 	return size, err
@@ -116,19 +125,38 @@ func touchBlob(path string) error {
 
 // sizeOf is the number of bytes of a blob, by the lengths of its files.
 func sizeOf(path string) (int64, error) {
-	for _, form := range []struct {
-		name  string
-		bytes func(int64) int64
-	}{{path + ending, plainSize}, {path, func(n int64) int64 { return n }}} {
-		st, err := os.Stat(form.name)
-		if err == nil {
-			return form.bytes(st.Size()), nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return absent, ioError("look for a blob", err)
+	size, err := sealedIn(path + ending)
+	if errors.Is(err, fs.ErrNotExist) {
+		var st fs.FileInfo
+		if st, err = os.Stat(path); err == nil {
+			size = st.Size()
 		}
 	}
-	return absent, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return absent, ioError("look for a blob", err)
+	}
+	return size, nil
+}
+
+// sealedIn is the number of bytes in an encrypted file; one of no form has none.
+func sealedIn(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	form, err := formOf(f)
+	if errors.Is(err, errAltered) {
+		return 0, nil
+	}
+	return form.plainSize(st.Size()), err
 }
 
 // Sizes gives the sizes in bytes of those blobs that are there.
@@ -138,7 +166,7 @@ func (d *Dir) Sizes(ctx context.Context, digests []slipway.Digest) (map[slipway.
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		size, err := d.size(digest)
+		size, err := d.size(ctx, digest)
 		if err != nil {
 			return nil, err
 		}
@@ -167,17 +195,20 @@ func (d *Dir) Missing(ctx context.Context, digests []slipway.Digest) ([]slipway.
 
 // publish makes the bytes durable, then visible. A blob that another upload has brought
 // meanwhile stays.
-func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
+func (d *Dir) publish(ctx context.Context, f *os.File, digest slipway.Digest, size int64) error {
 	path, shard, err := d.place(digest)
 	if err != nil {
 		return err
+	}
+	if d.bucket != nil {
+		return d.send(ctx, f, digest)
 	}
 	if err := errors.Join(f.Chmod(0o400), f.Sync()); err != nil {
 		return ioError("store a blob", err)
 	}
 	shard.Lock()
 	defer shard.Unlock()
-	if have, err := os.Stat(path + ending); err == nil && plainSize(have.Size()) == size {
+	if have, err := sealedIn(path + ending); err == nil && have == size {
 		return touchBlob(path)
 	}
 	err = os.Rename(f.Name(), path+ending)
@@ -193,14 +224,23 @@ func (d *Dir) publish(f *os.File, digest slipway.Digest, size int64) error {
 }
 
 // Remove deletes a blob. One that is not there is no error.
-func (d *Dir) Remove(digest slipway.Digest) error {
+func (d *Dir) Remove(ctx context.Context, digest slipway.Digest) error {
 	path, shard, err := d.place(digest)
 	if err != nil {
 		return err
 	}
 	shard.Lock()
 	defer shard.Unlock()
-	return remove(path, path+ending)
+	return d.remove(ctx, digest, path, path+ending)
+}
+
+func (d *Dir) remove(ctx context.Context, digest slipway.Digest, paths ...string) error {
+	if d.bucket != nil {
+		if err := d.bucket.Delete(ctx, nameOf(digest)); err != nil {
+			return err
+		}
+	}
+	return remove(paths...)
 }
 
 // remove deletes files of one directory, durably.
@@ -227,16 +267,23 @@ func ioError(what string, err error) error {
 
 // Copy gives another directory of blobs the file of a blob as it is, encrypted. It answers
 // NotFound when it is not there, or in clear.
-func (d *Dir) Copy(digest slipway.Digest, to string) error {
+func (d *Dir) Copy(ctx context.Context, digest slipway.Digest, to string) error {
 	path, shard, err := d.place(digest)
 	if err != nil {
 		return err
 	}
 	shard.RLock()
 	defer shard.RUnlock()
-	content, err := os.Open(path + ending)
+	var content io.ReadCloser
+	content, err = os.Open(path + ending)
+	if errors.Is(err, fs.ErrNotExist) && d.bucket != nil {
+		content, err = d.bucket.From(ctx, nameOf(digest), 0)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "upload it", "no encrypted blob %s", digest.Short())
+	}
+	if errors.As(err, new(*slipway.Error)) {
+		return err
 	}
 	if err != nil {
 		return ioError("copy a blob", err)

@@ -2,6 +2,8 @@ package blob
 
 // The lengths of files.
 var (
-	SealedSize = sealedSize
-	PlainSize  = plainSize
+	SealedSize  = bound.sealedSize
+	PlainSize   = bound.plainSize
+	WrappedSize = wrapped.sealedSize
+	Unwrapped   = wrapped.plainSize
 )

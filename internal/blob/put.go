@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func (d *Dir) Put(ctx context.Context, digest slipway.Digest, size int64, r io.R
 		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "announce the size in bytes", "a blob cannot have %d bytes", size)
 	}
 	if size > maxBlob {
-		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "split the file", "a blob has at most %d GiB", int64(maxBlob)>>30)
+		return tooLarge()
 	}
 	key, have, err := d.begin(ctx, digest)
 	// A blob of another size has rotted, or the announcement is wrong: the bytes will tell.
@@ -45,12 +46,12 @@ func (d *Dir) begin(ctx context.Context, digest slipway.Digest) (key []byte, hav
 	defer shard.Unlock()
 	key, fresh, err := d.keys.Make(ctx, string(digest))
 	if err == nil && fresh {
-		err = remove(path + ending)
+		err = d.remove(ctx, digest, path+ending)
 	}
 	if err != nil {
 		return nil, absent, err
 	}
-	have, err = askFor(path)
+	have, err = d.askFor(ctx, path, digest)
 	return key, have, err
 }
 
@@ -62,22 +63,52 @@ func (d *Dir) write(ctx context.Context, digest slipway.Digest, size int64, key 
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := receive(ctx, f, digest, size, key, r); err != nil {
+	if d.bucket != nil {
+		err = d.wrap(ctx, f, digest, size, key, r)
+	} else {
+		err = receive(ctx, f, digest, size, key, r)
+	}
+	if err != nil {
 		return err
 	}
-	return d.publish(f, digest, size)
+	return d.publish(ctx, f, digest, size)
+}
+
+// wrap is receive for a bucket, in which all files have one form.
+func (d *Dir) wrap(ctx context.Context, f *os.File, digest slipway.Digest, size int64, blobKey []byte, r io.Reader) error {
+	key := newKey()
+	got, _, err := receiveInto(ctx, f, key, size, r)
+	if errors.Is(err, errCount) || err == nil && got != digest {
+		err = otherBytes(digest)
+	}
+	if err != nil {
+		return err
+	}
+	head, err := wrapKey(blobKey, digest, key)
+	if err == nil {
+		_, err = f.WriteAt(head, 0)
+	}
+	if err != nil {
+		return ioError("store a blob", err)
+	}
+	return nil
+}
+
+func otherBytes(digest slipway.Digest) error {
+	return slipway.Errorf(slipway.Invalid, slipway.CodeUploadDigest, "send the bytes that the digest and the size were taken of",
+		"the bytes uploaded as %s are others", digest.Short())
 }
 
 // receive copies what was announced, and nothing else, into a file.
 func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64, key []byte, r io.Reader) error {
 	if size > 0 {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, sealedSize(size))
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, bound.sealedSize(size))
 		if disk.Full(err) {
 			return ioError("store a blob", err)
 		}
 	}
 	h := sha256.New()
-	sealing, err := sealTo(file{f}, key, digest)
+	sealing, err := bound.sealTo(file{f}, key, digest)
 	if err != nil {
 		return err
 	}
@@ -89,8 +120,7 @@ func receive(ctx context.Context, f *os.File, digest slipway.Digest, size int64,
 		return err
 	}
 	if n != size || hex.EncodeToString(h.Sum(nil)) != digest.Hex() {
-		return slipway.Errorf(slipway.Invalid, slipway.CodeUploadDigest, "send the bytes that the digest and the size were taken of",
-			"the bytes uploaded as %s are others", digest.Short())
+		return otherBytes(digest)
 	}
 	return nil
 }

@@ -157,7 +157,7 @@ func TestShredded(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	for range 2 {
-		if err := d.Remove(digest); err != nil {
+		if err := d.Remove(t.Context(), digest); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,7 +41,40 @@ func (d *Dir) Sweep(ctx context.Context, keep func(slipway.Digest) bool, before 
 			}
 		}
 	}
-	return found, size, nil
+	n, bytes, err := d.sweepIn(ctx, keep, before, take)
+	return found + n, size + bytes, err
+}
+
+// Reclaim removes those of the blobs that nobody has stored or asked for since before, and
+// gives the bytes of each that went. The others stay, for who was told that they are there.
+func (d *Dir) Reclaim(ctx context.Context, digests []slipway.Digest, before time.Time) (gone map[slipway.Digest]int64, err error) {
+	gone = map[slipway.Digest]int64{}
+	for _, digest := range digests {
+		path, _, err := d.place(digest)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return gone, err
+		}
+		for _, name := range []string{filepath.Base(path) + ending, filepath.Base(path)} {
+			size, err := d.sweepOne(shardOf(digest), name, before, true)
+			if err != nil {
+				return gone, ioError("remove a blob", err)
+			}
+			if size != absent {
+				gone[digest] += size
+			}
+		}
+		size, err := d.reclaimIn(ctx, digest, before, true)
+		if err != nil {
+			return gone, err
+		}
+		if size != absent {
+			gone[digest] += size
+		}
+	}
+	return gone, nil
 }
 
 // sweepOne gives the size of a blob that is old, else absent.
@@ -61,9 +94,9 @@ func (d *Dir) sweepOne(shard int, name string, before time.Time, take bool) (int
 	}
 	size := st.Size()
 	if strings.HasSuffix(name, ending) {
-		size = plainSize(size)
+		size, err = sealedIn(path)
 	}
-	if take {
+	if take && err == nil {
 		err = os.Remove(path)
 	}
 	return size, err

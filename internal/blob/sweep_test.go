@@ -147,3 +147,34 @@ func TestSweepBesideRegistration(t *testing.T) {
 		t.Errorf("the sweep removed %d, and came first %d times: nothing was tried", removed, again)
 	}
 }
+
+// TestReclaim: what is named goes, unless somebody has stored it or asked for it lately.
+func TestReclaim(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path)
+	now := time.Now()
+	old := receive(t, d, "old")
+	asked := receive(t, d, "asked")
+	young := receive(t, d, "young")
+	clear := inClear(t, path, "in clear")
+	for _, digest := range []slipway.Digest{old, asked} {
+		age(t, path, digest, now.Add(-time.Hour))
+	}
+	if err := os.Chtimes(filepath.Join(path, clear.Hex()[:2], clear.Hex()), now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Missing(t.Context(), []slipway.Digest{asked}); err != nil {
+		t.Fatal(err)
+	}
+	none := slipway.DigestOf([]byte("none"))
+	gone, err := d.Reclaim(t.Context(), []slipway.Digest{old, asked, young, clear, none}, now.Add(-time.Minute))
+	if err != nil || len(gone) != 2 || gone[old] != 3 || gone[clear] != 8 {
+		t.Errorf("%v, %v", gone, err)
+	}
+	if left := files(t, path); len(left) != 2 {
+		t.Errorf("%v is left", left)
+	}
+	if _, err := d.Reclaim(t.Context(), []slipway.Digest{"sha256:../x"}, now); err == nil {
+		t.Error("a path was removed")
+	}
+}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,15 @@ import (
 	"github.com/slipway-ml/slipway/client"
 	"github.com/slipway-ml/slipway/internal/cli/screen"
 )
+
+// Push is what is pushed, from the layout at Dir. Model opens the layer of the model, which
+// is not in the layout.
+type Push struct {
+	Dir, Image, Reference string
+	Plain                 bool
+	Model                 func() (io.ReadCloser, error)
+	Progress              func(done, total int64)
+}
 
 func (s *session) pushCmd() *cobra.Command {
 	var plain bool
@@ -31,33 +42,34 @@ func (s *session) push(ctx context.Context, what, reference string, plain bool) 
 	if err != nil {
 		return err
 	}
-	image, err := imageOf(ctx, c, what)
+	of, err := revisionOf(ctx, c, what)
 	if err != nil {
 		return err
 	}
-	pinned, err := s.env.Push(ctx, home.Images(), image, reference, plain, s.progress("pushing the image"))
+	pinned, err := s.env.Push(ctx, Push{Dir: home.Images(), Image: of.Image, Reference: reference, Plain: plain, Progress: s.progress("pushing the image"),
+		Model: func() (io.ReadCloser, error) { return c.ImageLayer(ctx, of.Model, strconv.Itoa(of.Version), of.Image) }})
 	if err != nil {
 		return err
 	}
-	if !s.p.Document(map[string]string{"image": image, "reference": pinned}) {
+	if !s.p.Document(map[string]string{"image": of.Image, "reference": pinned}) {
 		s.p.Say("%s", screen.Bold(pinned))
 	}
 	s.p.Next("docker run -p 8080:8080 %s", pinned)
 	return nil
 }
 
-// imageOf is the digest of the image of a deployment, or of what an endpoint serves.
-func imageOf(ctx context.Context, c *client.Client, what string) (string, error) {
+// revisionOf is what a deployment has released, or what an endpoint serves.
+func revisionOf(ctx context.Context, c *client.Client, what string) (api.Revision, error) {
 	if strings.HasPrefix(what, "dep_") {
 		d, err := c.Deployment(ctx, what)
 		if err == nil && d.Image == "" {
 			err = slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform deployments "+d.Endpoint, "%s has released no image", what)
 		}
-		return d.Image, err
+		return api.Revision{Model: d.Model, Version: d.Version, Image: d.Image}, err
 	}
 	e, err := c.Endpoint(ctx, what)
 	if err != nil {
-		return "", err
+		return api.Revision{}, err
 	}
 	var serving *api.Revision
 	for _, r := range []*api.Revision{e.Stable, e.Candidate} {
@@ -66,7 +78,7 @@ func imageOf(ctx context.Context, c *client.Client, what string) (string, error)
 		}
 	}
 	if serving == nil {
-		return "", slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status "+what, "%s serves nothing", what)
+		return api.Revision{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status "+what, "%s serves nothing", what)
 	}
-	return serving.Image, nil
+	return *serving, nil
 }

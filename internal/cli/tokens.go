@@ -120,6 +120,11 @@ func (s *session) revokeTokenCmd() *cobra.Command {
 				return err
 			}
 			s.p.Say("%s of %s is %s", t.ID, screen.Bold(t.Account), screen.Red("revoked"))
+			if len(t.Made) > 0 {
+				s.p.Say("tokens that were made with it are good still: %s", strings.Join(t.Made, " "))
+				s.p.Next("platform tokens revoke %s", t.Made[0])
+				return nil
+			}
 			s.p.Next("platform tokens list %s", t.Account)
 			return nil
 		})

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -18,7 +19,7 @@ import (
 
 // controlled says whether a path is the server's.
 func controlled(path string) bool {
-	return route.IsPage(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
+	return route.IsPage(path) || route.IsMLflow(path) || strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/openapi") || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }
 
 // control passes a request of the control API to the server, which authorizes it. A
@@ -58,14 +59,9 @@ func newProxy(socket string) *httputil.ReverseProxy {
 			}
 			r.SetXForwarded()
 		},
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			},
-			// A kept connection would go to a server that was paused when another took over.
-			DisableKeepAlives: true, DisableCompression: true,
-		},
+		Transport:     &server{socket: socket},
 		FlushInterval: -1, // events are sent as they come
+		BufferPool:    &pieces{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,
@@ -74,6 +70,21 @@ func newProxy(socket string) *httputil.ReverseProxy {
 		},
 	}
 }
+
+// pieces are what answers are copied with: a small one does not cost a new buffer each, and
+// an artifact goes through in larger pieces.
+type pieces struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *pieces) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 64<<10)
+}
+
+// Put implements httputil.BufferPool.
+func (b *pieces) Put(p []byte) { b.pool.Put(&p) }
 
 func fromLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)

@@ -82,24 +82,32 @@ func registerAudit(h huma.API, c Config) {
 // export streams a bundle. Whoever reads it finds one that was cut off by its missing seal.
 func (c Config) export(_ context.Context, in *api.AuditRange) (*huma.StreamResponse, error) {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		begun := false
-		err := c.Audit.Export(ctx.Context(), principal(ctx.Context()), *in, func() io.Writer {
-			begun = true
-			ctx.SetHeader("Content-Type", "application/x-ndjson")
-			ctx.SetStatus(http.StatusOK)
-			return ctx.BodyWriter()
+		c.stream(ctx, "application/x-ndjson", func(begin func() io.Writer) error {
+			return c.Audit.Export(ctx.Context(), principal(ctx.Context()), *in, begin)
 		})
-		if err == nil {
-			return
-		}
-		_ = c.fail(ctx.Context(), err) // to log it
-		if !begun {
-			p := ProblemOf(err)
-			ctx.SetHeader("Content-Type", "application/problem+json")
-			ctx.SetStatus(p.Status)
-			_ = json.NewEncoder(ctx.BodyWriter()).Encode(p) // a client that left
-		}
 	}}, nil
+}
+
+// stream answers with what do writes to what begin gives, or with the error that do answers
+// before it has called that.
+func (c Config) stream(ctx huma.Context, contentType string, do func(begin func() io.Writer) error) {
+	begun := false
+	err := do(func() io.Writer {
+		begun = true
+		ctx.SetHeader("Content-Type", contentType)
+		ctx.SetStatus(http.StatusOK)
+		return ctx.BodyWriter()
+	})
+	if err == nil {
+		return
+	}
+	_ = c.fail(ctx.Context(), err) // to log it
+	if !begun {
+		p := ProblemOf(err)
+		ctx.SetHeader("Content-Type", "application/problem+json")
+		ctx.SetStatus(p.Status)
+		_ = json.NewEncoder(ctx.BodyWriter()).Encode(p) // a client that left
+	}
 }
 
 // pace is how often a client hears how far something is.

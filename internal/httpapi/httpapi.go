@@ -31,6 +31,8 @@ type Config struct {
 	Policies    Policies
 	Reviews     Reviews
 	Models      Models
+	Layers      Layers
+	Imports     Imports
 	Blobs       Blobs
 	Deployments Deployments
 	Plans       Plans
@@ -40,6 +42,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Webhooks    Webhooks
 	Log         *slog.Logger
 }
 
@@ -61,6 +64,7 @@ func New(c Config) http.Handler {
 // register adds every route.
 func register(h huma.API, c Config) {
 	registerModels(h, c)
+	registerImports(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)
@@ -70,6 +74,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerWebhooks(h, c)
 	registerAudit(h, c)
 }
 

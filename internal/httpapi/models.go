@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,6 +20,14 @@ type Models interface {
 	Version(ctx context.Context, p slipway.Principal, model, ref string) (api.Version, error)
 	Listing
 	SetAlias(ctx context.Context, p slipway.Principal, model, alias string, r api.SetAlias) error
+}
+
+// Layers gives what images do not hold of models.
+type Layers interface {
+	// Layer writes the layer of the model of an image, which was built of a version, to what
+	// begin gives; begin is called with the layer's size in bytes once it can be made. An error
+	// after that leaves fewer bytes.
+	Layer(ctx context.Context, p slipway.Principal, model, ref, image string, begin func(size int64) io.Writer) error
 }
 
 // Listing gives pages; a cursor is what the page before gave.
@@ -105,6 +114,7 @@ func registerModelQueries(h huma.API, c Config) {
 		}) (api.Version, error) {
 			return c.Models.Version(ctx, principal(ctx), in.Model, in.Ref)
 		})
+	huma.Register(h, c.operation(authz.ModelRead, "image-layer", http.MethodGet, "/v1/models/{model}/versions/{ref}/layers/{image}", "The layer of an image that holds the files of the version, which the image itself does not"), c.layer)
 	type aliasInput struct {
 		ModelPath
 		Alias string `path:"alias" maxLength:"63"`
@@ -119,6 +129,23 @@ func registerModelQueries(h huma.API, c Config) {
 		func(ctx context.Context, in *ModelPath) ([]api.AliasChange, error) {
 			return c.Models.AliasHistory(ctx, principal(ctx), in.Model)
 		})
+}
+
+type layerInput struct {
+	ModelPath
+	Ref   string `path:"ref" maxLength:"64"`
+	Image string `path:"image" pattern:"^sha256:[0-9a-f]{64}$"`
+}
+
+func (c Config) layer(_ context.Context, in *layerInput) (*huma.StreamResponse, error) {
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		c.stream(ctx, "application/x-tar", func(begin func() io.Writer) error {
+			return c.Layers.Layer(ctx.Context(), principal(ctx.Context()), in.Model, in.Ref, in.Image, func(size int64) io.Writer {
+				ctx.SetHeader("Content-Length", strconv.FormatInt(size, 10))
+				return begin()
+			})
+		})
+	}}, nil
 }
 
 // large allows for the list of files of a big model.

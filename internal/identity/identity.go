@@ -41,6 +41,7 @@ type Token struct {
 	Note    string // what it is for
 	Limit   slipway.Limit
 	By      string // who issued it
+	With    string // the token, or session, with which he did; empty if that is not known
 	Created time.Time
 	Expires time.Time // zero: never, which only the owner's token of this home does
 	Revoked time.Time

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/identity"
 )
@@ -292,10 +294,10 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = f.Rotate(ctx, "owner", tok.ID, 8*24*time.Hour)
+	_, _, err = f.Rotate(ctx, "owner", "", tok.ID, 8*24*time.Hour)
 	want(t, "an overlap without end", err, slipway.CodeInvalid)
 	f.now = f.now.Add(time.Hour)
-	text, next, err := f.Rotate(ctx, "owner", tok.ID, time.Hour)
+	text, next, err := f.Rotate(ctx, "owner", "", tok.ID, time.Hour)
 	if err != nil || next.Expires.Sub(f.now) != 10*time.Hour || next.Note != "CI" || len(next.Limit.Endpoints) != 1 {
 		t.Fatalf("%+v, %v", next, err)
 	}
@@ -309,6 +311,39 @@ func TestRotate(t *testing.T) {
 		_, err = f.Authenticate(ctx, text)
 		want(t, "the new one", err, tt.new)
 	}
-	_, _, err = f.Rotate(ctx, "owner", tok.ID, 0)
+	_, _, err = f.Rotate(ctx, "owner", "", tok.ID, 0)
 	want(t, "one that has ended", err, slipway.CodeConflict)
+}
+
+// TestMade: what was made with a token that leaked is found, over any number of steps, also
+// what was rotated; what others made, and what has ended, is not.
+func TestMade(t *testing.T) {
+	f, ctx := newFixture(), t.Context()
+	issue := func(with string) identity.Token {
+		t.Helper()
+		f.now = f.now.Add(time.Second)
+		_, tok, err := f.Issue(ctx, "owner", identity.Wish{Account: "owner", With: with})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok
+	}
+	leaked := issue("")
+	child, ended := issue(leaked.ID), issue(leaked.ID)
+	grandchild, _ := issue(child.ID), issue("tok_other")
+	_, rotated, err := f.Rotate(ctx, "ada", ended.ID, ended.ID, 0)
+	if err == nil {
+		err = f.Revoke(ctx, "owner", ended.ID, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := f.Made(ctx, leaked.ID)
+	var got []string
+	for _, m := range made {
+		got = append(got, m.ID)
+	}
+	if diff := cmp.Diff([]string{child.ID, grandchild.ID, rotated.ID}, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
+	}
 }

@@ -44,6 +44,7 @@ type Wish struct {
 	Limit    slipway.Limit
 	Note     string
 	MFA      time.Time
+	With     string // the token of whoever wishes it
 }
 
 // maxLimits bounds the names of one list of a limit.
@@ -84,7 +85,7 @@ func (s *Service) Issue(ctx context.Context, by string, w Wish) (text string, t 
 
 // Rotate makes a token like another, which stays good for the overlap, so that nobody who
 // uses it is locked out while it is replaced.
-func (s *Service) Rotate(ctx context.Context, by, id string, overlap time.Duration) (text string, t Token, err error) {
+func (s *Service) Rotate(ctx context.Context, by, with, id string, overlap time.Duration) (text string, t Token, err error) {
 	old, err := s.Token(ctx, id)
 	if err != nil {
 		return "", Token{}, err
@@ -100,7 +101,7 @@ func (s *Service) Rotate(ctx context.Context, by, id string, overlap time.Durati
 	if err != nil {
 		return "", Token{}, err
 	}
-	w := Wish{Account: old.Account, Limit: old.Limit, Note: old.Note}
+	w := Wish{Account: old.Account, Limit: old.Limit, Note: old.Note, With: with}
 	if !old.Expires.IsZero() {
 		w.Lifetime = old.Expires.Sub(old.Created)
 	}
@@ -116,8 +117,8 @@ func (s *Service) issue(ctx context.Context, by string, a Account, w Wish, repla
 		return "", Token{}, invalid("lifetime", fmt.Sprintf("give between 1m and %v", longest), "is not what a token of "+a.Name+" may have")
 	}
 	now, text := s.now(), NewText()
-	t := Token{ID: slipway.NewID("tok", now), Hash: HashText(text), Account: a.Name, Note: w.Note, Limit: w.Limit, By: by, Created: now, Expires: now.Add(w.Lifetime), MFA: w.MFA}
-	detail := map[string]string{"token": t.ID, "expires": t.Expires.UTC().Format(time.RFC3339), "replaces": replaces, "note": w.Note,
+	t := Token{ID: slipway.NewID("tok", now), Hash: HashText(text), Account: a.Name, Note: w.Note, Limit: w.Limit, By: by, With: w.With, Created: now, Expires: now.Add(w.Lifetime), MFA: w.MFA}
+	detail := map[string]string{"token": t.ID, "expires": t.Expires.UTC().Format(time.RFC3339), "replaces": replaces, "with": w.With, "note": w.Note,
 		"actions": fmt.Sprintf("%.500s", joined(w.Limit.Actions)), "teams": joined(w.Limit.Teams), "endpoints": joined(w.Limit.Endpoints)}
 	if err := s.AddToken(ctx, t, replaces, until, s.event(by, "token.issued", a.Name, detail)); err != nil {
 		return "", Token{}, err
@@ -143,6 +144,24 @@ func (s *Service) Revoke(ctx context.Context, by, id, reason string) error {
 		return err
 	}
 	return s.RevokeToken(ctx, id, s.event(by, "token.revoked", t.Account, map[string]string{"token": id, "reason": reason}))
+}
+
+// Made are the tokens that are good still and were made with a token, or with one of those.
+func (s *Service) Made(ctx context.Context, id string) ([]Token, error) {
+	all, err := s.Tokens(ctx)
+	var out []Token
+	from := map[string]bool{id: true}
+	slices.SortFunc(all, func(a, b Token) int { return a.Created.Compare(b.Created) })
+	for _, t := range all {
+		if t.With == "" || !from[t.With] {
+			continue
+		}
+		from[t.ID] = true
+		if t.Usable(s.now()) {
+			out = append(out, t)
+		}
+	}
+	return out, err
 }
 
 // Token finds a token by its id.

@@ -28,21 +28,18 @@ import (
 )
 
 // Build writes an image into the layout at dir, which it makes if it is missing, and gives
-// the digest of its manifest. Files are streamed, each opened once. It may be repeated; a
-// crash leaves no image or a whole one. It answers Invalid for files that cannot be one
-// directory and for parts that cannot be one image, and the error of a file that cannot be
-// read.
+// the digest of its manifest. Files are streamed, each opened once, and are not kept: the
+// layer of the model is known by its digest, and made again of the same files by whoever
+// needs it. It may be repeated; a crash leaves no image or a whole one. It answers Invalid
+// for files that cannot be one directory and for parts that cannot be one image, and the
+// error of a file that cannot be read.
 func Build(ctx context.Context, dir string, img Image) (slipway.Digest, error) {
 	if err := img.check(); err != nil {
 		return "", err
 	}
-	files := slices.Clone(img.Files)
-	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	var t tree
-	for _, f := range files {
-		if err := t.add(f.Path, f.Size); err != nil {
-			return "", slipway.Errorf(slipway.Invalid, slipway.CodeModelDir, "give the files of one model directory", "the files do not fit an image: %v", err)
-		}
+	files, err := inOrder(img.Files)
+	if err != nil {
+		return "", err
 	}
 	if err := prepare(dir); err != nil {
 		return "", ioError("make the directory of images", err)
@@ -128,16 +125,16 @@ func (img *Image) below(ctx context.Context, dir string) (v1.ConfigFile, []layer
 
 // own gives the layers that are this image's alone.
 func (img *Image) own(ctx context.Context, dir string, files []File) ([]layer, error) {
-	model, err := plain(ctx, dir, roleModel, func(a *archive) error { return a.files(within(ModelDir), files) })
+	model, err := modelOf(ctx, files, io.Discard)
 	if err != nil || img.Spec == nil {
 		return []layer{model}, err
 	}
-	spec, err := plain(ctx, dir, roleSpec, func(a *archive) error {
-		return a.file(within(SpecFile), 0o444, File{Path: SpecFile, Size: int64(len(img.Spec)), Open: func() (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(img.Spec)), nil
-		}})
+	spec := File{Path: SpecFile, Size: int64(len(img.Spec)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(img.Spec)), nil }}
+	blob, err := writeBlob(dir, func(w io.Writer) error {
+		return writeArchive(ctx, w, func(a *archive) error { return a.file(within(SpecFile), 0o444, spec) })
 	})
-	return []layer{model, spec}, err
+	blob.MediaType, blob.Annotations = types.OCIUncompressedLayer, map[string]string{roleKey: roleSpec}
+	return []layer{model, {blob, blob.Digest}}, err
 }
 
 // run is how a container of the image runs, given the variables of its base.

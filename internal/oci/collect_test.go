@@ -67,6 +67,7 @@ func TestCollect(t *testing.T) {
 			if digests[i], err = oci.Build(t.Context(), dir, image(i)); err != nil {
 				r.Fatal(err)
 			}
+			complete(t, dir, digests[i], image(i).Files)
 		}
 		base := baseImage(t, dir, nil, types.OCIUncompressedLayer)
 		grow(r, dir, now.Add(-25*time.Hour))
@@ -114,7 +115,7 @@ func TestCollect(t *testing.T) {
 			r.Fatalf("%v, want %d images, %v", m, len(want), err)
 		}
 		for i, d := range digests {
-			if err := oci.Unpack(t.Context(), dir, d, filepath.Join(dir, "out", d.Hex())); (err == nil) != want[d] {
+			if err := oci.Unpack(t.Context(), dir, d, image(i).Files, filepath.Join(dir, "out", d.Hex())); (err == nil) != want[d] {
 				r.Fatalf("unpacked %v, want %v: %v", err == nil, want[d], err)
 			}
 			if again, err := oci.Build(t.Context(), dir, image(i)); again != d || err != nil {

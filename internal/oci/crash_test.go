@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 			_, _ = os.Stdout.WriteString("half\n")
 			select {}
 		}
-		_, _ = oci.Build(context.Background(), dir, oci.Image{Files: []oci.File{file("a", strings.Repeat("x", 1<<20)), stalls}})
+		ctx, files := context.Background(), []oci.File{file("a", strings.Repeat("x", 1<<20)), file("b", "never")}
+		digest, _ := oci.Build(ctx, dir, oci.Image{Files: files})
+		_ = oci.Unpack(ctx, dir, digest, []oci.File{files[0], stalls}, filepath.Join(dir, "out", "victim"))
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -31,15 +33,22 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A process that is killed while it builds leaves the other images as they were, and its
-// remains are gone after the next build.
+// A process that is killed while it unpacks leaves nothing that is taken for an image, and its
+// remains are gone after the next.
 func TestKilled(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, clean := t.TempDir(), t.TempDir()
-	build(t, dir, sample())
+	dir := t.TempDir()
+	digest := build(t, dir, sample())
+	unpack := func(name string) {
+		t.Helper()
+		if err := oci.Unpack(t.Context(), dir, digest, sample().Files, filepath.Join(dir, "out", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unpack("before")
 	child := exec.Command(exe)
 	child.Env = append(os.Environ(), victim+"="+dir)
 	out, err := child.StdoutPipe()
@@ -54,26 +63,27 @@ func TestKilled(t *testing.T) {
 		t.Fatalf("the victim said %q, %v", line, err)
 	}
 	drafts := func() []string {
-		found, _ := filepath.Glob(filepath.Join(dir, ".draft-*"))
+		found, _ := filepath.Glob(filepath.Join(dir, "out", ".draft-*"))
 		return found
 	}
-	build(t, dir, sample())
+	unpack("meanwhile")
 	if found := drafts(); len(found) != 1 {
-		t.Errorf("%v, want the draft of a build under way", found)
+		t.Errorf("%v, want the draft of what is under way", found)
 	}
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	build(t, dir, sample())
-	build(t, clean, sample())
-	got, want := contents(t, dir), contents(t, clean)
-	for name := range got {
-		if got[name] != want[name] {
-			t.Errorf("%s is left of the victim, or differs", name)
+	unpack("after")
+	if found := drafts(); len(found) != 0 {
+		t.Errorf("%v is left", found)
+	}
+	for _, name := range []string{"before", "meanwhile", "after"} {
+		if got := contents(t, filepath.Join(dir, "out", name)); len(got) != len(sample().Files) {
+			t.Errorf("%s has %d files", name, len(got))
 		}
 	}
-	if len(got) != len(want) {
-		t.Errorf("%d files, want %d", len(got), len(want))
+	if _, err := os.Stat(filepath.Join(dir, "out", "victim")); err == nil {
+		t.Error("what was broken off is there")
 	}
 }

@@ -1,8 +1,5 @@
 package oci
 
-// Extract is the reader of archives, for the fuzz test.
-var Extract = extract
-
 // NewDraft and Sweep are what makes crashes harmless.
 var (
 	NewDraft = newDraft

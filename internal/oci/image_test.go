@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"debug/elf"
 	"encoding/json"
 	"errors"
@@ -267,6 +268,31 @@ func packages(t *testing.T, again bool) oci.Environment {
 	return oci.Environment{Dir: dir, Key: slipway.DigestOf([]byte("numpy==2.0"))}
 }
 
+// bare is an archive of headers as they are, each with as many bytes as its size says.
+func bare(t *testing.T, headers ...tar.Header) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.Typeflag == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if h.Mode == 0 {
+			h.Mode = 0o444
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(make([]byte, h.Size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // baseImage writes an image of others into a layout.
 func baseImage(t *testing.T, dir string, change func(*v1.ConfigFile), media ...types.MediaType) slipway.Digest {
 	t.Helper()
@@ -356,7 +382,7 @@ func TestBaseAndEnvironment(t *testing.T) {
 		}
 	}
 	dest := filepath.Join(t.TempDir(), "out")
-	if err := oci.Unpack(t.Context(), dir, digest, dest); err != nil {
+	if err := oci.Unpack(t.Context(), dir, digest, img.Files, dest); err != nil {
 		t.Fatal(err)
 	}
 	if got := contents(t, dest); len(got) != len(sample().Files) || got["MLmodel"] != "444 flavors: {}\n" {

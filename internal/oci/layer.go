@@ -122,14 +122,6 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// plain writes a layer that is not compressed.
-func plain(ctx context.Context, dir, role string, fill func(*archive) error) (layer, error) {
-	blob, err := writeBlob(dir, func(w io.Writer) error { return writeArchive(ctx, w, fill) })
-	blob.MediaType = types.OCIUncompressedLayer
-	blob.Annotations = map[string]string{roleKey: role}
-	return layer{blob, blob.Digest}, err
-}
-
 // packed gives a compressed layer that many images share. Key says what is in it: it is
 // written once, and found again by a note in the layout. The output of compressors
 // differs between their versions, so that the version is part of what is noted.

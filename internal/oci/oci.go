@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/slipway-ml/slipway"
@@ -106,7 +105,6 @@ func within(place string) string { return strings.TrimPrefix(place, "/") }
 // them.
 type tree struct {
 	files map[string]bool
-	dirs  map[string]bool
 	last  string
 	total int64
 }
@@ -132,20 +130,6 @@ func (t *tree) add(name string, size int64) error {
 	}
 	t.total += size
 	return nil
-}
-
-// parents are the directories of a file that no file before it has, from the top down.
-func (t *tree) parents(name string) []string {
-	var dirs []string
-	for dir := path.Dir(name); dir != "." && !t.dirs[dir]; dir = path.Dir(dir) {
-		if t.dirs == nil {
-			t.dirs = map[string]bool{}
-		}
-		t.dirs[dir] = true
-		dirs = append(dirs, dir)
-	}
-	slices.Reverse(dirs)
-	return dirs
 }
 
 // damaged is the error of an image that Build cannot have made like this.

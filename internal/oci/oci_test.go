@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,13 +44,41 @@ func sample() oci.Image {
 		Labels: map[string]string{"model": "fraud", "version": "7"}, Spec: []byte("name: fraud\n# <ü>\n")}
 }
 
+// build also writes the layer of the model into the layout, where other tools look for it.
 func build(t *testing.T, dir string, img oci.Image) slipway.Digest {
 	t.Helper()
 	d, err := oci.Build(t.Context(), dir, img)
 	if err != nil {
 		t.Fatal(err)
 	}
+	complete(t, dir, d, img.Files)
 	return d
+}
+
+func complete(t testing.TB, dir string, d slipway.Digest, files []oci.File) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := oci.WriteModel(t.Context(), dir, d, files, &b); err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(dir, "blobs", "sha256", slipway.DigestOf(b.Bytes()).Hex())
+	_ = os.Remove(at)
+	if err := os.WriteFile(at, b.Bytes(), 0o444); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// layerOf opens what build has written.
+func layerOf(dir string, d slipway.Digest) oci.Opener {
+	return func() (io.ReadCloser, error) {
+		all, err := oci.ModelsInClear(context.Background(), dir)
+		for _, c := range all {
+			if c.Image == d {
+				return os.Open(c.Path)
+			}
+		}
+		return nil, errors.Join(err, fs.ErrNotExist)
+	}
 }
 
 // contents reads every file below a directory, with its permissions.
@@ -175,7 +204,7 @@ func TestUnpack(t *testing.T) {
 	dir, parent := t.TempDir(), t.TempDir()
 	digest, dest := build(t, dir, sample()), filepath.Join(parent, "deep", "fraud-7")
 	for range 2 {
-		if err := oci.Unpack(t.Context(), dir, digest, dest); err != nil {
+		if err := oci.Unpack(t.Context(), dir, digest, sample().Files, dest); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -192,21 +221,21 @@ func TestUnpack(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(dest)); err != nil || len(entries) != 1 {
 		t.Errorf("%v, %v beside it", entries, err)
 	}
-	if err := oci.Unpack(t.Context(), dir, slipway.DigestOf(nil), dest); err != nil {
+	if err := oci.Unpack(t.Context(), dir, slipway.DigestOf(nil), nil, dest); err != nil {
 		t.Errorf("what is there is left: %v", err)
 	}
 	other := filepath.Join(parent, "other")
-	wantCode(t, "no image", oci.Unpack(t.Context(), dir, slipway.DigestOf(nil), other), slipway.CodeNotFound)
-	wantCode(t, "no digest", oci.Unpack(t.Context(), dir, "sha256:../x", other), slipway.CodeInvalidDigest)
+	wantCode(t, "no image", oci.Unpack(t.Context(), dir, slipway.DigestOf(nil), nil, other), slipway.CodeNotFound)
+	wantCode(t, "no digest", oci.Unpack(t.Context(), dir, "sha256:../x", nil, other), slipway.CodeInvalidDigest)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := oci.Unpack(ctx, dir, digest, other); !errors.Is(err, context.Canceled) {
+	if err := oci.Unpack(ctx, dir, digest, sample().Files, other); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want to be cancelled", err)
 	}
 	if err := os.WriteFile(other, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "a file in the way", oci.Unpack(t.Context(), dir, digest, other), slipway.CodeIO)
+	wantCode(t, "a file in the way", oci.Unpack(t.Context(), dir, digest, sample().Files, other), slipway.CodeIO)
 }
 
 // Whatever files go in come out.
@@ -221,7 +250,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 		dest := filepath.Join(t.TempDir(), "out")
-		if err := oci.Unpack(t.Context(), dir, build(t, dir, img), dest); err != nil {
+		if err := oci.Unpack(t.Context(), dir, build(t, dir, img), img.Files, dest); err != nil {
 			r.Fatal(err)
 		}
 		got := contents(t, dest)
@@ -305,14 +334,17 @@ func TestConcurrently(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if err := oci.Unpack(t.Context(), dir, digest, filepath.Join(dir, "unpacked", digest.Hex())); err != nil {
+			if err := oci.Unpack(t.Context(), dir, digest, image(i).Files, filepath.Join(dir, "unpacked", digest.Hex())); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
 	for i := 2*images - 1; i > 0; i -= 2 {
-		digest := build(t, alone, image(i))
+		digest, err := oci.Build(t.Context(), alone, image(i))
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := contents(t, filepath.Join(dir, "unpacked", digest.Hex()))["x"]; got != fmt.Sprint("444 ", i/2) {
 			t.Errorf("image %d holds %q", i/2, got)
 		}
@@ -345,8 +377,11 @@ func TestStreams(t *testing.T) {
 	img := oci.Image{Files: []oci.File{{Path: "model.bin", Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeros{}, size)), nil }}}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	digest := build(t, dir, img)
-	if err := oci.Unpack(t.Context(), dir, digest, filepath.Join(dir, "out")); err != nil {
+	digest, err := oci.Build(t.Context(), dir, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := oci.Unpack(t.Context(), dir, digest, img.Files, filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -366,10 +401,10 @@ func TestDiskFull(t *testing.T) {
 		}
 	})
 	dir := t.TempDir()
-	img := oci.Image{Files: []oci.File{file("a", strings.Repeat("x", 400<<10))}}
+	img := oci.Image{Files: []oci.File{file("a", strings.Repeat("x", 400<<10))}, Spec: make([]byte, 400<<10)}
 	_, err := oci.Build(t.Context(), small, img)
 	wantCode(t, "build", err, slipway.CodeDiskFull)
-	wantCode(t, "unpack", oci.Unpack(t.Context(), dir, build(t, dir, img), filepath.Join(small, "out")), slipway.CodeDiskFull)
+	wantCode(t, "unpack", oci.Unpack(t.Context(), dir, build(t, dir, img), img.Files, filepath.Join(small, "out")), slipway.CodeDiskFull)
 	if got := contents(t, small); len(got) != 1 {
 		t.Errorf("%d files were left, want only oci-layout", len(got))
 	}

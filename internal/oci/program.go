@@ -73,7 +73,7 @@ func (p Program) open() (io.ReadCloser, error) {
 		f.Close()
 		return nil, err
 	}
-	return &verified{File: f, hash: sha256.New(), left: st.Size(), want: p.Digest.Hex(),
+	return &verified{ReadCloser: f, hash: sha256.New(), left: st.Size(), want: p.Digest.Hex(),
 		wrong: slipway.Errorf(slipway.Conflict, slipway.CodeConflict, "restart the server", "the runtime was replaced since the server started")}, nil
 }
 

@@ -182,3 +182,18 @@ func keep(dir string, want v1.Hash, in io.Reader) error {
 	}
 	return ioError("write the base image", err)
 }
+
+// source remembers the error of its reader, to tell it from those of writing.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+// Read reads.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}

@@ -108,7 +108,8 @@ func TestPull(t *testing.T) {
 
 	img := runnable(t, dir)
 	img.Base, img.Environment = base, packages(t, false)
-	pinned, err := oci.Push(t.Context(), dir, build(t, dir, img), host+"/fraud:7", quick())
+	whole := build(t, dir, img)
+	pinned, err := oci.Push(t.Context(), dir, whole, layerOf(dir, whole), host+"/fraud:7", quick())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,9 +23,9 @@ const maxTransfer = 4 * time.Hour
 // a name such as registry.example.com/models/fraud:7, and gives the name by which it can be
 // run from there, with the digest. Without a tag the image has that name only. Layers that
 // the registry has are not sent again; bytes that are not those of the digest are not sent
-// at all. It answers NotFound when there is no such image, Invalid for a name that is none,
+// at all. Model gives the layer of the model, which is not in the layout. It answers NotFound when there is no such image, Invalid for a name that is none,
 // Denied when credentials are missing and Unavailable when the registry is.
-func Push(ctx context.Context, dir string, digest slipway.Digest, ref string, o Remote) (string, error) {
+func Push(ctx context.Context, dir string, digest slipway.Digest, model Opener, ref string, o Remote) (string, error) {
 	if _, err := slipway.ParseDigest(string(digest)); err != nil {
 		return "", err
 	}
@@ -44,6 +44,7 @@ func Push(ctx context.Context, dir string, digest slipway.Digest, ref string, o 
 	if err != nil {
 		return "", err
 	}
+	core.model = model
 	img, err := partial.CompressedToImage(core)
 	if err != nil {
 		return "", ioError("read the image", err)

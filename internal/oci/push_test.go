@@ -105,7 +105,7 @@ func TestPush(t *testing.T) {
 	var done, total int64
 	r := quick()
 	r.Progress = func(d, of int64) { done, total = d, of }
-	pinned, err := oci.Push(t.Context(), dir, digest, host+"/models/fraud:7", r)
+	pinned, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/models/fraud:7", r)
 	if want := host + "/models/fraud@" + string(digest); err != nil || pinned != want {
 		t.Fatalf("%s, %v, want %s", pinned, err, want)
 	}
@@ -125,7 +125,7 @@ func TestPush(t *testing.T) {
 	if n := seen.take("PATCH blobs/uploads"); n != 4 {
 		t.Errorf("%d blobs were sent, want 3 layers and the configuration", n)
 	}
-	if _, err := oci.Push(t.Context(), dir, digest, host+"/models/fraud:latest", quick()); err != nil {
+	if _, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/models/fraud:latest", quick()); err != nil {
 		t.Fatal(err)
 	}
 	if n := seen.take("PATCH blobs/uploads"); n != 0 {
@@ -133,7 +133,7 @@ func TestPush(t *testing.T) {
 	}
 	img.Files = img.Files[1:]
 	next := build(t, dir, img)
-	if pinned, err = oci.Push(t.Context(), dir, next, host+"/models/fraud", quick()); err != nil {
+	if pinned, err = oci.Push(t.Context(), dir, next, layerOf(dir, next), host+"/models/fraud", quick()); err != nil {
 		t.Fatal(err)
 	}
 	if n := seen.take("PATCH blobs/uploads"); n != 2 {
@@ -210,7 +210,7 @@ func TestRepeats(t *testing.T) {
 			if what == "stops answering" {
 				r.Patience = 300 * time.Millisecond
 			}
-			pinned, err := oci.Push(t.Context(), dir, digest, host+"/fraud:7", r)
+			pinned, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/fraud:7", r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,7 +246,7 @@ func TestCredentials(t *testing.T) {
 	digest, ref := build(t, dir, sample()), host+"/fraud:7"
 	refused := func(what string, r oci.Remote) {
 		t.Helper()
-		_, err := oci.Push(t.Context(), dir, digest, ref, r)
+		_, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, r)
 		wantCode(t, what, err, slipway.CodeDenied)
 		if err != nil && (!strings.Contains(err.Error(), "docker login "+host) || strings.Contains(err.Error(), "secret")) {
 			t.Errorf("%s: %v", what, err)
@@ -259,19 +259,19 @@ func TestCredentials(t *testing.T) {
 	given.Username, given.Password = "ci", "wrong"
 	refused("wrong credentials", given)
 	given.Password = "right"
-	if _, err := oci.Push(t.Context(), dir, digest, ref, given); err != nil {
+	if _, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, given); err != nil {
 		t.Error(err)
 	}
 	docker(t, host, "ci", "wrong")
 	refused("docker's are wrong", quick())
 	docker(t, host, "ci", "right")
-	if _, err := oci.Push(t.Context(), dir, digest, host+"/other:7", quick()); err != nil {
+	if _, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/other:7", quick()); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := oci.Push(t.Context(), dir, digest, ref, quick())
+	_, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, quick())
 	wantCode(t, "docker's configuration is broken", err, slipway.CodeInvalid)
 }
 
@@ -314,7 +314,7 @@ func TestRegistryRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answer.Store(&c.answer)
-			_, err := oci.Push(t.Context(), dir, digest, host+"/fraud:7", quick())
+			_, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/fraud:7", quick())
 			wantCode(t, "push", err, c.code)
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), host) && c.code != slipway.CodeTooLarge {
 				t.Errorf("%v says nothing of %q", err, c.says)
@@ -354,7 +354,7 @@ func TestUnreachable(t *testing.T) {
 		{"in the clear to a private network", "10.0.0.1:5000/fraud:7", slipway.CodeNeedTLS, "in the clear", quick()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := oci.Push(t.Context(), dir, digest, c.ref, c.remote)
+			_, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), c.ref, c.remote)
 			wantCode(t, "push", err, c.code)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v says nothing of %q", err, c.says)
@@ -380,14 +380,14 @@ func TestReferences(t *testing.T) {
 		"localhost:5000/fraud@sha256:00": slipway.CodeInvalidName,
 		"localhost:5000/fraud@" + string(slipway.DigestOf([]byte("other"))): slipway.CodeInvalidDigest,
 	} {
-		_, err := oci.Push(t.Context(), dir, digest, ref, quick())
+		_, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, quick())
 		wantCode(t, ref, err, code)
 	}
 	_, err := oci.Pull(t.Context(), dir, "localhost:5000/python", "amd64", quick())
 	wantCode(t, "pull without a tag", err, slipway.CodeInvalidName)
-	_, err = oci.Push(t.Context(), dir, slipway.DigestOf(nil), "localhost:5000/fraud:7", quick())
+	_, err = oci.Push(t.Context(), dir, slipway.DigestOf(nil), nil, "localhost:5000/fraud:7", quick())
 	wantCode(t, "no image", err, slipway.CodeNotFound)
-	_, err = oci.Push(t.Context(), dir, "7", "localhost:5000/fraud:7", quick())
+	_, err = oci.Push(t.Context(), dir, "7", nil, "localhost:5000/fraud:7", quick())
 	wantCode(t, "no digest", err, slipway.CodeInvalidDigest)
 }
 
@@ -412,10 +412,10 @@ func TestPushNoticesDamage(t *testing.T) {
 		}
 		host, _ := serve(t, nil) // which has no layers yet
 		ref := fmt.Sprintf("%s/fraud-%d:7", host, i)
-		_, err = oci.Push(t.Context(), dir, digest, ref, quick())
+		_, err = oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, quick())
 		wantCode(t, ref, err, slipway.CodeIO)
 		build(t, dir, runnable(t, dir))
-		if _, err := oci.Push(t.Context(), dir, digest, ref, quick()); err != nil {
+		if _, err := oci.Push(t.Context(), dir, digest, layerOf(dir, digest), ref, quick()); err != nil {
 			t.Errorf("after it was built again: %v", err)
 		}
 	}
@@ -433,7 +433,8 @@ func TestPushIsCancelled(t *testing.T) {
 		next.ServeHTTP(w, r)
 	})
 	dir := t.TempDir()
-	if _, err := oci.Push(ctx, dir, build(t, dir, runnable(t, dir)), host+"/fraud:7", quick()); !errors.Is(err, context.Canceled) {
+	digest := build(t, dir, runnable(t, dir))
+	if _, err := oci.Push(ctx, dir, digest, layerOf(dir, digest), host+"/fraud:7", quick()); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want to be cancelled", err)
 	}
 }
@@ -456,6 +457,7 @@ func TestPushSeesAnotherImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	_, err = oci.Push(t.Context(), dir, build(t, dir, sample()), host+"/fraud:7", quick())
+	digest := build(t, dir, sample())
+	_, err = oci.Push(t.Context(), dir, digest, layerOf(dir, digest), host+"/fraud:7", quick())
 	wantCode(t, "push", err, slipway.CodeConflict)
 }

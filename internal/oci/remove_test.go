@@ -12,7 +12,8 @@ import (
 	"github.com/slipway-ml/slipway/internal/oci"
 )
 
-// What was removed is nowhere any more, and the same image can be built and unpacked again.
+// The layer of a model is in a layout only if an older program has left it there. What was
+// removed is nowhere any more, and the same image can be built and unpacked again.
 func TestRemove(t *testing.T) {
 	home := t.TempDir()
 	dir, dest := filepath.Join(home, "images"), filepath.Join(home, "unpacked")
@@ -21,8 +22,15 @@ func TestRemove(t *testing.T) {
 	var first slipway.Digest
 	for range 2 {
 		digest, err := oci.Build(t.Context(), dir, img)
+		if all, e := oci.ModelsInClear(t.Context(), dir); len(all) > 0 || err == nil && e != nil {
+			t.Errorf("%v, %v lie in clear", all, e)
+		}
 		if err == nil {
-			err = oci.Unpack(t.Context(), dir, digest, dest)
+			complete(t, dir, digest, img.Files)
+			if all, e := oci.ModelsInClear(t.Context(), dir); len(all) != 1 || all[0].Image != digest || e != nil {
+				t.Errorf("%v, %v, want one", all, e)
+			}
+			err = oci.Unpack(t.Context(), dir, digest, img.Files, dest)
 		}
 		if err != nil || first != "" && first != digest {
 			t.Fatal(first, digest, err)

@@ -23,6 +23,7 @@ import (
 // are checked. As a partial.CompressedImageCore it can be pushed.
 type stored struct {
 	dir                 string
+	model               Opener // nil: the layer of the model is not needed
 	manifest            *v1.Manifest
 	config              *v1.ConfigFile
 	rawManifest, rawCon []byte
@@ -136,7 +137,7 @@ func (s *stored) MediaType() (types.MediaType, error) {
 func (s *stored) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 	for _, d := range append([]v1.Descriptor{s.manifest.Config}, s.manifest.Layers...) {
 		if d.Digest == h {
-			return storedBlob{s.dir, d}, nil
+			return storedBlob{s, d}, nil
 		}
 	}
 	return nil, damaged("it has no layer %s", h)
@@ -144,7 +145,7 @@ func (s *stored) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 
 // storedBlob is a blob of a layout as a partial.CompressedLayer.
 type storedBlob struct {
-	dir  string
+	img  *stored
 	desc v1.Descriptor
 }
 
@@ -157,10 +158,17 @@ func (b storedBlob) Size() (int64, error) { return b.desc.Size, nil }
 // MediaType is the kind of layer.
 func (b storedBlob) MediaType() (types.MediaType, error) { return b.desc.MediaType, nil }
 
-// Compressed opens the blob, and tells in the end if it has other bytes: then it is
-// removed, so that the next Build or Pull writes it again.
+// Compressed opens the blob, and tells in the end if it has other bytes: one of the layout is
+// removed then, so that the next Build or Pull writes it again.
 func (b storedBlob) Compressed() (io.ReadCloser, error) {
-	name := blobPath(b.dir, slipway.Digest(b.desc.Digest.String()))
+	if b.desc.Annotations[roleKey] == roleModel && b.img.model != nil {
+		in, err := b.img.model()
+		if err != nil {
+			return nil, ioError("read the model", err)
+		}
+		return &verified{ReadCloser: in, hash: sha256.New(), left: b.desc.Size, want: b.desc.Digest.Hex, wrong: otherFiles()}, nil
+	}
+	name := blobPath(b.img.dir, slipway.Digest(b.desc.Digest.String()))
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damaged("a layer is not there")
@@ -168,33 +176,28 @@ func (b storedBlob) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, ioError("read the image", err)
 	}
-	return &verified{File: f, hash: sha256.New(), left: b.desc.Size, want: b.desc.Digest.Hex, discard: true, wrong: damaged("a layer has other bytes")}, nil
+	return &verified{ReadCloser: f, hash: sha256.New(), left: b.desc.Size, want: b.desc.Digest.Hex, discard: name, wrong: damaged("a layer has other bytes")}, nil
 }
 
-// verified reads a file of a known size and digest. One that is another is removed if
-// discard says so.
+// verified reads what has a known size and digest. A file that is another is removed, if
+// discard names it.
 type verified struct {
-	*os.File
+	io.ReadCloser
 	hash    hash.Hash
 	left    int64
 	want    string
-	discard bool
+	discard string
 	wrong   error
-}
-
-// WriteTo hides that of the file, which would go past the check.
-func (v *verified) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{v})
 }
 
 // Read reads, and checks the digest before it gives the last byte.
 func (v *verified) Read(p []byte) (int, error) {
-	n, err := v.File.Read(p)
+	n, err := v.ReadCloser.Read(p)
 	v.hash.Write(p[:n])
 	v.left -= int64(n)
 	if v.left < 0 || v.left == 0 && n > 0 && hex.EncodeToString(v.hash.Sum(nil)) != v.want || err == io.EOF && v.left > 0 {
-		if v.discard {
-			_ = os.Remove(v.Name())
+		if v.discard != "" {
+			_ = os.Remove(v.discard)
 		}
 		return 0, v.wrong
 	}

@@ -1,18 +1,12 @@
 package oci
 
 import (
-	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -21,37 +15,43 @@ import (
 	"github.com/slipway-ml/slipway/internal/disk"
 )
 
-// Unpack writes the model's files of an image of the layout at dir to the directory dest, which
-// appears whole and durable, or not at all. If dest is there already it is left as it is.
-// Every digest is checked and nothing is written outside of dest. It answers NotFound when
-// there is no such image, and CodeIO for one that is damaged or not of Build's making.
-func Unpack(ctx context.Context, dir string, digest slipway.Digest, dest string) error {
+// Unpack writes the files of the model of an image of the layout at dir to the directory
+// dest, which appears whole and durable, or not at all. If dest is there already it is left
+// as it is. What lies there is compared with the digest in the image, and nothing is written
+// outside of dest. It answers NotFound when there is no such image, CodeIO for one that is
+// damaged, not of Build's making, or built of other files, and the error of a file that
+// cannot be read.
+func Unpack(ctx context.Context, dir string, digest slipway.Digest, files []File, dest string) error {
 	if _, err := slipway.ParseDigest(string(digest)); err != nil {
 		return err
 	}
 	if st, err := os.Stat(dest); err == nil && st.IsDir() {
 		return nil
 	}
+	files, err := inOrder(files)
+	if err != nil {
+		return err
+	}
 	layer, err := findLayer(dir, digest)
 	if err != nil {
 		return err
 	}
 	parent := filepath.Dir(dest)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return ioError("unpack the image", err)
+	if err = os.MkdirAll(parent, 0o700); err == nil {
+		err = sweep(parent)
 	}
-	if err := sweep(parent); err != nil {
-		return ioError("unpack the image", err)
+	var draft *os.File
+	if err == nil {
+		draft, err = newDraft(parent, true)
 	}
-	draft, err := newDraft(parent, true)
 	if err != nil {
 		return ioError("unpack the image", err)
 	}
 	defer discard(draft)
-	if err := unpackLayer(ctx, dir, layer, draft.Name()); err != nil {
-		return err
+	err = writeFiles(ctx, files, layer, draft.Name())
+	if err == nil {
+		err = syncTree(draft.Name())
 	}
-	err = syncTree(draft.Name())
 	if err == nil {
 		err = os.Rename(draft.Name(), dest)
 	}
@@ -101,143 +101,43 @@ func findLayer(dir string, digest slipway.Digest) (v1.Descriptor, error) {
 	return l, nil
 }
 
-// unpackLayer writes the files of a layer to the directory dest.
-func unpackLayer(ctx context.Context, dir string, layer v1.Descriptor, dest string) error {
-	f, err := os.Open(blobPath(dir, slipway.Digest(layer.Digest.String())))
-	if errors.Is(err, fs.ErrNotExist) {
-		return damaged("its layer is not there")
-	}
-	if err != nil {
-		return ioError("read the image", err)
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return ioError("read the image", err)
-	} else if st.Size() != layer.Size { // before anything is written
-		return damaged("its layer has %d bytes instead of %d", st.Size(), layer.Size)
-	}
+// writeFiles writes files to a directory, and holds what lies there then to the digest of
+// the layer that they make.
+func writeFiles(ctx context.Context, files []File, want v1.Descriptor, dest string) error {
 	root, err := os.OpenRoot(dest)
 	if err != nil {
-		return ioError("unpack the image", err)
+		return err
 	}
 	defer root.Close()
-	h := sha256.New()
-	from := &source{r: contextReader{ctx, f}}
-	in := io.TeeReader(from, h)
-	err = extract(in, layer.Size, root)
-	if err == nil {
-		_, err = io.Copy(io.Discard, in) // what follows the end of the archive
-	}
-	if from.err != nil { // nothing that came of it says more
-		return ioError("read the image", from.err)
-	}
-	if err != nil {
-		return err
-	}
-	if hex.EncodeToString(h.Sum(nil)) != layer.Digest.Hex {
-		return damaged("its layer has other bytes")
-	}
-	return nil
-}
-
-// source remembers the error of its reader, to tell it from those of writing.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-// Read reads.
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
-}
-
-// extract writes the model's files of an archive of the given size under root. It takes
-// nothing but what Build writes: before each file the directories that it is the first to
-// need, and before all the directory of the model.
-func extract(in io.Reader, size int64, root *os.Root) error {
-	files := tree{}
-	var got []string
-	want := files.parents(within(ModelDir) + "/x")
-	for t := tar.NewReader(in); ; {
-		h, err := t.Next()
-		if err == io.EOF { // the end as tar gives it, nothing wrapped
-			return directories(got, want)
-		}
-		if err != nil {
-			return ofArchive(err)
-		}
-		if h.Typeflag == tar.TypeDir {
-			if got = append(got, h.Name); h.Mode != 0o755 || len(got) > len(want)+maxNesting {
-				return damaged("%.80q is no plain directory", h.Name)
-			}
-			continue
-		}
-		if h.Typeflag != tar.TypeReg || h.Mode != 0o444 && h.Mode != 0o555 {
-			return damaged("%.80q is no plain file", h.Name)
-		}
-		name, ok := strings.CutPrefix(h.Name, within(ModelDir)+"/")
-		if !ok {
-			return damaged("%.80q is no file of the model", h.Name)
-		}
-		if err := files.add(name, h.Size); err != nil {
-			return damaged("%v", err)
-		}
-		if files.total > size { // holes that the archive only describes
-			return damaged("its files are larger than itself")
-		}
-		if err := directories(got, append(want, files.parents(h.Name)...)); err != nil {
+	written := make([]File, len(files))
+	for i, f := range files {
+		if err := writeFile(ctx, root, f); err != nil {
 			return err
 		}
-		got, want = nil, nil
-		if err := writeFile(root, name, h, t); err != nil {
+		f.Open = func() (io.ReadCloser, error) { return root.Open(f.Path) }
+		written[i] = f
+	}
+	got, err := modelOf(ctx, written, io.Discard)
+	if err == nil && got.Blob.Digest != want.Digest {
+		err = otherFiles()
+	}
+	return err
+}
+
+// writeFile writes a file below root.
+func writeFile(ctx context.Context, root *os.Root, f File) error {
+	mode := fs.FileMode(0o444)
+	if f.Executable {
+		mode = 0o555
+	}
+	if dir := filepath.Dir(f.Path); dir != "." {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-}
-
-// maxNesting bounds the directories between two files.
-const maxNesting = 64
-
-// directories compares those that came with those that should.
-func directories(got, want []string) error {
-	if !slices.EqualFunc(got, want, func(g, w string) bool { return g == w+"/" }) {
-		return damaged("its directories are not those of its files")
-	}
-	return nil
-}
-
-// ofArchive tells the errors of the archive from those below it.
-func ofArchive(err error) error {
-	if known(err) {
+	to, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
 		return err
 	}
-	return damaged("its layer is no whole archive")
-}
-
-func writeFile(root *os.Root, name string, h *tar.Header, in io.Reader) error {
-	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return ioError("unpack the image", err)
-	}
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fs.FileMode(h.Mode))
-	if err != nil {
-		return ioError("unpack the image", err)
-	}
-	_, err = io.Copy(sink{f}, in) // as many bytes as the header says
-	if err != nil {
-		f.Close()
-		return ofArchive(err)
-	}
-	return ioError("unpack the image", f.Close())
-}
-
-// sink tells the errors of writing from those of the archive.
-type sink struct{ f *os.File }
-
-func (s sink) Write(p []byte) (int, error) {
-	n, err := s.f.Write(p)
-	return n, ioError("unpack the image", err)
+	return errors.Join(appendFile(ctx, to, f), to.Close())
 }

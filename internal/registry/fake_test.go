@@ -13,7 +13,7 @@ import (
 
 // memory is a store and the blobs, for one goroutine.
 type memory struct {
-	registry.Lists // not used
+	registry.Store // what is not here is not used
 	versions       map[string][]registry.Version
 	aliases        map[string]int
 	history        []registry.AliasChange
@@ -45,6 +45,10 @@ func (m *memory) Version(_ context.Context, model string, number int) (registry.
 		return registry.Version{}, missing(fmt.Sprint(model, ":", number))
 	}
 	return all[number-1], nil
+}
+
+func (m *memory) Detail(ctx context.Context, model string, number int) (registry.Version, error) {
+	return m.Version(ctx, model, number)
 }
 
 func (m *memory) Alias(_ context.Context, model, alias string) (int, error) {

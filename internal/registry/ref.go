@@ -38,6 +38,14 @@ func ParseRef(s string) (Ref, error) {
 	return Ref{Number: n}, nil
 }
 
+// AliasRef is the version that an alias names; every model has "latest".
+func AliasRef(alias string) Ref {
+	if strings.EqualFold(alias, newest) {
+		return Ref{}
+	}
+	return Ref{Alias: alias}
+}
+
 // String prints the form that ParseRef reads.
 func (r Ref) String() string {
 	switch {
@@ -48,19 +56,4 @@ func (r Ref) String() string {
 	default:
 		return newest
 	}
-}
-
-// reservedRE are names that MLflow's clients take for a version.
-var reservedRE = regexp.MustCompile(`^(latest|v[0-9]+)$`)
-
-// checkAlias checks the name of an alias.
-func checkAlias(alias string) error {
-	if _, err := slipway.ParseName(alias); err != nil {
-		return err
-	}
-	if reservedRE.MatchString(alias) {
-		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalidName, "choose a name that says what the version is for, as champion does",
-			"%q would be taken for a version", alias)
-	}
-	return nil
 }

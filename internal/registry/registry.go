@@ -16,18 +16,29 @@ type File struct {
 	Executable bool           `json:"executable,omitempty"`
 }
 
-// Version is one immutable version of a model. Numbers start at 1 and have no gaps. Files
-// are sorted by path, and Digest is DigestOf them. Source is where they came from, in the
-// words of who registered them.
+// Version is one immutable version of a model: what it is never changes, what is said about
+// it may. Numbers start at 1, are given once, and are missing where versions were deleted.
+// Files are sorted by path, and Digest is DigestOf them; both are empty when the files lie
+// elsewhere, at Source. Source is where they came from, in the words of who registered them.
 type Version struct {
 	Model   string
-	Team    string // that owns the model, from its first version on; lists leave it out
+	Team    string // that owns the model; lists leave it out
 	Number  int
 	Digest  slipway.Digest
 	Files   []File
 	Source  string
 	Created time.Time
 	By      string
+
+	Updated     time.Time
+	Stage       string // one of Stages
+	Description string
+	RunID       string // the run that made it
+	RunLink     string
+	LoggedModel string // the id of the logged model that it was registered from
+	Place       string // where its files lie, if they are not here and Source does not say
+	Tags        map[string]string
+	Aliases     []string
 }
 
 // File finds a file by path, or gives nil.
@@ -40,14 +51,28 @@ func (v *Version) File(path string) *File {
 	return nil
 }
 
-// Model is a line of versions. Latest is the newest number.
+// Model is a line of versions. Latest is the newest number, 0 without versions.
 type Model struct {
 	Name   string
 	Latest int
 	Team   string // that owns it
+
+	Description string
+	Created     time.Time
+	Updated     time.Time // of it, or of one of its versions
+	By          string    // who made it
 }
 
-// AliasChange is one move of an alias. From is 0 when the alias was new.
+// Entry is a model with all that is said about it.
+type Entry struct {
+	Model
+	Tags    map[string]string
+	Aliases map[string]int
+	Newest  []Version // of each stage that has versions, the newest, with tags and aliases
+}
+
+// AliasChange is one move of an alias. From is 0 when the alias was new, To when it was
+// removed.
 type AliasChange struct {
 	Model, Alias string
 	From, To     int

@@ -66,7 +66,7 @@ func TestRegister(t *testing.T) {
 		t.Fatal(err)
 	}
 	sorted := []registry.File{files[1], files[2], files[0]}
-	want := registry.Version{Model: "fraud", Team: "risk", Number: 1, Digest: registry.DigestOf(sorted), Files: sorted, Source: "git 1234", Created: now, By: "ada"}
+	want := registry.Version{Model: "fraud", Team: "risk", Number: 1, Digest: registry.DigestOf(sorted), Files: sorted, Source: "git 1234", Created: now, By: "ada", Updated: now, Stage: registry.StageNone}
 	if diff := cmp.Diff(want, v); diff != "" || !added {
 		t.Errorf("added %v: %s", added, diff)
 	}

@@ -12,6 +12,8 @@ import (
 // Service is the use cases of the registry.
 type Service struct {
 	Lists
+	Finder
+	Guard Guard // lets everything pass unless it is set
 	store Store
 	blobs Blobs
 	now   func() time.Time
@@ -19,7 +21,7 @@ type Service struct {
 
 // New makes a Service.
 func New(store Store, blobs Blobs, now func() time.Time) *Service {
-	return &Service{Lists: store, store: store, blobs: blobs, now: now}
+	return &Service{Lists: store, Finder: store, Guard: open{}, store: store, blobs: blobs, now: now}
 }
 
 // Register makes a version of files whose bytes are uploaded. The same files of a model
@@ -31,9 +33,21 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model, team
 	if v, err = s.Draft(ctx, model, files); err != nil {
 		return Version{}, false, err
 	}
+	v.Source, v.Team = source, team
+	return s.RegisterDraft(ctx, p, v)
+}
+
+// RegisterDraft is Register of a version that Draft gave, and that says its source, its team
+// and perhaps what it was made by.
+func (s *Service) RegisterDraft(ctx context.Context, p slipway.Principal, v Version) (out Version, added bool, err error) {
 	now := s.now()
-	v.Source, v.Created, v.By, v.Team = source, now, p.ID, team
-	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+	v.Created, v.By, v.Updated, v.Stage = now, p.ID, now, StageNone
+	detail := map[string]string{"digest": string(v.Digest), "source": v.Source}
+	err = s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
+		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", v.Model, detail))
+		return err
+	})
+	return out, added, err
 }
 
 // Draft is the version that Register would make of the files, without its number. Nothing
@@ -85,7 +99,7 @@ func (s *Service) checkUploaded(ctx context.Context, files []File) error {
 
 // Version finds a version, with its files.
 func (s *Service) Version(ctx context.Context, model string, ref Ref) (Version, error) {
-	if _, err := slipway.ParseName(model); err != nil {
+	if err := CheckName("name", model); err != nil {
 		return Version{}, err
 	}
 	if ref.Alias != "" {
@@ -98,16 +112,35 @@ func (s *Service) Version(ctx context.Context, model string, ref Ref) (Version, 
 	return s.store.Version(ctx, model, ref.Number)
 }
 
+// Named finds the version that ref names, without its files and with all that is said of
+// it. What no client could mean is NotFound.
+func (s *Service) Named(ctx context.Context, model string, ref Ref) (Version, error) {
+	if _, err := s.Model(ctx, model); err != nil {
+		return Version{}, err
+	}
+	if ref.Alias != "" {
+		n, err := s.store.Alias(ctx, model, ref.Alias)
+		if err != nil {
+			return Version{}, err
+		}
+		ref.Number = n
+	}
+	return s.Detail(ctx, model, ref.Number)
+}
+
 // SetAlias points an alias at a version that exists. If it points there already nothing
 // changes, so that a call may be repeated.
 func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alias string, version int, reason string) error {
+	if err := CheckName("name", model); err != nil {
+		return err
+	}
 	if err := checkAlias(alias); err != nil {
 		return err
 	}
 	if version < 1 {
 		return slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "give the number of a version", "%d is no version", version)
 	}
-	if _, err := s.Version(ctx, model, Ref{Number: version}); err != nil {
+	if _, err := s.Detail(ctx, model, version); err != nil {
 		return err
 	}
 	switch n, err := s.store.Alias(ctx, model, alias); {
@@ -117,8 +150,28 @@ func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alia
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, version, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	})
+}
+
+// DeleteAlias removes an alias; one that is not there already is removed.
+func (s *Service) DeleteAlias(ctx context.Context, p slipway.Principal, model, alias, reason string) error {
+	if err := CheckName("name", model); err != nil {
+		return err
+	}
+	if err := CheckAlias(alias); err != nil {
+		return err
+	}
+	if _, err := s.Model(ctx, model); err != nil {
+		return err
+	}
+	now := s.now()
+	return s.Guard.Move(ctx, p, model, alias, 0, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	})
 }
 
 func event(p slipway.Principal, now time.Time, action, subject string, detail map[string]string) slipway.Event {

@@ -67,7 +67,9 @@ func connectSQLite(path string) (d dialect, err error) {
 	}
 	open := func(extra ...string) (*sql.DB, error) {
 		q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"},
-			"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, extra...)}
+			"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+				"case_sensitive_like(1)", // as PostgreSQL has it
+			}, extra...)}
 		u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}
 		return sql.Open("sqlite", u.String())
 	}

@@ -33,11 +33,13 @@ type DB struct {
 	jobs  chan *job
 	fence atomic.Pointer[fence] // nil: there is no lease
 	gate  atomic.Pointer[func([]slipway.Event) error]
-	moved chan struct{} // has an item once events were committed
+	mu    sync.Mutex
+	moved []chan struct{} // each has an item once events were committed
 
-	insert *sql.Stmt // of an event
-	now    func() time.Time
-	log    *slog.Logger
+	insert   *sql.Stmt // of an event
+	prepared prepared
+	now      func() time.Time
+	log      *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more
@@ -51,7 +53,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, openError(err)
 	}
-	db := &DB{dialect: d, jobs: make(chan *job), moved: make(chan struct{}, 1), now: o.Now, log: o.Log}
+	db := &DB{dialect: d, jobs: make(chan *job), now: o.Now, log: o.Log}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}
@@ -147,7 +149,7 @@ func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.query(ctx, query, args)
 	if err != nil {
 		return classify(err)
 	}
@@ -168,11 +170,21 @@ func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	err := db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
+	rows, err := db.query(ctx, query, args)
+	if err != nil {
+		return classify(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return classify(err)
+		}
 		return Missing(what)
 	}
-	return classify(err)
+	if err := rows.Scan(dest...); err != nil {
+		return classify(err)
+	}
+	return classify(rows.Close())
 }
 
 // Missing is the NotFound of a thing.

@@ -41,12 +41,13 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	events, fn = withAddition(ctx, events, fn)
 	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
 		if err := (*gate)(events); err != nil {
 			return err
 		}
 	}
-	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
+	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
 		<-j.done // what has begun is waited for: its caller must know how it ended
@@ -58,10 +59,16 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 	}
 }
 
-// marked adds to events the emergency in which they happened.
+// marked adds to events the emergency in which they happened, and from where it was asked.
 func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
-	id := slipway.BreakGlassOf(ctx)
-	if id == "" {
+	marks := map[string]string{}
+	if id := slipway.BreakGlassOf(ctx); id != "" {
+		marks["break_glass"] = id
+	}
+	if address := slipway.AddressOf(ctx); address != "" {
+		marks["address"] = address
+	}
+	if len(marks) == 0 {
 		return events
 	}
 	out := slices.Clone(events)
@@ -70,7 +77,7 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 		if out[i].Detail == nil {
 			out[i].Detail = map[string]string{}
 		}
-		out[i].Detail["break_glass"] = id
+		maps.Copy(out[i].Detail, marks)
 	}
 	return out
 }
@@ -78,9 +85,26 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 // Gate makes Write ask before each change that has events: an error refuses it.
 func (db *DB) Gate(admit func(events []slipway.Event) error) { db.gate.Store(&admit) }
 
-// Recorded gives a channel that has an item after events were committed since the last one
-// was taken.
-func (db *DB) Recorded() <-chan struct{} { return db.moved }
+// Recorded gives a channel of the caller's own that has an item after events were committed
+// since the last one was taken.
+func (db *DB) Recorded() <-chan struct{} {
+	c := make(chan struct{}, 1)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.moved = append(db.moved, c)
+	return c
+}
+
+func (db *DB) tell() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for _, c := range db.moved {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // writeLoop is the one writer.
 func (db *DB) writeLoop(ctx context.Context) {
@@ -104,7 +128,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert}); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert, also: db.also(group[i])}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -120,10 +144,7 @@ func (db *DB) group(first *job) {
 	})
 	for _, j := range group {
 		if err == nil && j.err == nil && len(j.events) > 0 {
-			select {
-			case db.moved <- struct{}{}:
-			default:
-			}
+			db.tell()
 		}
 		switch {
 		case err != nil:
@@ -198,7 +219,7 @@ func (j *job) do(tx *Tx) (err error) {
 	if err := j.fn(tx); err != nil {
 		return err
 	}
-	for _, ev := range j.events {
+	for _, ev := range marked(j.ctx, j.events) { // last: fn may have added to details what it has found
 		if err := tx.record(ev); err != nil {
 			return err
 		}
@@ -214,6 +235,47 @@ type Tx struct {
 	err error
 
 	insert *sql.Stmt // of an event
+	also   func(slipway.Event) error
+}
+
+// Also adds an event to those that are recorded with the change: one that is known only
+// once the change is decided on.
+func (tx *Tx) Also(ev slipway.Event) error { return tx.also(ev) }
+
+func (db *DB) also(j *job) func(slipway.Event) error {
+	return func(ev slipway.Event) error {
+		events := marked(j.ctx, []slipway.Event{ev})
+		if gate := db.gate.Load(); gate != nil {
+			if err := (*gate)(events); err != nil {
+				return err
+			}
+		}
+		j.events = append(j.events[:len(j.events):len(j.events)], events...)
+		return nil
+	}
+}
+
+// Query reads rows; scan is called for each.
+func (tx *Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error {
+	if tx.err == nil {
+		tx.err = storable(args)
+	}
+	if tx.err != nil {
+		return tx.err
+	}
+	rows, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		tx.err = err
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	tx.err = rows.Err()
+	return tx.err
 }
 
 // Exec runs a statement and counts the rows that it changed.

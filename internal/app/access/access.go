@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/identity/signin"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
 // Resources are what policies ask about.
@@ -30,6 +31,11 @@ type Models interface {
 	Models(ctx context.Context, after string, limit int) ([]registry.Model, error)
 }
 
+// Experiments finds the owners of experiments.
+type Experiments interface {
+	Experiment(ctx context.Context, teams []string, id string) (tracking.Experiment, error)
+}
+
 // Recorder makes the events of denied attempts durable, all or none.
 type Recorder interface {
 	Append(ctx context.Context, events ...slipway.Event) error
@@ -43,15 +49,16 @@ type Site struct {
 
 // Control decides who may do what, and records who tried to do more.
 type Control struct {
-	Engine    atomic.Pointer[authz.Engine] // of the policies in force
-	Identity  *identity.Service
-	Resources Resources
-	Models    Models
-	Recorder  Recorder
-	SignIn    *signin.Service
-	Site      Site
-	Changed   func() // is told when what the gateway grants may have changed
-	Now       func() time.Time
+	Engine      atomic.Pointer[authz.Engine] // of the policies in force
+	Identity    *identity.Service
+	Resources   Resources
+	Models      Models
+	Experiments Experiments
+	Recorder    Recorder
+	SignIn      *signin.Service
+	Site        Site
+	Changed     func() // is told when what the gateway grants may have changed
+	Now         func() time.Time
 
 	attempts attempts
 	grants   grants
@@ -114,8 +121,9 @@ func (c *Control) CheckNamed(ctx context.Context, p slipway.Principal, a authz.A
 	return c.Check(ctx, p, a, r)
 }
 
-// maxName bounds the names that are looked up, and recorded when that is denied.
-const maxName = 200
+// maxName bounds the names that are looked up, and recorded when that is denied, in bytes: as
+// long as 256 characters of a model's name may be.
+const maxName = 1024
 
 // Enter implements httpapi.Access.
 func (c *Control) Enter(ctx context.Context, p slipway.Principal, a authz.Action, name string) error {
@@ -166,6 +174,13 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 		var m registry.Model
 		if m, err = c.Models.Model(ctx, name); err == nil {
 			r.Team = m.Team
+		}
+	case authz.KindWebhook:
+		r = authz.WebhooksOf(name)
+	case authz.KindExperiment:
+		var e tracking.Experiment
+		if e, err = c.Experiments.Experiment(ctx, nil, name); err == nil {
+			r.Team = e.Team
 		}
 	case authz.KindSecret:
 		r = authz.SecretsOf(name)

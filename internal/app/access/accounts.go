@@ -120,7 +120,7 @@ func (c *Control) Issue(ctx context.Context, p slipway.Principal, account string
 			return api.Token{}, unknownAction(name)
 		}
 	}
-	text, t, err := c.Identity.Issue(ctx, p.ID, identity.Wish{Account: account, Lifetime: time.Duration(r.LifetimeSeconds) * time.Second, Limit: slipway.Limit(r.Limit), Note: r.Note})
+	text, t, err := c.Identity.Issue(ctx, p.ID, identity.Wish{Account: account, Lifetime: time.Duration(r.LifetimeSeconds) * time.Second, Limit: slipway.Limit(r.Limit), Note: r.Note, With: p.Token})
 	if err == nil {
 		c.Changed()
 	}
@@ -184,7 +184,7 @@ func (c *Control) Rotate(ctx context.Context, p slipway.Principal, id string, r 
 	if err != nil {
 		return api.Token{}, err
 	}
-	text, t, err := c.Identity.Rotate(ctx, p.ID, id, time.Duration(r.OverlapSeconds)*time.Second)
+	text, t, err := c.Identity.Rotate(ctx, p.ID, p.Token, id, time.Duration(r.OverlapSeconds)*time.Second)
 	if err == nil {
 		c.Changed()
 	}
@@ -201,7 +201,15 @@ func (c *Control) Revoke(ctx context.Context, p slipway.Principal, id string, r 
 	}
 	c.Changed()
 	t, err := c.Identity.Token(ctx, id)
-	return tokenView(t, ""), err
+	if err != nil {
+		return api.Token{}, err
+	}
+	out := tokenView(t, "")
+	made, err := c.Identity.Made(ctx, id)
+	for _, m := range made {
+		out.Made = append(out.Made, m.ID)
+	}
+	return out, err
 }
 
 func accountView(a identity.Account) api.Account {

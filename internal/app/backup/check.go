@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/backup"
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	artifactstore "github.com/slipway-ml/slipway/internal/sqlstore/artifact"
 	eventstore "github.com/slipway-ml/slipway/internal/sqlstore/event"
 	registrystore "github.com/slipway-ml/slipway/internal/sqlstore/registry"
 	rolloutstore "github.com/slipway-ml/slipway/internal/sqlstore/rollout"
@@ -25,9 +28,18 @@ type Deployments interface {
 
 const page = 200
 
-// Named lists the blobs that versions and deployments name, each once.
-func Named(ctx context.Context, models registry.Store, deployments Deployments) ([]slipway.Digest, error) {
-	var out []slipway.Digest
+// Artifacts are what names blobs besides.
+type Artifacts interface {
+	// All gives at most limit digests that artifacts name, in order, that come after one.
+	All(ctx context.Context, after slipway.Digest, limit int) ([]slipway.Digest, error)
+}
+
+// Named lists the blobs that versions, deployments and artifacts name, each once.
+func Named(ctx context.Context, models registry.Store, deployments Deployments, artifacts Artifacts) ([]slipway.Digest, error) {
+	out, err := ofArtifacts(ctx, artifacts)
+	if err != nil {
+		return nil, err
+	}
 	for after := ""; ; {
 		list, err := models.Models(ctx, after, page)
 		if err != nil {
@@ -73,6 +85,15 @@ func Named(ctx context.Context, models registry.Store, deployments Deployments) 
 	return sorted(out), nil
 }
 
+func ofArtifacts(ctx context.Context, artifacts Artifacts) (out []slipway.Digest, err error) {
+	for after := slipway.Digest(""); ; after = out[len(out)-1] {
+		some, err := artifacts.All(ctx, after, page)
+		if out = append(out, some...); err != nil || len(some) < page {
+			return out, err
+		}
+	}
+}
+
 func failed(format string, args ...any) error {
 	return slipway.Errorf(slipway.Conflict, slipway.CodeBackupDamaged, "restore another backup: platform backup list", "the check of what was restored failed: "+format, args...)
 }
@@ -101,12 +122,12 @@ func (r Restore) check(ctx context.Context, c backup.Contents) (blobs int, err e
 	}
 	defer home.Close()
 	models, deployments := registrystore.New(db), rolloutstore.New(db)
-	named, err := Named(ctx, models, deployments)
+	named, err := Named(ctx, models, deployments, artifactstore.New(db))
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range named {
-		if slices.Contains(c.Missing, d) { // as the home had it not either
+		if slices.Contains(c.Missing, d) || c.Blobs != "" && !has(files, d) { // as the home had it not either
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -124,6 +145,19 @@ func (r Restore) check(ctx context.Context, c backup.Contents) (blobs int, err e
 		}
 	}
 	return blobs, err
+}
+
+// has says whether a backup has a blob.
+func has(files map[string]backup.Entry, d slipway.Digest) bool {
+	name := "blobs/" + d.Hex()[:2] + "/" + d.Hex()
+	return files[name].Path != "" || files[name+".sealed"].Path != ""
+}
+
+// bucketOf is where blobs are that are not in the home; what keeps them there is that place's
+// own business.
+func bucketOf(c config.Config) string {
+	place, _, _ := strings.Cut(c.Artifacts, "?")
+	return place
 }
 
 // there reads a file again. Its bytes are those of the backup, which are those of the digest

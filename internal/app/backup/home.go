@@ -18,12 +18,18 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/backup"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/oci"
 )
 
 // collect lists the state of a home in files whose bytes stay: what changes is copied aside
-// first. The order is that of config.State.
+// first. The order is that of config.State. What older programs have left of models in images
+// is no state: it is in clear, and made again from blobs.
 func collect(ctx context.Context, c config.Config, known *digests, early bool) ([]backup.File, error) {
 	var out []backup.File
+	clear, err := inClear(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	for _, item := range config.State {
 		if item.Early != early {
 			continue
@@ -39,7 +45,7 @@ func collect(ctx context.Context, c config.Config, known *digests, early bool) (
 			if err != nil {
 				return err
 			}
-			if state, _ := config.Belongs(filepath.ToSlash(rel)); !state {
+			if state, _ := config.Belongs(filepath.ToSlash(rel)); !state || clear[path] {
 				return nil
 			}
 			if item.Change != config.Never {
@@ -68,6 +74,16 @@ func collect(ctx context.Context, c config.Config, known *digests, early bool) (
 		}
 	}
 	return out, nil
+}
+
+// inClear are the files of models in images.
+func inClear(ctx context.Context, c config.Config) (map[string]bool, error) {
+	all, err := oci.ModelsInClear(ctx, c.Images())
+	out := map[string]bool{}
+	for _, m := range all {
+		out[m.Path] = true
+	}
+	return out, err
 }
 
 // aside keeps a file as it is now: by another link to it, if a change is another file.

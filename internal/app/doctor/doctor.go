@@ -30,6 +30,8 @@ type Installation struct {
 	Environments *pyenv.Builder
 	Blobs        *blob.Dir
 	Registry     Registry
+	// Artifacts says which digests artifacts and uploads of them name.
+	Artifacts func(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest]bool, error)
 	// Program is the part of the layout of images that the next image will hold too; it may
 	// be empty.
 	Program func() slipway.Digest
@@ -41,6 +43,7 @@ type Installation struct {
 	Backup   func(ctx context.Context) api.Finding // how the backups are
 	Gateway  func(ctx context.Context) (route.Observation, error)
 	Audit    func(ctx context.Context) []api.Finding
+	Webhooks func(ctx context.Context) []api.Finding
 }
 
 const askLimit = 10 * time.Second
@@ -56,6 +59,7 @@ func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out = append(out, certificate(ctx, i.Config, time.Now())...)
 	out = append(out, i.endpoints(ctx, obs)...)
 	out = append(out, i.Audit(ctx)...)
+	out = append(out, i.Webhooks(ctx)...)
 	return append(out, i.leftovers(ctx, fix))
 }
 

@@ -30,6 +30,7 @@ type state struct {
 	all      []rollout.Deployment
 	refused  slipway.Digest
 	models   []registry.Model
+	artifact slipway.Digest
 }
 
 func (s *state) Endpoints(context.Context) ([]rollout.Endpoint, error) {
@@ -65,6 +66,17 @@ func (s *state) Models(_ context.Context, after string, limit int) (out []regist
 	for _, m := range s.models {
 		if m.Name > after && len(out) < limit {
 			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+func (s *state) Versions(_ context.Context, model string, before, limit int) (out []registry.Version, _ error) {
+	for _, m := range s.models {
+		for n := m.Latest; m.Name == model && n > 0; n-- {
+			if (before == 0 || n < before) && len(out) < limit {
+				out = append(out, registry.Version{Model: model, Number: n})
+			}
 		}
 	}
 	return out, nil
@@ -113,7 +125,13 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 	i := doctor.Installation{Backup: func(context.Context) api.Finding { return api.Finding{Check: "backup", Verdict: "pass"} }, Config: c, Store: s, Environments: envs, Blobs: blobs, Registry: s, Program: func() slipway.Digest { return "" },
 		Alone:    func() (func(), bool) { return func() {}, true },
 		Database: func(context.Context) error { return nil }, Keys: func(context.Context) []api.Finding { return nil },
-		Audit: func(context.Context) []api.Finding { return nil },
+		Artifacts: func(_ context.Context, asked []slipway.Digest) (map[slipway.Digest]bool, error) {
+			if s.artifact == "" && len(s.models) > 0 {
+				return nil, errors.New("the database is down")
+			}
+			return map[slipway.Digest]bool{s.artifact: slices.Contains(asked, s.artifact)}, nil
+		},
+		Audit: func(context.Context) []api.Finding { return nil }, Webhooks: func(context.Context) []api.Finding { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
 			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
 		}}
@@ -210,6 +228,17 @@ func TestUploads(t *testing.T) {
 	stay := []slipway.Digest{store("model-000", 1, old), store("model-119", 2, old), store("shared", 0, old), store("golden", 0, old), store("golden", 119, old),
 		store("just sent", 0, time.Now())}
 	gone := []slipway.Digest{store("model-000", 3, old), store("sent long ago", 0, old)}
+	artifact := store("artifact", 0, old)
+	if f := of(t, i.Examine(t.Context(), true), "leftovers"); f.Verdict != "warn" {
+		t.Errorf("without knowing of artifacts: %+v", f)
+	}
+	for _, d := range append(slices.Clone(gone), artifact) { // nothing was removed, and they are old again
+		if err := os.Chtimes(filepath.Join(i.Config.Blobs(), d.Hex()[:2], d.Hex()+".sealed"), old, old); err != nil {
+			t.Error(err)
+		}
+	}
+	s.artifact = artifact
+	stay = append(stay, artifact)
 	if f := of(t, i.Examine(t.Context(), true), "leftovers"); f.Verdict != "pass" || !strings.HasPrefix(f.Message, "removed ") {
 		t.Errorf("%+v", f)
 	}
@@ -234,7 +263,7 @@ func TestImages(t *testing.T) {
 	s.endpoint.Stable.ImageDigest = serving
 	_ = i.Examine(t.Context(), true)
 	there := func(d slipway.Digest) bool {
-		return oci.Unpack(t.Context(), i.Config.Images(), d, filepath.Join(t.TempDir(), "x")) == nil
+		return oci.Unpack(t.Context(), i.Config.Images(), d, nil, filepath.Join(t.TempDir(), "x")) == nil
 	}
 	if !there(serving) || !there(failed) {
 		t.Error("an image of today is gone")

@@ -2,21 +2,24 @@ package doctor
 
 import (
 	"context"
+	"errors"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/registry"
 )
 
-// Registry is what the doctor reads of models. Versions are numbered from 1 without gaps.
+// Registry is what the doctor reads of models.
 type Registry interface {
 	Models(ctx context.Context, after string, limit int) ([]registry.Model, error)
+	// Versions lists newest first, below a number, without files.
+	Versions(ctx context.Context, model string, before, limit int) ([]registry.Version, error)
 	Version(ctx context.Context, model string, ref registry.Ref) (registry.Version, error)
 }
 
 const page = 50 // entries that are read at once
 
-// named gives the blobs that are files of a version, or of the validation of a deployment.
-func (i Installation) named(ctx context.Context) (map[slipway.Digest]bool, error) {
+// Named gives the blobs that are files of a version, or of the validation of a deployment.
+func (i Installation) Named(ctx context.Context) (map[slipway.Digest]bool, error) {
 	out := map[slipway.Digest]bool{}
 	for after, more := "", true; more; {
 		models, err := i.Registry.Models(ctx, after, page)
@@ -47,16 +50,24 @@ func (i Installation) named(ctx context.Context) (map[slipway.Digest]bool, error
 	return out, nil
 }
 
-// files adds the files of all versions of a model.
+// files adds the files of all versions of a model. One that is deleted meanwhile has none.
 func (i Installation) files(ctx context.Context, m registry.Model, out map[slipway.Digest]bool) error {
-	for n := 1; n <= m.Latest; n++ {
-		v, err := i.Registry.Version(ctx, m.Name, registry.Ref{Number: n})
+	for before, more := 0, true; more; {
+		versions, err := i.Registry.Versions(ctx, m.Name, before, page)
 		if err != nil {
 			return err
 		}
-		for _, f := range v.Files {
-			out[f.Digest] = true
+		for _, v := range versions {
+			before = v.Number
+			v, err := i.Registry.Version(ctx, m.Name, registry.Ref{Number: v.Number})
+			if err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+				return err
+			}
+			for _, f := range v.Files {
+				out[f.Digest] = true
+			}
 		}
+		more = len(versions) == page
 	}
 	return nil
 }

@@ -120,14 +120,23 @@ func (i Installation) sweep(ctx context.Context, w wanted, fix bool) (n int, siz
 	return n, size, nil
 }
 
-// sweepUploads removes blobs that were uploaded for a version or a deployment that never
-// came. One that comes while this runs has asked for its blobs, which makes them young.
+// sweepUploads removes blobs that were uploaded for a version, a deployment or an artifact that
+// never came. One that comes while this runs has asked for its blobs, which makes them young.
 func (i Installation) sweepUploads(ctx context.Context, before time.Time, fix bool) (int, int64, error) {
-	named, err := i.named(ctx)
+	named, err := i.Named(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	return i.Blobs.Sweep(ctx, func(d slipway.Digest) bool { return named[d] }, before, fix)
+	var failed error
+	n, size, err := i.Blobs.Sweep(ctx, func(d slipway.Digest) bool {
+		if named[d] || failed != nil {
+			return true
+		}
+		artifacts, err := i.Artifacts(ctx, []slipway.Digest{d}) // there may be millions
+		failed = err
+		return err != nil || artifacts[d]
+	}, before, fix)
+	return n, size, errors.Join(err, failed)
 }
 
 // sweepUnpacked removes directories into which images were unpacked.

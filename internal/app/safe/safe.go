@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/blob"
+	"github.com/slipway-ml/slipway/internal/bucket"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/kms/aws"
@@ -47,6 +49,12 @@ type Models interface {
 	Version(ctx context.Context, model string, ref registry.Ref) (registry.Version, error)
 }
 
+// Artifacts says whose they are.
+type Artifacts interface {
+	// Teams gives whose artifacts, and parts of uploads, name digests.
+	Teams(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest][]string, error)
+}
+
 // Safe is what encrypts in one installation.
 type Safe struct {
 	Ring    *keys.Ring
@@ -54,6 +62,7 @@ type Safe struct {
 	Access  Access
 	Records Records
 	Models  Models
+	Files   Artifacts
 	Gateway func(ctx context.Context) (route.Observation, error)
 	Changed func() // is told when a secret was set
 
@@ -68,10 +77,12 @@ type Safe struct {
 	db      *sqlstore.DB
 	objects *keys.Objects
 	log     *slog.Logger
+	bucket  *bucket.Objects // nil: blobs are in the home
 	wake    chan struct{}
 
 	mu       sync.Mutex
 	inClear  blob.Progress
+	images   inImages
 	progress []keys.Progress
 	due      due
 	problem  string
@@ -99,7 +110,9 @@ func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logge
 	s.Ring = keys.New(keys.Config{Store: s.store, Service: s.service, Now: time.Now, Log: log})
 	s.objects = keys.NewObjects(s.Ring, s.store)
 	keys.NewSecrets(s.Ring, s.store)
-	s.Blobs, err = blob.Open(c.Blobs(), s.objects)
+	if s.Blobs, err = blob.Open(c.Blobs(), s.objects); err == nil {
+		err = s.elsewhere(ctx)
+	}
 	return s, err
 }
 
@@ -179,7 +192,7 @@ func (s *Safe) Run(ctx context.Context) {
 
 // due is what may be left to do beside keys: all of it after a start.
 type due struct {
-	encrypt bool // blobs lie in clear
+	encrypt bool // blobs and images of an older program lie in clear
 	assign  bool // uploads wait for the team that registered them
 	copies  bool // what was shredded has copies in clear
 }
@@ -220,11 +233,12 @@ func (s *Safe) want(d due) {
 }
 
 func (s *Safe) encrypt(ctx context.Context) error {
-	return s.Blobs.Encrypt(ctx, func(p blob.Progress) {
+	err := s.Blobs.Encrypt(ctx, func(p blob.Progress) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.inClear = p
 	})
+	return errors.Join(err, s.thinImages(ctx))
 }
 
 // advance does what rotations and shreddings have left.
@@ -313,6 +327,33 @@ func (s *Safe) assign(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.assignArtifacts(ctx)
+}
+
+// assignArtifacts gives teams their artifacts.
+func (s *Safe) assignArtifacts(ctx context.Context) error {
+	const every = 1 << 31
+	waiting, _, err := s.store.SpaceObjectKeys(ctx, keys.Uploads, every, every)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(waiting, page) {
+		digests := make([]slipway.Digest, len(chunk))
+		for i, k := range chunk {
+			digests[i] = slipway.Digest(k.Object)
+		}
+		teams, err := s.Files.Teams(ctx, digests)
+		if err != nil {
+			return err
+		}
+		for d, all := range teams {
+			for _, team := range all {
+				if err := s.adopt(ctx, team, []slipway.Digest{d}); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	return nil
 }
 
@@ -324,7 +365,11 @@ func (s *Safe) assignVersions(ctx context.Context, m registry.Model) error {
 		}
 		for _, v := range versions {
 			before = v.Number
-			if v, err = s.Models.Version(ctx, m.Name, registry.Ref{Number: v.Number}); err != nil {
+			v, err = s.Models.Version(ctx, m.Name, registry.Ref{Number: v.Number})
+			if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+				continue // it was deleted meanwhile
+			}
+			if err != nil {
 				return err
 			}
 			if err := s.adopt(ctx, m.Team, Files(v.Files)); err != nil {
@@ -375,18 +420,22 @@ func (s *Safe) Findings(ctx context.Context) []api.Finding {
 		out[0] = api.Finding{Check: "keys", Verdict: "fail", Message: s.name() + ": " + e.Message, Next: e.Next}
 	}
 	s.mu.Lock()
-	waits, problem := s.inClear, s.problem
+	waits, images, problem := s.inClear, s.images, s.problem
 	s.mu.Unlock()
-	f := api.Finding{Check: "encryption", Verdict: "pass", Message: "every blob is encrypted"}
+	f := api.Finding{Check: "encryption", Verdict: "pass", Message: "every blob is encrypted, and no image holds a model"}
 	switch {
 	case problem != "":
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: "it does not go on: " + problem, Next: "platform keys list"}
 	case waits.Rotten > 0:
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Rotten, "blob") + " of an older version cannot be encrypted: the bytes are not those of the name", Next: "bring them back from a backup, or remove them"}
+	case images.kept > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(int64(images.kept), "image") + " of an older version hold models in clear: their files are not there to make them again", Next: "platform doctor --fix"}
+	case images.images > 0:
+		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(int64(images.images), "image") + " of an older version hold models in clear still", Next: "platform doctor, in a minute"}
 	case waits.Blobs > 0:
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Blobs, "blob") + " of an older version lie in clear still, " + mib(waits.Bytes), Next: "platform doctor, in a minute"}
 	}
-	return append(out, f)
+	return append(append(out, f), s.bucketFinding(ctx)...)
 }
 
 func (s *Safe) name() string {

@@ -3,23 +3,17 @@ package safe
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/authz"
-	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/route"
-	"github.com/slipway-ml/slipway/internal/sqlstore"
-	keystore "github.com/slipway-ml/slipway/internal/sqlstore/keys"
 )
 
 // Shred implements httpapi.Keys. It destroys the keys of a space in the key service, renews
@@ -95,9 +89,9 @@ func (s *Safe) live(ctx context.Context, space keys.Space) (out []string, err er
 	return out, err
 }
 
-// removeCopies removes the images and the unpacked files of versions of which something was
-// shredded: they are copies in clear. Those that serve wait, and it answers whether there are
-// any.
+// removeCopies removes the unpacked files of versions of which something was shredded: they
+// are copies in clear; and the models that older programs kept in images. What serves waits,
+// and it answers whether there is any.
 func (s *Safe) removeCopies(ctx context.Context) (waits bool, err error) {
 	endpoints, err := s.Records.Endpoints(ctx)
 	if err != nil {
@@ -122,8 +116,11 @@ func (s *Safe) removeCopies(ctx context.Context) (waits bool, err error) {
 					continue
 				}
 				shredded, err := s.incomplete(ctx, d.Revision)
+				if err == nil && shredded {
+					err = oci.RemoveModel(s.config.Images(), d.Revision.ImageDigest)
+				}
 				if err == nil && shredded && !serves[d.Revision.ImageDigest] {
-					err = s.removeCopy(d.Revision)
+					err = oci.RemoveUnpacked(filepath.Join(s.config.Revisions(), d.Revision.ImageDigest.Hex()))
 				}
 				if err != nil {
 					return waits, err
@@ -139,6 +136,9 @@ func (s *Safe) removeCopies(ctx context.Context) (waits bool, err error) {
 // incomplete says whether a file that a revision was made of is not there any more.
 func (s *Safe) incomplete(ctx context.Context, r *route.Revision) (bool, error) {
 	v, err := s.Models.Version(ctx, r.Model, registry.Ref{Number: r.Version})
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		return true, nil // it was deleted, so its copies may go
+	}
 	if err != nil {
 		return false, err
 	}
@@ -146,13 +146,9 @@ func (s *Safe) incomplete(ctx context.Context, r *route.Revision) (bool, error) 
 	return len(missing) > 0, err
 }
 
-func (s *Safe) removeCopy(r *route.Revision) error {
-	return errors.Join(oci.RemoveModel(s.config.Images(), r.ImageDigest), oci.RemoveUnpacked(filepath.Join(s.config.Revisions(), r.ImageDigest.Hex())))
-}
-
 func (s *Safe) remains(live []string) (out []string) {
 	if len(live) > 0 {
-		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies in "+s.config.Revisions()+" and "+s.config.Images()+", which go when they serve something else")
+		out = append(out, strings.Join(live, ", ")+" go on serving from unpacked copies in "+s.config.Revisions()+", which go when they serve something else")
 	}
 	if strings.HasPrefix(s.config.KeyService, "aws-kms") {
 		out = append(out, "AWS deletes the keys in seven days; until then an administrator of AWS could take that back")
@@ -189,7 +185,7 @@ func (s *Safe) dropShredded(ctx context.Context) error {
 	for space, versions := range bySpace {
 		below := dead(versions)
 		for {
-			left, err := s.objects.Drop(ctx, space, below, func(_ context.Context, object string) error { return s.Blobs.Remove(slipway.Digest(object)) })
+			left, err := s.objects.Drop(ctx, space, below, func(ctx context.Context, object string) error { return s.Blobs.Remove(ctx, slipway.Digest(object)) })
 			if err != nil || left == 0 {
 				errs = append(errs, err)
 				break
@@ -220,117 +216,4 @@ func (s *Safe) dropSecrets(ctx context.Context, space keys.Space, below int) err
 		err = errors.Join(err, s.store.DeleteSecret(ctx, k.Team, k.Name))
 	}
 	return err
-}
-
-// backup is what a backup that was made before would hold of a space.
-type backup struct {
-	dir    string
-	file   sqlstore.Options
-	sample keys.ObjectKey // the first file of the space; none if its digest is empty
-	values int
-}
-
-func (b *backup) remove() { _ = os.RemoveAll(b.dir) }
-
-// copy makes a backup of the database, and of a file of the space, as anybody may have one.
-func (s *Safe) copy(ctx context.Context, space keys.Space) (_ *backup, err error) {
-	b := &backup{}
-	if b.dir, err = os.MkdirTemp(s.config.Home, "probe-*"); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			b.remove()
-		}
-	}()
-	b.file = sqlstore.Options{Path: filepath.Join(b.dir, "state.db"), Now: time.Now, Log: s.log}
-	const every = 1 << 31
-	some, all, err := s.store.SpaceObjectKeys(ctx, space, every, every)
-	b.values = all
-	if err == nil {
-		var secrets []keys.Secret
-		secrets, err = s.sealed(ctx, space, every)
-		b.values += len(secrets)
-	}
-	if err == nil && s.config.PostgreSQL == "" {
-		err = sqlstore.Backup(ctx, s.config.Database(), b.file.Path)
-	} else if err == nil {
-		err = s.copyRows(ctx, b, space, some)
-	}
-	for i := 0; err == nil && i < len(some) && b.sample.Object == ""; i++ {
-		d := slipway.Digest(some[i].Object)
-		others, e := s.store.ObjectKeys(ctx, some[i].Object)
-		if e == nil && len(others) == 1 && s.Blobs.Copy(d, filepath.Join(b.dir, "blobs")) == nil {
-			b.sample = some[i]
-		}
-		err = e
-	}
-	return b, err
-}
-
-// copyRows is a backup of what a PostgreSQL database holds of the space.
-func (s *Safe) copyRows(ctx context.Context, b *backup, space keys.Space, objects []keys.ObjectKey) error {
-	all, err := s.store.Keys(ctx, space)
-	if err != nil {
-		return err
-	}
-	return b.with(ctx, func(store *keystore.Store) error {
-		for _, k := range all {
-			if err := store.AddKey(ctx, k, slipway.Event{ID: slipway.NewID("evt", k.Created), Time: k.Created}); err != nil {
-				return err
-			}
-		}
-		for chunk := range slices.Chunk(objects, page) {
-			if err := store.ChangeObjectKeys(ctx, nil, chunk); err != nil && !errors.Is(err, &slipway.Error{Code: slipway.CodeConflict}) {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// with opens the database of the backup.
-func (b *backup) with(ctx context.Context, do func(*keystore.Store) error) error {
-	db, err := sqlstore.Open(ctx, b.file)
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(keystore.New(db)), db.Close())
-}
-
-// prove restores the copy and tries to open it with the key service as it is now.
-func (s *Safe) prove(ctx context.Context, space keys.Space, gone []keys.Key, b *backup) ([]string, error) {
-	var out []string
-	for _, k := range gone {
-		if len(k.Wrapped) == 0 {
-			continue // it had been condemned before
-		}
-		if err := s.Ring.Probe(ctx, k); err != nil {
-			return nil, err
-		}
-	}
-	out = append(out, "the key service unwraps none of "+plural(int64(len(gone)), "data key")+" from a copy that was made before")
-	if b.sample.Object == "" {
-		return out, nil
-	}
-	err := b.with(ctx, func(store *keystore.Store) error {
-		ring := keys.New(keys.Config{Store: store, Service: s.service, Now: time.Now, Log: s.log})
-		dir, err := blob.Open(filepath.Join(b.dir, "blobs"), keys.NewObjects(ring, store))
-		if err != nil {
-			return err
-		}
-		in, _, err := dir.Open(ctx, slipway.Digest(b.sample.Object))
-		if err == nil {
-			_ = in.Close()
-			return slipway.Errorf(slipway.Internal, slipway.CodeSealed, "platform keys list", "a file of %s opens from a copy of the database still", space)
-		}
-		if !errors.Is(err, &slipway.Error{Code: slipway.CodeKeyLost}) { // the copy knows of no shredding
-			return err // that proves nothing
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return append(out, "a file from a backup of the database and of the blobs, restored beside the installation, does not open"), nil
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/slipway-ml/slipway"
 )
 
 // Arrival is how a request came to the server: from the gateway, which is the only other
@@ -85,8 +87,11 @@ func agent(text string) string {
 
 type arrivalKey struct{}
 
-// WithArrival notes how the request came that ctx belongs to.
+// WithArrival notes how the request came that ctx belongs to. Events say the address.
 func WithArrival(ctx context.Context, a Arrival) context.Context {
+	if net.ParseIP(a.Peer) != nil { // nothing else that a header says
+		ctx = slipway.WithAddress(ctx, a.Peer)
+	}
 	return context.WithValue(ctx, arrivalKey{}, a)
 }
 

@@ -69,12 +69,13 @@ type document struct {
 	Note  string        `json:"note,omitempty"`
 	Limit slipway.Limit `json:"limit"`
 	By    string        `json:"by,omitempty"`
+	With  string        `json:"with,omitempty"`
 	MFA   time.Time     `json:"mfa,omitzero"`
 }
 
 // AddToken implements identity.Tokens.
 func (s *Store) AddToken(ctx context.Context, t identity.Token, replaces string, until time.Time, ev slipway.Event) error {
-	text, err := json.Marshal(document{t.Note, t.Limit, t.By, t.MFA})
+	text, err := json.Marshal(document{t.Note, t.Limit, t.By, t.With, t.MFA})
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (r *row) dest() []any {
 func (r *row) token() (identity.Token, error) {
 	var d document
 	err := json.Unmarshal([]byte(r.document), &d)
-	r.Note, r.Limit, r.By, r.MFA = d.Note, d.Limit, d.By, d.MFA
+	r.Note, r.Limit, r.By, r.With, r.MFA = d.Note, d.Limit, d.By, d.With, d.MFA
 	r.Created, r.Expires, r.Revoked, r.Used = sqlstore.Time(r.created), sqlstore.Time(r.expires), sqlstore.Time(r.revoked), sqlstore.Time(r.used)
 	return r.Token, err
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -21,108 +20,112 @@ func New(db *sqlstore.DB) *Store { return &Store{db} }
 
 var _ registry.Store = (*Store)(nil)
 
-// AddVersion implements registry.Store.
-func (s *Store) AddVersion(ctx context.Context, v registry.Version, ev slipway.Event) (registry.Version, bool, error) {
-	files, err := json.Marshal(v.Files)
-	if err != nil {
-		return registry.Version{}, false, err
+// found puts the registry's own words in the place of sql's: what is missing has one name.
+func found(err, missing error) error {
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) || errors.Is(err, sql.ErrNoRows) {
+		return missing
 	}
-	out, added := v, false
-	out.Created = sqlstore.Time(sqlstore.Micros(v.Created))
-	detail := map[string]string{}
-	for k, val := range ev.Detail {
-		detail[k] = val
-	}
-	ev.Detail = detail
-	err = s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
-		var created int64
-		err := tx.QueryRow([]any{&out.Number, &out.Source, &created, &out.By},
-			`SELECT number, source, created, actor FROM version WHERE model = $1 AND digest = $2`, v.Model, string(v.Digest))
-		if err == nil {
-			err = tx.QueryRow([]any{&out.Team}, `SELECT team FROM model WHERE name = $1`, v.Model)
-		}
-		if err == nil {
-			out.Created = sqlstore.Time(created)
-			return sqlstore.ErrUnchanged
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		err = tx.QueryRow([]any{&out.Number, &out.Team}, `INSERT INTO model (name, latest, team) VALUES ($1, 1, $2)
-			ON CONFLICT (name) DO UPDATE SET latest = model.latest + 1, team = CASE WHEN model.team = '' THEN excluded.team ELSE model.team END
-			RETURNING latest, team`, v.Model, v.Team)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO version (model, number, digest, files, source, created, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			v.Model, out.Number, string(v.Digest), string(files), v.Source, sqlstore.Micros(v.Created), v.By)
-		added, detail["number"] = true, fmt.Sprint(out.Number)
-		return err
-	})
-	if err != nil {
-		return registry.Version{}, false, err
-	}
-	return out, added, nil
+	return err
 }
 
-// Version implements registry.Store.
+// own is a copy of an event whose detail may be added to.
+func own(ev slipway.Event) slipway.Event {
+	detail := map[string]string{}
+	for k, v := range ev.Detail {
+		detail[k] = v
+	}
+	ev.Detail = detail
+	return ev
+}
+
+const (
+	modelColumns   = `m.name, m.team, m.description, m.created, m.updated, m.actor, COALESCE((SELECT MAX(n.number) FROM version n WHERE n.model = m.name AND n.deleted = 0), 0)`
+	versionColumns = `v.model, v.number, v.digest, v.source, v.created, v.actor, v.updated, v.stage`
+	detailColumns  = versionColumns + `, v.description, v.run_id, v.run_link, v.logged_model, v.place`
+)
+
+// modelRow reads modelColumns into a model.
+type modelRow struct {
+	registry.Model
+	created, updated int64
+}
+
+func (r *modelRow) dest() []any {
+	return []any{&r.Name, &r.Team, &r.Description, &r.created, &r.updated, &r.By, &r.Latest}
+}
+
+func (r *modelRow) model() registry.Model {
+	r.Created, r.Updated = sqlstore.Time(r.created), sqlstore.Time(r.updated)
+	return r.Model
+}
+
+// versionRow reads versionColumns, or detailColumns, into a version.
+type versionRow struct {
+	registry.Version
+	digest           string
+	created, updated int64
+}
+
+func (r *versionRow) dest() []any {
+	return []any{&r.Model, &r.Number, &r.digest, &r.Source, &r.created, &r.By, &r.updated, &r.Stage}
+}
+
+func (r *versionRow) detail() []any {
+	return append(r.dest(), &r.Description, &r.RunID, &r.RunLink, &r.LoggedModel, &r.Place)
+}
+
+func (r *versionRow) version() registry.Version {
+	r.Digest, r.Created, r.Updated = slipway.Digest(r.digest), sqlstore.Time(r.created), sqlstore.Time(r.updated)
+	return r.Version
+}
+
+// Version implements registry.VersionStore.
 func (s *Store) Version(ctx context.Context, model string, number int) (registry.Version, error) {
-	v := registry.Version{Model: model}
-	var files, digest string
-	var created int64
-	what := fmt.Sprintf("version %d of model %s", number, model)
-	if number == 0 {
-		what = "version of model " + model
-	}
-	err := s.db.QueryRow(ctx, what, []any{&v.Team, &v.Number, &digest, &files, &v.Source, &created, &v.By},
-		`SELECT team, number, digest, files, source, created, actor FROM version JOIN model ON model.name = version.model
-		WHERE model = $1 AND (number = $2 OR $2 = 0) ORDER BY number DESC LIMIT 1`, model, number)
+	var r versionRow
+	var files string
+	err := s.db.QueryRow(ctx, "", append(r.detail(), &r.Team, &files),
+		`SELECT `+detailColumns+`, m.team, v.files FROM version v JOIN model m ON m.name = v.model
+		WHERE v.model = $1 AND (v.number = $2 OR $2 = 0) AND v.deleted = 0 ORDER BY v.number DESC LIMIT 1`, model, number)
 	if err != nil {
-		return registry.Version{}, err
+		return registry.Version{}, found(err, s.missing(ctx, model, number))
 	}
-	v.Digest, v.Created = slipway.Digest(digest), sqlstore.Time(created)
+	v := r.version()
 	return v, json.Unmarshal([]byte(files), &v.Files)
 }
 
-// Alias implements registry.Store.
-func (s *Store) Alias(ctx context.Context, model, alias string) (n int, err error) {
-	return n, s.db.QueryRow(ctx, "alias "+alias+" of model "+model, []any{&n}, `SELECT number FROM alias WHERE model = $1 AND alias = $2`, model, alias)
+// missing says what is not there of a version that is not.
+func (s *Store) missing(ctx context.Context, model string, number int) error {
+	if number == 0 {
+		if _, err := s.Model(ctx, model); err == nil {
+			return registry.NoNewest(model)
+		}
+		return registry.NoModel(model)
+	}
+	return registry.NoVersion(model, number)
 }
 
-// SetAlias implements registry.Store.
-func (s *Store) SetAlias(ctx context.Context, c registry.AliasChange, ev slipway.Event) error {
-	return s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
-		c.From = 0
-		err := tx.QueryRow([]any{&c.From}, `SELECT number FROM alias WHERE model = $1 AND alias = $2`, c.Model, c.Alias)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO alias (model, alias, number) VALUES ($1, $2, $3)
-			ON CONFLICT (model, alias) DO UPDATE SET number = excluded.number`, c.Model, c.Alias, c.To)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`INSERT INTO alias_change (model, seq, alias, from_number, to_number, actor, reason, time)
-			SELECT CAST($1 AS TEXT), COALESCE(MAX(seq), 0) + 1, CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS BIGINT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)
-			FROM alias_change WHERE model = $1`, c.Model, c.Alias, c.From, c.To, c.By, c.Reason, sqlstore.Micros(c.Time))
-		return err
-	})
+// Alias implements registry.AliasStore.
+func (s *Store) Alias(ctx context.Context, model, alias string) (n int, err error) {
+	err = s.db.QueryRow(ctx, "", []any{&n}, `SELECT number FROM alias WHERE model = $1 AND alias = $2`, model, alias)
+	return n, found(err, registry.NoAlias(model, alias))
 }
 
 // Model implements registry.Lists.
-func (s *Store) Model(ctx context.Context, name string) (m registry.Model, err error) {
-	return m, s.db.QueryRow(ctx, "model "+name, []any{&m.Name, &m.Latest, &m.Team}, `SELECT name, latest, team FROM model WHERE name = $1`, name)
+func (s *Store) Model(ctx context.Context, name string) (registry.Model, error) {
+	var r modelRow
+	err := s.db.QueryRow(ctx, "", r.dest(), `SELECT `+modelColumns+` FROM model m WHERE m.name = $1`, name)
+	return r.model(), found(err, registry.NoModel(name))
 }
 
 // Models implements registry.Lists.
 func (s *Store) Models(ctx context.Context, after string, limit int) ([]registry.Model, error) {
 	var out []registry.Model
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
-		var m registry.Model
-		err := rows.Scan(&m.Name, &m.Latest, &m.Team)
-		out = append(out, m)
+		var r modelRow
+		err := rows.Scan(r.dest()...)
+		out = append(out, r.model())
 		return err
-	}, `SELECT name, latest, team FROM model WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
+	}, `SELECT `+modelColumns+` FROM model m WHERE m.name > $1 ORDER BY m.name LIMIT $2`, after, limit)
 	return out, err
 }
 
@@ -130,15 +133,12 @@ func (s *Store) Models(ctx context.Context, after string, limit int) ([]registry
 func (s *Store) Versions(ctx context.Context, model string, before, limit int) ([]registry.Version, error) {
 	var out []registry.Version
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
-		v := registry.Version{Model: model}
-		var digest string
-		var created int64
-		err := rows.Scan(&v.Number, &digest, &v.Source, &created, &v.By)
-		v.Digest, v.Created = slipway.Digest(digest), sqlstore.Time(created)
-		out = append(out, v)
+		var r versionRow
+		err := rows.Scan(r.dest()...)
+		out = append(out, r.version())
 		return err
-	}, `SELECT number, digest, source, created, actor FROM version
-		WHERE model = $1 AND (number < $2 OR $2 = 0) ORDER BY number DESC LIMIT $3`, model, before, limit)
+	}, `SELECT `+versionColumns+` FROM version v
+		WHERE v.model = $1 AND (v.number < $2 OR $2 = 0) AND v.deleted = 0 ORDER BY v.number DESC LIMIT $3`, model, before, limit)
 	return out, err
 }
 
@@ -154,4 +154,35 @@ func (s *Store) AliasHistory(ctx context.Context, model string, limit int) ([]re
 		return err
 	}, `SELECT alias, from_number, to_number, actor, reason, time FROM alias_change WHERE model = $1 ORDER BY seq DESC LIMIT $2`, model, limit)
 	return out, err
+}
+
+// Teams implements registry.Finder. It jumps from one team to the next in the index.
+func (s *Store) Teams(ctx context.Context) ([]string, error) {
+	var out []string
+	err := s.db.Query(ctx, func(rows *sql.Rows) error {
+		var team string
+		err := rows.Scan(&team)
+		out = append(out, team)
+		return err
+	}, `WITH RECURSIVE t (team) AS (SELECT MIN(team) FROM model
+		UNION ALL SELECT (SELECT MIN(m.team) FROM model m WHERE m.team > t.team) FROM t WHERE t.team IS NOT NULL)
+		SELECT team FROM t WHERE team IS NOT NULL`)
+	return out, err
+}
+
+// Newer gives the name of a model of which something is kept that had no place before schema
+// 9, or empty: a program of before would lose it, or stumble over a number that is missing.
+func (s *Store) Newer(ctx context.Context) (string, error) {
+	var name string
+	err := s.db.QueryRow(ctx, "", []any{&name}, `SELECT r.name FROM model_retired r
+		UNION ALL SELECT t.model FROM model_tag t
+		UNION ALL SELECT t.model FROM version_tag t
+		UNION ALL SELECT m.name FROM model m WHERE m.description <> '' OR NOT EXISTS (SELECT 1 FROM version v WHERE v.model = m.name)
+		UNION ALL SELECT v.model FROM version v WHERE v.digest = '' OR v.deleted <> 0 OR v.stage <> 'None' OR v.description <> '' OR v.run_id <> '' OR v.run_link <> '' OR v.logged_model <> ''
+			OR EXISTS (SELECT 1 FROM version o WHERE o.model = v.model AND o.digest = v.digest AND o.number <> v.number)
+		LIMIT 1`)
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		err = nil
+	}
+	return name, err
 }

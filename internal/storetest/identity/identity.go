@@ -21,7 +21,7 @@ import (
 var start = time.Date(2026, 11, 1, 12, 0, 0, 123456000, time.UTC)
 
 func sample(digit string, created time.Time) identity.Token {
-	return identity.Token{ID: "tok_" + digit, Hash: strings.Repeat(digit, 64), Account: "ada", Note: "for a test", By: "bob", Created: created, MFA: created,
+	return identity.Token{ID: "tok_" + digit, Hash: strings.Repeat(digit, 64), Account: "ada", Note: "for a test", By: "bob", With: "tok_9", Created: created, MFA: created,
 		Limit: slipway.Limit{Endpoints: []string{"fraud"}}}
 }
 

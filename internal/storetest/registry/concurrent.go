@@ -79,7 +79,7 @@ func testNumbersConcurrently(f fixture) {
 		}
 	}
 	models, err := f.store.Models(f.Context(), "", 1)
-	f.same("the newest", []registry.Model{{Name: "fraud", Latest: len(numbers)}}, models, err)
+	f.same("the newest", []registry.Model{line("fraud", len(numbers))}, models, err)
 	f.same("events", len(numbers), f.recorded(), nil)
 }
 

@@ -1,0 +1,91 @@
+package artifacts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/answer"
+	"github.com/slipway-ml/slipway/internal/artifact"
+	"github.com/slipway-ml/slipway/internal/mlflowapi"
+)
+
+// Signed are the use cases of addresses that are good without a token of an account. A token
+// that was not made here, or is too old, is CodeSignedURL, Denied.
+type Signed interface {
+	PutPart(ctx context.Context, token string, number int, size int64, body io.Reader) (artifact.Part, error)
+	// FindPart gives a part that has come: who goes on with an upload asks before sending.
+	FindPart(ctx context.Context, token string, number int) (artifact.Part, error)
+	OpenFile(ctx context.Context, token string) (artifact.File, artifact.Bytes, error)
+}
+
+// IsSigned says whether a path is one that Handler serves.
+func IsSigned(path string) bool { return strings.HasPrefix(path, signed) }
+
+// Handler serves signed addresses: PUT and HEAD of a part, GET and HEAD of a file. Clients
+// send no token there, so it is no Route; what they may do is in the address.
+func Handler(s Signed, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := serveSigned(w, r, s)
+		if err == nil {
+			return
+		}
+		if answered := (*mlflowapi.Answered)(nil); errors.As(err, &answered) {
+			log.LogAttrs(r.Context(), slog.LevelWarn, "a signed download was cut off", slog.String("error", err.Error()))
+			panic(http.ErrAbortHandler) // the client must not take half a file for a whole one
+		}
+		refuse(w, r, err, log)
+	})
+}
+
+func serveSigned(w http.ResponseWriter, r *http.Request, s Signed) error {
+	token, rest, ofPart := strings.Cut(strings.TrimPrefix(r.URL.Path, signed), "/")
+	number, err := strconv.Atoi(rest)
+	get, head := r.Method == http.MethodGet, r.Method == http.MethodHead
+	switch {
+	case ofPart && err == nil && (r.Method == http.MethodPut || head):
+		var p artifact.Part
+		if head {
+			p, err = s.FindPart(r.Context(), token, number)
+		} else {
+			p, err = s.PutPart(r.Context(), token, number, r.ContentLength, r.Body)
+		}
+		if err == nil {
+			w.Header().Set("ETag", artifact.ETag(p.Digest))
+		}
+		return err
+	case !ofPart && (get || head):
+		f, b, err := s.OpenFile(r.Context(), token)
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		return send(w, r, f, b)
+	}
+	return slipway.Errorf(slipway.NotFound, slipway.CodeSignedURL, "use the address as it was given", "there is nothing to %.10s at this address", r.Method)
+}
+
+// maxRefused bounds what is read of the body of a request that is refused.
+const maxRefused = 16 << 20
+
+func refuse(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
+	e := slipway.AsError(err)
+	if e.Kind == slipway.Internal || e.Cause != nil {
+		log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, maxRefused) // as in store
+	word := map[slipway.Kind]string{slipway.Invalid: "INVALID_PARAMETER_VALUE", slipway.NotFound: "RESOURCE_DOES_NOT_EXIST", slipway.Denied: "PERMISSION_DENIED",
+		slipway.Conflict: "RESOURCE_CONFLICT", slipway.Exhausted: "RESOURCE_EXHAUSTED", slipway.Unavailable: "TEMPORARILY_UNAVAILABLE"}[e.Kind]
+	if word == "" {
+		word = "INTERNAL_ERROR"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(answer.StatusOf(e.Kind))
+	_ = json.NewEncoder(w).Encode(map[string]string{"error_code": word, "message": e.What()}) // a client that left
+}

@@ -1,0 +1,218 @@
+package tracking
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/slipway-ml/slipway/internal/query"
+	"github.com/slipway-ml/slipway/internal/tracking"
+)
+
+// errEnough ends a reading early.
+var errEnough = errors.New("enough")
+
+// series is what is asked of one metric of one run.
+type series struct {
+	run, key string
+	last     *point // what came before: nothing up to it is wanted
+	limit    int    // 0: all
+}
+
+// History implements tracking.HistoryStore.
+func (s *Store) History(ctx context.Context, run, key string, last []any, limit int) ([]tracking.Metric, error) {
+	q := series{run: run, key: key, limit: limit}
+	if last != nil {
+		q.last = &point{time: last[0].(int64), step: last[1].(int64), value: last[2].(float64)}
+		if last[3].(int64) == 1 {
+			q.last.value = math.NaN()
+		}
+	}
+	found, err := s.series(ctx, q)
+	return metrics(key, "", found), err
+}
+
+func metrics(key, run string, found []point) []tracking.Metric {
+	out := make([]tracking.Metric, len(found))
+	for i, p := range found {
+		out[i] = tracking.Metric{Key: key, Value: p.value, Timestamp: p.time, Step: p.step, RunID: run}
+	}
+	return out
+}
+
+// byTime is the order of a history.
+func byTime(a, b point) int {
+	av, an := tracking.Stored(a.value)
+	bv, bn := tracking.Stored(b.value)
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.step, b.step), cmp.Compare(av, bv), cmp.Compare(an, bn))
+}
+
+// series gives the measurements of a metric by time, each once, and reads no more segments
+// than it has to.
+func (s *Store) series(ctx context.Context, q series) ([]point, error) {
+	var num int64
+	var stateBytes, tail []byte
+	err := s.db.QueryRow(ctx, "run", []any{&num, &stateBytes, &tail}, `SELECT s.run, s.state, s.tail FROM run_state s WHERE s.run = (SELECT num FROM run WHERE id = $1)`, q.run)
+	if err != nil {
+		return nil, nilIfMissing(err)
+	}
+	st, err := decodeState(stateBytes)
+	if err != nil {
+		return nil, err
+	}
+	c := collector{id: st.id(q.key), series: q, from: math.MinInt64}
+	if c.id == 0 {
+		return nil, nil
+	}
+	if q.last != nil {
+		c.from = q.last.time
+	}
+	if err := c.take(tail); err != nil {
+		return nil, err
+	}
+	err = s.db.Query(ctx, func(rows *sql.Rows) error {
+		var earliest int64
+		var data sql.RawBytes
+		if err := rows.Scan(&earliest, &data); err != nil {
+			return err
+		}
+		if c.enough(earliest) {
+			return errEnough
+		}
+		return c.take(data)
+	}, `SELECT earliest, data FROM metric_segment WHERE run = $1 AND latest >= $2 ORDER BY earliest`, num, c.from)
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	c.settle()
+	if q.limit > 0 && len(c.found) > q.limit {
+		c.found = c.found[:q.limit]
+	}
+	return c.found, nil
+}
+
+func nilIfMissing(err error) error {
+	if isMissing(err) {
+		return nil
+	}
+	return err
+}
+
+// collector gathers the points of a series.
+type collector struct {
+	series
+
+	id    uint64
+	from  int64
+	found []point
+	next  int // how many it has when it looks again whether that is enough
+}
+
+func (c *collector) take(b []byte) error {
+	return points(b, func(p point) {
+		if p.id == c.id && p.time >= c.from && (c.last == nil || byTime(*c.last, p) < 0) {
+			c.found = append(c.found, p)
+		}
+	})
+}
+
+// settle sorts what was found and drops what was logged twice.
+func (c *collector) settle() {
+	slices.SortFunc(c.found, byTime)
+	c.found = slices.CompactFunc(c.found, func(a, b point) bool { return byTime(a, b) == 0 })
+}
+
+// enough says whether nothing that begins at a time, or later, can be among the first.
+func (c *collector) enough(earliest int64) bool {
+	if c.limit == 0 || len(c.found) < max(c.limit, c.next) {
+		return false
+	}
+	c.settle()
+	c.next = len(c.found) + len(c.found)/4 + 1
+	return len(c.found) >= c.limit && c.found[c.limit-1].time < earliest
+}
+
+// Histories implements tracking.HistoryStore.
+func (s *Store) Histories(ctx context.Context, teams []string, runs []string, key string, limit int) ([]tracking.Metric, error) {
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	a := &query.Args{}
+	var ids []string
+	err := s.db.Query(ctx, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT r.id FROM run r JOIN experiment e ON e.id = r.experiment WHERE r.id IN (`+query.List(a, runs)+`) AND `+visible("e.team", teams, a), a.Values...)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(ids)
+	var out []tracking.Metric
+	for _, id := range ids { // at most a hundred, and it ends when there is enough
+		if len(out) >= limit {
+			break
+		}
+		found, err := s.series(ctx, series{run: id, key: key, limit: limit - len(out)})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, metrics(key, id, found)...)
+	}
+	return out, nil
+}
+
+// Sample implements tracking.HistoryStore.
+func (s *Store) Sample(ctx context.Context, run, key string, steps *[2]int64, limit int) ([]tracking.Metric, error) {
+	found, err := s.series(ctx, series{run: run, key: key})
+	if err != nil {
+		return nil, err
+	}
+	if steps != nil {
+		found = slices.DeleteFunc(found, func(p point) bool { return p.step < steps[0] || p.step > steps[1] })
+	}
+	slices.SortStableFunc(found, func(a, b point) int { return cmp.Compare(a.step, b.step) })
+	return metrics(key, run, evenly(found, limit)), nil
+}
+
+// evenly chooses the first of each of limit parts of about one size, and the last of all.
+func evenly(all []point, limit int) []point {
+	if len(all) <= limit {
+		return all
+	}
+	out := make([]point, 0, limit)
+	size, larger := len(all)/limit, len(all)%limit
+	for at, i := 0, 0; i < limit; i++ {
+		out = append(out, all[at])
+		if at += size; i < larger {
+			at++
+		}
+	}
+	out[len(out)-1] = all[len(all)-1]
+	return out
+}
+
+// Datasets implements tracking.HistoryStore.
+func (s *Store) Datasets(ctx context.Context, teams []string, experiments []string, limit int) ([]tracking.DatasetSummary, error) {
+	ids := numbers(experiments)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	a := &query.Args{}
+	var out []tracking.DatasetSummary
+	err := s.db.Query(ctx, func(rows *sql.Rows) error {
+		var n int64
+		var d tracking.DatasetSummary
+		err := rows.Scan(&n, &d.Name, &d.Digest, &d.Context)
+		d.ExperimentID = strconv.FormatInt(n, 10)
+		out = append(out, d)
+		return err
+	}, `SELECT DISTINCT d.experiment, d.name, d.digest, COALESCE(u.context, '') FROM dataset d JOIN experiment e ON e.id = d.experiment JOIN run_dataset u ON u.dataset = d.num
+		WHERE d.experiment IN (`+query.List(a, ids)+`) AND `+visible("e.team", teams, a)+` ORDER BY 1, 2, 3, 4 LIMIT `+a.Add(limit), a.Values...)
+	return out, err
+}
