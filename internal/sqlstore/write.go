@@ -128,7 +128,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert, also: db.also(group[i])}); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, db: db, also: db.also(group[i])}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -154,6 +154,10 @@ func (db *DB) group(first *job) {
 		}
 		close(j.done)
 	}
+	for _, query := range db.pending {
+		db.writes.prepare(context.Background(), query)
+	}
+	db.pending = nil
 	if took := db.now().Sub(started); took > slowCommit {
 		db.log.Warn("slow commit", slog.Duration("took", took), slog.Int("calls", len(group)))
 	}
@@ -234,8 +238,8 @@ type Tx struct {
 	tx  *sql.Tx
 	err error
 
-	insert *sql.Stmt // of an event
-	also   func(slipway.Event) error
+	db   *DB
+	also func(slipway.Event) error
 }
 
 // Also adds an event to those that are recorded with the change: one that is known only
@@ -263,7 +267,14 @@ func (tx *Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error
 	if tx.err != nil {
 		return tx.err
 	}
-	rows, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	var rows *sql.Rows
+	var err error
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		rows, err = st.QueryContext(tx.ctx, args...)
+	} else {
+		rows, err = tx.tx.QueryContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		tx.err = err
 		return err
@@ -286,7 +297,13 @@ func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
 	if tx.err != nil {
 		return 0, tx.err
 	}
-	r, err := tx.tx.ExecContext(tx.ctx, query, args...)
+	var r sql.Result
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		r, err = st.ExecContext(tx.ctx, args...)
+	} else {
+		r, err = tx.tx.ExecContext(tx.ctx, query, args...)
+	}
 	if err == nil {
 		rows, err = r.RowsAffected()
 	}
@@ -302,7 +319,14 @@ func (tx *Tx) QueryRow(dest []any, query string, args ...any) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	err := tx.tx.QueryRowContext(tx.ctx, query, args...).Scan(dest...)
+	var row *sql.Row
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		row = st.QueryRowContext(tx.ctx, args...)
+	} else {
+		row = tx.tx.QueryRowContext(tx.ctx, query, args...)
+	}
+	err := row.Scan(dest...)
 	if !errors.Is(err, sql.ErrNoRows) {
 		tx.err = err
 	}
@@ -315,16 +339,20 @@ func (tx *Tx) record(ev slipway.Event) error {
 	if err != nil {
 		return err
 	}
-	args := []any{ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail)}
-	if tx.err == nil {
-		tx.err = storable(args)
+	_, err = tx.Exec(insertEvent, ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail))
+	return err
+}
+
+// prepared is a statement in this transaction if it is prepared.
+func (tx *Tx) prepared(query string) *sql.Stmt {
+	st, due := tx.db.writes.find(query)
+	if due { // the connection is not free yet
+		tx.db.pending = append(tx.db.pending, query)
 	}
-	if tx.err == nil {
-		insert := tx.tx.StmtContext(tx.ctx, tx.insert)
-		defer insert.Close()
-		_, tx.err = insert.ExecContext(tx.ctx, args...)
+	if st == nil {
+		return nil
 	}
-	return tx.err
+	return tx.tx.StmtContext(tx.ctx, st)
 }
 
 // insertEvent is the statement that every change runs.
