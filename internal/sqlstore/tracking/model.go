@@ -277,7 +277,7 @@ func modelConditions(q tracking.ModelSearch, a *query.Args) string {
 			out += ` AND ` + c.Where(modelKeys[c.Key].Expr, a)
 		case query.Metric:
 			asked = true
-			out += ` AND EXISTS (SELECT 1 FROM logged_model_metric x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + value(c, a) + measured + `)`
+			out += ` AND EXISTS (SELECT 1 FROM logged_model_metric x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + value(c, "x", a) + measured + `)`
 		default:
 			table := map[query.Entity]string{query.Param: "logged_model_param", query.Tag: "logged_model_tag"}[c.Entity]
 			out += ` AND EXISTS (SELECT 1 FROM ` + table + ` x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + c.Where("x.value", a) + `)`
