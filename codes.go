@@ -107,24 +107,31 @@ const (
 	CodeExists     = "SLIP-E1202" // there is one of that name already
 	CodeNoEndpoint = "SLIP-E1203" // no such path in MLflow's API here
 
-	CodeFilter       = "SLIP-E1301" // a filter, an order or a page token cannot be read
-	CodeRunState     = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
-	CodeImmutable    = "SLIP-E1303" // a parameter has another value already
-	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
-	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
-	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
+	CodeFilter    = "SLIP-E1301" // a filter, an order or a page token cannot be read
+	CodeRunState  = "SLIP-E1302" // the lifecycle of a run or an experiment forbids it
+	CodeImmutable = "SLIP-E1303" // a parameter has another value already
 
 	CodeServing  = "SLIP-E1401" // an endpoint needs the version, or the name of its model
 	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
 	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
 
+	CodeArtifactPath  = "SLIP-E1501" // no artifact can lie there
+	CodeUpload        = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
+	CodeSignedURL     = "SLIP-E1503" // a signed address is not good any more
+	CodeArtifactPlace = "SLIP-E1504" // the bucket of artifacts cannot be used
+
 	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
 	CodeWebhookMany = "SLIP-E1602" // a team has too many
-	CodeProtected   = "SLIP-E1701" // a protected alias is not moved like that
-	CodeApproval    = "SLIP-E1702" // a request for approval cannot be made, or decided on, like that
-	CodeUnsigned    = "SLIP-E1703" // a version has no signature where one is needed
-	CodeSignature   = "SLIP-E1704" // a signature does not hold
-	CodeHeld        = "SLIP-E1705" // something needs what would be deleted
-	CodeNoTrace     = "SLIP-E1706" // no gateway remembers a request
 
+	CodeProtected = "SLIP-E1701" // a protected alias is not moved like that
+	CodeApproval  = "SLIP-E1702" // a request for approval cannot be made, or decided on, like that
+	CodeUnsigned  = "SLIP-E1703" // a version has no signature where one is needed
+	CodeSignature = "SLIP-E1704" // a signature does not hold
+	CodeHeld      = "SLIP-E1705" // something needs what would be deleted
+	CodeNoTrace   = "SLIP-E1706" // no gateway remembers a request
+
+	CodeSource       = "SLIP-E1801" // a server to import from does not answer as it should
+	CodeSourceDenied = "SLIP-E1802" // it refuses the credentials
+	CodeImport       = "SLIP-E1803" // some of it could not be imported
+	CodeImportTaken  = "SLIP-E1804" // something of that id is here, and is not from there
 )

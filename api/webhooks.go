@@ -7,7 +7,7 @@ import "time"
 var WebhookEvents = []string{
 	"registered_model.created", "model_version.created", "model_version_tag.set", "model_version_tag.deleted", "model_version_alias.created", "model_version_alias.deleted",
 	"prompt.created", "prompt_version.created", "prompt_tag.set", "prompt_tag.deleted", "prompt_version_tag.set", "prompt_version_tag.deleted", "prompt_alias.created", "prompt_alias.deleted",
-	"registered_model.updated", "registered_model.renamed", "registered_model.deleted", "model_version.updated", "model_version.deleted", "model_version.stage_changed", "alias.moved", "alias.deleted",
+	"registered_model.updated", "registered_model.renamed", "registered_model.deleted", "model_version.updated", "model_version.deleted", "model_version.stage_changed", "alias.moved", "alias.deleted", "alias.requested", "alias.approved", "alias.rejected",
 	"deployment.started", "deployment.succeeded", "deployment.failed", "deployment.aborted", "deployment.rolled_back", "rollout.started", "rollout.stepped", "rollout.paused",
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/client"
 	"github.com/slipway-ml/slipway/internal/app"
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
@@ -26,6 +27,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/cli"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/demo"
+	"github.com/slipway-ml/slipway/internal/mlflowimport"
 	"github.com/slipway-ml/slipway/internal/oci"
 	"github.com/slipway-ml/slipway/internal/runtime"
 )
@@ -79,6 +81,14 @@ func run() int {
 		},
 		Push: func(ctx context.Context, p cli.Push) (string, error) {
 			return oci.Push(ctx, p.Dir, slipway.Digest(p.Image), p.Model, p.Reference, oci.Remote{PlainHTTP: p.Plain, Progress: p.Progress})
+		},
+		Import: func(ctx context.Context, to *client.Client, i cli.Import) (api.ImportReport, error) {
+			source, err := mlflowimport.NewSource(mlflowimport.SourceConfig{URL: i.URL, Username: i.Username, Password: i.Password, Token: i.Token, CA: i.CA, Agent: i.Agent})
+			if err != nil {
+				return api.ImportReport{}, err
+			}
+			return mlflowimport.Run(ctx, source, to, mlflowimport.Options{Team: i.Team, Experiments: i.Experiments, Models: i.Models, NoArtifacts: i.NoArtifacts,
+				Full: i.Full, Parallel: i.Parallel, Now: time.Now, Progress: i.Progress})
 		},
 		BackupKey:   backup.NewKey,
 		SealRootKey: backup.SealRootKey,

@@ -219,7 +219,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 
 // front is what the API's front door is made of.
 func (a *App) front() httpapi.Config {
-	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a},
+	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a}, Imports: a.imports(),
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
 		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }

@@ -58,10 +58,14 @@ var meanings = map[string]meaning{
 	"endpoint.confirmed":  {class: lifecycle, activity: 6, kind: "endpoint"},
 	"revision.retired":    {class: lifecycle, activity: 2, kind: "revision"},
 
-	"version.registered": {class: entityChange, activity: 1, kind: "model"},
-	"version.exported":   {class: entityChange, activity: 2, kind: "model"},
-	"alias.moved":        {class: entityChange, activity: 3, kind: "alias"},
-	"alias.deleted":      {class: entityChange, activity: 4, kind: "alias"},
+	"version.registered":    {class: entityChange, activity: 1, kind: "model"},
+	"experiment.imported":   {class: entityChange, activity: 1, kind: "experiment"},
+	"run.imported":          {class: entityChange, activity: 1, kind: "run"},
+	"logged_model.imported": {class: entityChange, activity: 1, kind: "logged model"},
+
+	"version.exported": {class: entityChange, activity: 2, kind: "model"},
+	"alias.moved":      {class: entityChange, activity: 3, kind: "alias"},
+	"alias.deleted":    {class: entityChange, activity: 4, kind: "alias"},
 
 	"model.created":       {class: entityChange, activity: 1, kind: "model"},
 	"model.described":     {class: entityChange, activity: 3, kind: "model"},
@@ -98,6 +102,9 @@ var meanings = map[string]meaning{
 	"logged_model.created":   {class: entityChange, activity: 1, kind: "model"},
 	"logged_model.finalized": {class: entityChange, activity: 3, kind: "model"},
 	"logged_model.deleted":   {class: entityChange, activity: 4, kind: "model"},
+
+	"artifact.replaced": {class: entityChange, activity: 3, kind: "artifact"},
+	"artifact.deleted":  {class: entityChange, activity: 4, kind: "artifact"},
 
 	"account.created":   {class: accountChange, activity: 1, kind: "account"},
 	"account.disabled":  {class: accountChange, activity: 5, kind: "account"},

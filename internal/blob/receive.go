@@ -76,7 +76,7 @@ func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.R
 	if _, err := f.Seek(wrapped.head, io.SeekStart); err != nil {
 		return "", 0, ioError("store a blob", err)
 	}
-	sealing, err := wrapped.sealTo(file{f}, key, "")
+	sealing, err := wrapped.sealTo(&early{f: f}, key, "")
 	if err != nil {
 		return "", 0, err
 	}
@@ -94,6 +94,25 @@ func receiveInto(ctx context.Context, f *os.File, key []byte, size int64, r io.R
 		return "", 0, errCount
 	}
 	return slipway.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), n, nil
+}
+
+// early writes to a file, and has the disk begin with what was written while more comes: else
+// all of a large file would be waited for in the end.
+type early struct {
+	f             *os.File
+	begun, behind int64 // bytes
+}
+
+const earlyStep = 8 << 20 // bytes
+
+func (e *early) Write(p []byte) (int, error) {
+	n, err := file{e.f}.Write(p)
+	if e.behind += int64(n); e.behind >= earlyStep && err == nil {
+		// A hint: what it does not do, the sync in the end does.
+		_ = unix.SyncFileRange(int(e.f.Fd()), e.begun, e.behind, unix.SYNC_FILE_RANGE_WRITE)
+		e.begun, e.behind = e.begun+e.behind, 0
+	}
+	return n, err
 }
 
 // What is in memory of a stream: it is read while what came before is hashed, encrypted and

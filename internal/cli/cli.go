@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/client"
 	"github.com/slipway-ml/slipway/internal/config"
 )
 
@@ -51,6 +52,9 @@ type Env struct {
 	// Push copies an image of the layout at dir to a registry and gives its name there, with
 	// the digest.
 	Push func(ctx context.Context, p Push) (string, error)
+	// Import copies what an MLflow server has; the report is of what was done, whatever the
+	// error.
+	Import func(ctx context.Context, to *client.Client, i Import) (api.ImportReport, error)
 	// BackupKey makes a recovery key, sealed by a passphrase unless that is empty, the half
 	// that a server has of it, and a name for both.
 	BackupKey func(passphrase string) (recovery, seal []byte, id string, err error)

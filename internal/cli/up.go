@@ -36,6 +36,7 @@ func (s *session) upCmd() *cobra.Command {
 	cmd.Flags().StringVar(&c.Backup.To, "backup-to", "", "where backups go: a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")
 	cmd.Flags().DurationVar(&c.Backup.Every, "backup-every", 0, "how often one is made by itself, 24h (default only when asked)")
 	cmd.Flags().IntVar(&c.Backup.Keep, "backup-keep", 0, "how many are kept there (default all)")
+	cmd.Flags().StringVar(&c.Artifacts, "artifacts", "", "the bucket that artifacts and model files are kept in, encrypted, and which backups do not copy:\ns3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION (default the home)")
 	cmd.Flags().StringVar(&c.AuditKey, "audit-key", "", "a file with the key that signs the audit log, made if it is not there (default audit/audit.key in the home)")
 	cmd.Flags().StringArrayVar(&c.AuditAnchors, "audit-anchor", nil, "where checkpoints of the audit log are kept by somebody else: s3://BUCKET/PREFIX?endpoint=…, git+URL or witness+URL?token-file=…; may be given again")
 	cmd.Flags().StringVar(&prepare, "prepare", "", "instead, make the database fit for the build that this JSON describes")

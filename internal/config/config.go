@@ -64,6 +64,8 @@ type Config struct {
 	SecretsFrom []string
 
 	Backup Backup
+	// Artifacts is a bucket in which blobs are kept, s3://BUCKET/PREFIX; empty: in Home.
+	Artifacts string
 }
 
 // Backup says where backups go. Without a place none is made unless somebody asks for it.
@@ -220,6 +222,9 @@ func (c Config) Keyset() string { return c.path("keys", "keyset.sealed") }
 
 // RootKey is the file with the root key of the local keyset, which no backup holds.
 func (c Config) RootKey() string { return cmp.Or(c.KeyFile, c.path("root.key")) }
+
+// BlobsElsewhere is the file that says in which bucket the blobs of this home are.
+func (c Config) BlobsElsewhere() string { return c.path("blobs", "elsewhere") }
 
 // Images is the OCI layout.
 func (c Config) Images() string { return c.path("images") }

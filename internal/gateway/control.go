@@ -59,13 +59,7 @@ func newProxy(socket string) *httputil.ReverseProxy {
 			}
 			r.SetXForwarded()
 		},
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			},
-			// A kept connection would go to a server that was paused when another took over.
-			DisableKeepAlives: true, DisableCompression: true,
-		},
+		Transport:     &server{socket: socket},
 		FlushInterval: -1, // events are sent as they come
 		BufferPool:    &pieces{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {

@@ -32,6 +32,7 @@ type Config struct {
 	Reviews     Reviews
 	Models      Models
 	Layers      Layers
+	Imports     Imports
 	Blobs       Blobs
 	Deployments Deployments
 	Plans       Plans
@@ -63,6 +64,7 @@ func New(c Config) http.Handler {
 // register adds every route.
 func register(h huma.API, c Config) {
 	registerModels(h, c)
+	registerImports(h, c)
 	registerDeployments(h, c)
 	registerFleet(h, c)
 	registerAccounts(h, c)

@@ -177,13 +177,20 @@ func CheckSource(source string) error {
 		return bad("shorten it", "'source' exceeds the maximum length of %d bytes", maxURI)
 	}
 	plain := unescaped(source)
-	u, err := url.Parse(plain)
-	if err != nil {
-		return refused
+	_, p, ok := strings.Cut(plain, ":")
+	if !ok {
+		p = plain
 	}
-	p := u.Path
-	if u.Opaque != "" {
-		p = u.Opaque
+	if rest, has := strings.CutPrefix(p, "//"); has {
+		_, p, has = strings.Cut(rest, "/")
+		if has {
+			p = "/" + p
+		} else {
+			p = ""
+		}
+	}
+	if end := strings.IndexAny(p, "?#"); end >= 0 {
+		p = p[:end]
 	}
 	p = strings.TrimRight(p, "/")
 	for strings.Contains(p, "//") {

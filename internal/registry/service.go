@@ -33,11 +33,18 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model, team
 	if v, err = s.Draft(ctx, model, files); err != nil {
 		return Version{}, false, err
 	}
+	v.Source, v.Team = source, team
+	return s.RegisterDraft(ctx, p, v)
+}
+
+// RegisterDraft is Register of a version that Draft gave, and that says its source, its team
+// and perhaps what it was made by.
+func (s *Service) RegisterDraft(ctx context.Context, p slipway.Principal, v Version) (out Version, added bool, err error) {
 	now := s.now()
-	v.Source, v.Created, v.By, v.Team, v.Updated, v.Stage = source, now, p.ID, team, now, StageNone
-	var out Version
+	v.Created, v.By, v.Updated, v.Stage = now, p.ID, now, StageNone
+	detail := map[string]string{"digest": string(v.Digest), "source": v.Source}
 	err = s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
-		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", v.Model, detail))
 		return err
 	})
 	return out, added, err

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/slipway-ml/slipway"
 )
 
@@ -47,7 +49,7 @@ func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) er
 			return err
 		}
 	}
-	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
+	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
 		<-j.done // what has begun is waited for: its caller must know how it ended
@@ -223,7 +225,7 @@ func (j *job) do(tx *Tx) (err error) {
 	if err := j.fn(tx); err != nil {
 		return err
 	}
-	for _, ev := range j.events {
+	for _, ev := range marked(j.ctx, j.events) { // last: fn may have added to details what it has found
 		if err := tx.record(ev); err != nil {
 			return err
 		}
@@ -248,13 +250,12 @@ func (tx *Tx) Also(ev slipway.Event) error { return tx.also(ev) }
 
 func (db *DB) also(j *job) func(slipway.Event) error {
 	return func(ev slipway.Event) error {
-		events := marked(j.ctx, []slipway.Event{ev})
 		if gate := db.gate.Load(); gate != nil {
-			if err := (*gate)(events); err != nil {
+			if err := (*gate)([]slipway.Event{ev}); err != nil {
 				return err
 			}
 		}
-		j.events = append(j.events[:len(j.events):len(j.events)], events...)
+		j.events = append(j.events[:len(j.events):len(j.events)], ev)
 		return nil
 	}
 }
@@ -343,8 +344,12 @@ func (tx *Tx) record(ev slipway.Event) error {
 	return err
 }
 
-// prepared is a statement in this transaction if it is prepared.
+// prepared is a statement in this transaction if it is prepared. The driver of PostgreSQL
+// does the same by itself.
 func (tx *Tx) prepared(query string) *sql.Stmt {
+	if tx.db.goose != goose.DialectSQLite3 {
+		return nil
+	}
 	st, due := tx.db.writes.find(query)
 	if due { // the connection is not free yet
 		tx.db.pending = append(tx.db.pending, query)

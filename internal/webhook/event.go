@@ -51,6 +51,9 @@ const (
 	StageChanged   Event = "model_version.stage_changed"
 	AliasMoved     Event = "alias.moved"
 	AliasRemoved   Event = "alias.deleted"
+	AliasRequested Event = "alias.requested" // of one that is protected
+	AliasApproved  Event = "alias.approved"
+	AliasRejected  Event = "alias.rejected"
 
 	DeploymentStarted    Event = "deployment.started"
 	DeploymentSucceeded  Event = "deployment.succeeded"
@@ -67,7 +70,7 @@ var MLflowEvents = []Event{ModelCreated, VersionCreated, VersionTagSet, VersionT
 	PromptCreated, PromptVersion, PromptTagSet, PromptTagGone, PromptVersionSet, PromptVersionDel, PromptAliasSet, PromptAliasGone}
 
 // PlatformEvents are the platform's own.
-var PlatformEvents = []Event{ModelUpdated, ModelRenamed, ModelDeleted, VersionUpdated, VersionDeleted, StageChanged, AliasMoved, AliasRemoved,
+var PlatformEvents = []Event{ModelUpdated, ModelRenamed, ModelDeleted, VersionUpdated, VersionDeleted, StageChanged, AliasMoved, AliasRemoved, AliasRequested, AliasApproved, AliasRejected,
 	DeploymentStarted, DeploymentSucceeded, DeploymentFailed, DeploymentAborted, DeploymentRolledBack, RolloutStarted, RolloutStepped, RolloutPaused}
 
 // OfMLflow says whether MLflow's clients know an event. They refuse a whole list for one that
@@ -133,6 +136,8 @@ func (e Event) Example() map[string]any {
 		return with("alias", "example_alias")
 	case AliasMoved:
 		return with("alias", "champion", "from", "1", "to", "2", "by", "ada", "reason", "an example")
+	case AliasRequested, AliasApproved, AliasRejected:
+		return with("alias", "champion", "to", "2", "by", "ada", "reason", "an example")
 	case StageChanged:
 		return with("version", version, "from", "None", "to", "Staging", "by", "ada")
 	case ModelRenamed:

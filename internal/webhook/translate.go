@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -37,6 +38,9 @@ type Notice struct {
 type Facts interface {
 	Model(ctx context.Context, name string) (Model, error)
 	Version(ctx context.Context, model, number string) (Version, error)
+	// Alias is the version that an alias pointed at before it was moved, or removed, at a time;
+	// empty: at none.
+	Alias(ctx context.Context, model, alias string, at time.Time) (from string, err error)
 	Endpoint(ctx context.Context, key string) (Resource, error)
 	Deployment(ctx context.Context, id string) (Deployment, error)
 }
@@ -88,42 +92,47 @@ type part struct {
 	keys          []string // of the data, beside the model's name
 }
 
-// ofModels are the events of the registry. Their subjects are a model, model/version or
-// model@alias.
+// ofModels are the events of the registry. Their subjects are a model, or model@alias.
 var ofModels = map[string][]part{
-	"model.created":      {{ModelCreated, PromptCreated, []string{"tags", "description"}}},
-	"model.updated":      {{ModelUpdated, "", []string{"by"}}},
-	"model.renamed":      {{ModelRenamed, "", []string{"new_name", "by"}}},
-	"model.deleted":      {{ModelDeleted, "", []string{"by"}}},
-	"model.tagged":       {{"", PromptTagSet, []string{"key", "value"}}},
-	"model.untagged":     {{"", PromptTagGone, []string{"key"}}},
-	"version.registered": {{VersionCreated, "", []string{"version", "source", "run_id", "tags", "description"}}, {"", PromptVersion, []string{"version", "template", "tags", "description"}}},
-	"version.updated":    {{VersionUpdated, "", []string{"version", "by"}}},
-	"version.deleted":    {{VersionDeleted, "", []string{"version", "by"}}},
-	"version.staged":     {{StageChanged, "", []string{"version", "from", "to", "by"}}},
-	"version.tagged":     {{VersionTagSet, PromptVersionSet, []string{"version", "key", "value"}}},
-	"version.untagged":   {{VersionTagGone, PromptVersionDel, []string{"version", "key"}}},
-	"alias.moved":        {{AliasCreated, PromptAliasSet, []string{"alias", "version"}}, {AliasMoved, "", []string{"alias", "from", "to", "by", "reason"}}},
-	"alias.deleted":      {{AliasDeleted, PromptAliasGone, []string{"alias"}}, {AliasRemoved, "", []string{"alias", "from", "by", "reason"}}},
+	"model.created":       {{ModelCreated, PromptCreated, []string{"tags", "description"}}},
+	"model.described":     {{ModelUpdated, "", []string{"by"}}},
+	"model.renamed":       {{ModelRenamed, "", []string{"new_name", "by"}}},
+	"model.deleted":       {{ModelDeleted, "", []string{"by"}}},
+	"model.tag_set":       {{ModelUpdated, "", []string{"by"}}, {"", PromptTagSet, []string{"key", "value"}}},
+	"model.tag_deleted":   {{ModelUpdated, "", []string{"by"}}, {"", PromptTagGone, []string{"key"}}},
+	"version.registered":  {{VersionCreated, "", []string{"version", "source", "run_id", "tags", "description"}}, {"", PromptVersion, []string{"version", "template", "tags", "description"}}},
+	"version.described":   {{VersionUpdated, "", []string{"version", "by"}}},
+	"version.deleted":     {{VersionDeleted, "", []string{"version", "by"}}},
+	"version.staged":      {{StageChanged, "", []string{"version", "from", "to", "by"}}},
+	"version.tag_set":     {{VersionTagSet, PromptVersionSet, []string{"version", "key", "value"}}},
+	"version.tag_deleted": {{VersionTagGone, PromptVersionDel, []string{"version", "key"}}},
+	"alias.moved":         {{AliasCreated, PromptAliasSet, []string{"alias", "version"}}, {AliasMoved, "", []string{"alias", "from", "to", "by", "reason"}}},
+	"alias.deleted":       {{AliasDeleted, PromptAliasGone, []string{"alias"}}, {AliasRemoved, "", []string{"alias", "from", "by", "reason"}}},
+	"alias.requested":     {{AliasRequested, "", []string{"alias", "to", "by", "reason"}}},
+	"alias.approved":      {{AliasApproved, "", []string{"alias", "to", "by", "reason"}}},
+	"alias.rejected":      {{AliasRejected, "", []string{"alias", "to", "by", "reason"}}},
 }
 
 // about is what an event of the registry and the registry itself say together.
 type about struct {
 	ev                   *slipway.Event
 	name, version, alias string
+	from                 string // that an alias pointed at before
 	model                Model
 	is                   Version
 }
 
 func aboutModel(ctx context.Context, ev *slipway.Event, facts Facts, parts []part) ([]Notice, error) {
-	a := about{ev: ev, name: ev.Subject, version: ev.Detail["number"]}
-	var named bool
-	if a.name, a.alias, named = strings.Cut(ev.Subject, "@"); named {
-		a.version = ev.Detail["to"]
-	} else if model, number, ok := strings.Cut(ev.Subject, "/"); ok {
-		a.name, a.version = model, number
+	a := about{ev: ev, name: ev.Subject, version: ev.Detail["number"], from: ev.Detail["from"]}
+	if at := strings.LastIndexByte(ev.Subject, '@'); at >= 0 && strings.HasPrefix(ev.Action, "alias.") {
+		a.name, a.alias, a.version = ev.Subject[:at], ev.Subject[at+1:], ev.Detail["to"]
 	}
 	var err error
+	if a.alias != "" && a.from == "" {
+		if a.from, err = facts.Alias(ctx, a.name, a.alias, ev.Time); err != nil {
+			return nil, err
+		}
+	}
 	if a.model, err = facts.Model(ctx, a.name); missing(err) {
 		a.model.Team, err = ev.Detail["team"], nil
 	}
@@ -146,6 +155,9 @@ func aboutModel(ctx context.Context, ev *slipway.Event, facts Facts, parts []par
 			continue
 		}
 		data := map[string]any{"name": a.name}
+		if event == ModelRenamed {
+			data["name"] = a.from
+		}
 		for _, key := range p.keys {
 			data[key] = a.value(key, event)
 		}
@@ -198,7 +210,9 @@ func (a *about) value(key string, event Event) any {
 		}
 		return nil
 	case "from":
-		return text(strings.TrimPrefix(a.ev.Detail["from"], "0")) // an alias that was new
+		return text(a.from)
+	case "new_name":
+		return a.name
 	default: // what the record has under this name
 		return text(a.ev.Detail[key])
 	}

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
@@ -11,8 +12,9 @@ import (
 
 // Models is the registry.
 type Models interface {
-	Model(ctx context.Context, name string) (registry.Model, error)
-	Version(ctx context.Context, model string, ref registry.Ref) (registry.Version, error)
+	Entry(ctx context.Context, name string) (registry.Entry, error)
+	Detail(ctx context.Context, model string, number int) (registry.Version, error)
+	AliasHistory(ctx context.Context, model string, limit int) ([]registry.AliasChange, error)
 }
 
 // Rollouts is what runs where.
@@ -29,8 +31,8 @@ type Facts struct {
 
 // Model implements webhook.Facts.
 func (f Facts) Model(ctx context.Context, name string) (webhook.Model, error) {
-	m, err := f.Models.Model(ctx, name)
-	return webhook.Model{Team: m.Team}, err
+	m, err := f.Models.Entry(ctx, name)
+	return webhook.Model{Team: m.Team, Description: m.Description, Tags: m.Tags}, err
 }
 
 // Version implements webhook.Facts.
@@ -39,8 +41,22 @@ func (f Facts) Version(ctx context.Context, model, number string) (webhook.Versi
 	if err != nil {
 		return webhook.Version{}, err
 	}
-	v, err := f.Models.Version(ctx, model, registry.Ref{Number: n})
-	return webhook.Version{Source: v.Source}, err
+	v, err := f.Models.Detail(ctx, model, n)
+	return webhook.Version{Source: v.Source, Run: v.RunID, Description: v.Description, Tags: v.Tags}, err
+}
+
+// recent is how many moves of aliases are looked through for one that was just made.
+const recent = 200
+
+// Alias implements webhook.Facts.
+func (f Facts) Alias(ctx context.Context, model, alias string, at time.Time) (string, error) {
+	moves, err := f.Models.AliasHistory(ctx, model, recent)
+	for _, m := range moves {
+		if m.Alias == alias && m.From > 0 && m.Time.Equal(at) { // both are kept to the microsecond
+			return strconv.Itoa(m.From), err
+		}
+	}
+	return "", err
 }
 
 // Endpoint implements webhook.Facts.

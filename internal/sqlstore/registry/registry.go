@@ -169,3 +169,20 @@ func (s *Store) Teams(ctx context.Context) ([]string, error) {
 		SELECT team FROM t WHERE team IS NOT NULL`)
 	return out, err
 }
+
+// Newer gives the name of a model of which something is kept that had no place before schema
+// 9, or empty: a program of before would lose it, or stumble over a number that is missing.
+func (s *Store) Newer(ctx context.Context) (string, error) {
+	var name string
+	err := s.db.QueryRow(ctx, "", []any{&name}, `SELECT r.name FROM model_retired r
+		UNION ALL SELECT t.model FROM model_tag t
+		UNION ALL SELECT t.model FROM version_tag t
+		UNION ALL SELECT m.name FROM model m WHERE m.description <> '' OR NOT EXISTS (SELECT 1 FROM version v WHERE v.model = m.name)
+		UNION ALL SELECT v.model FROM version v WHERE v.digest = '' OR v.deleted <> 0 OR v.stage <> 'None' OR v.description <> '' OR v.run_id <> '' OR v.run_link <> '' OR v.logged_model <> ''
+			OR EXISTS (SELECT 1 FROM version o WHERE o.model = v.model AND o.digest = v.digest AND o.number <> v.number)
+		LIMIT 1`)
+	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
+		err = nil
+	}
+	return name, err
+}

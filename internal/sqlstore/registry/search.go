@@ -49,26 +49,30 @@ func prefix(s string, n int) string {
 	return s
 }
 
-// tagged says where the tags of a search are.
-type tagged struct{ table, join, keys, outer string }
+// tagged says where the tags of a search are, and which of them are of what was found.
+type tagged struct{ table, join string }
 
 var (
-	modelTags   = tagged{"model_tag", "t.model = m.name", "t.model", "m.name"}
-	versionTags = tagged{"version_tag", "t.model = v.model AND t.number = v.number", "t.model, t.number", "(v.model, v.number)"}
+	modelTags   = tagged{"model_tag", "t.model = m.name"}
+	versionTags = tagged{"version_tag", "t.model = v.model AND t.number = v.number"}
 )
 
-// where writes the condition of a search: that its clauses hold, that the models may be seen,
-// and that it goes on after a page.
-func where(q registry.Query, c columns, t tagged, terms []query.Term, a *query.Args) string {
+// where writes the condition of a search: that its clauses hold but for one, that the models
+// may be seen, and that it goes on after a page.
+func where(q registry.Query, but int, c columns, t tagged, terms []query.Term, a *query.Args) string {
 	var all []string
 	for i := range q.Where {
 		clause := &q.Where[i]
+		if i == but {
+			continue
+		}
 		if clause.Entity == query.Tag {
 			all = append(all, t.holds(clause, a))
 			continue
 		}
 		if value, ok := clause.Value.(string); ok && clause.Key == registry.KeySource && clause.Op == query.Equal {
-			all = append(all, "substr(v.source, 1, 100) = "+a.Add(prefix(value, indexedSource)))
+			all = append(all, "substr(v.source, 1, 100) = "+a.Add(prefix(value, indexedSource))+" AND v.source || '' = "+a.Add(value))
+			continue
 		}
 		all = append(all, clause.Where(c[clause.Key].expr, a))
 	}
@@ -88,11 +92,41 @@ func where(q registry.Query, c columns, t tagged, terms []query.Term, a *query.A
 }
 
 func (t tagged) holds(c *query.Clause, a *query.Args) string {
-	if value, ok := c.Value.(string); ok && c.Op == query.Equal {
-		return t.outer + " IN (SELECT " + t.keys + " FROM " + t.table + " t WHERE t.key = " + a.Add(c.Key) +
-			" AND substr(t.value, 1, 64) = " + a.Add(prefix(value, indexedValue)) + " AND t.value = " + a.Add(value) + ")"
-	}
 	return "EXISTS (SELECT 1 FROM " + t.table + " t WHERE " + t.join + " AND t.key = " + a.Add(c.Key) + " AND " + c.Where("t.value", a) + ")"
+}
+
+// equals is the condition that a tag of table t has a value. The index has its beginning
+// alone; the rest is compared in an expression, since SQLite would put a column that is known
+// into the other condition, which would keep the index from it.
+func equals(c *query.Clause, a *query.Args) string {
+	value, _ := c.Value.(string)
+	return "t.key = " + a.Add(c.Key) + " AND substr(t.value, 1, 64) = " + a.Add(prefix(value, indexedValue)) + " AND t.value || '' = " + a.Add(value)
+}
+
+// few is how many things may have a tag for a search to begin with it: they are sorted. With
+// more of them one that goes in the order asked for finds enough for a page soon.
+const few = 500
+
+// rare finds the clause of a tag that few things have, or gives -1. model narrows it, if it is
+// not empty.
+func (s *Store) rare(ctx context.Context, q registry.Query, t tagged, model string) (int, error) {
+	for i := range q.Where {
+		c := &q.Where[i]
+		if c.Entity != query.Tag || c.Op != query.Equal {
+			continue
+		}
+		var a query.Args
+		where := equals(c, &a)
+		if model != "" {
+			where += " AND t.model = " + a.Add(model)
+		}
+		var n int
+		err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.table+` t WHERE `+where+` LIMIT `+a.Add(few)+`) x`, a.Values...)
+		if err != nil || n < few {
+			return i, err
+		}
+	}
+	return -1, nil
 }
 
 func (c columns) terms(order []query.Order) []query.Term {
@@ -105,19 +139,43 @@ func (c columns) terms(order []query.Order) []query.Term {
 
 // SearchModels implements registry.Finder.
 func (s *Store) SearchModels(ctx context.Context, q registry.Query) ([]registry.Entry, error) {
+	rare, err := s.rare(ctx, q, modelTags, "")
+	if err != nil {
+		return nil, err
+	}
 	var a query.Args
 	terms := ofModels.terms(q.Order)
-	text := `SELECT ` + modelColumns + ` FROM model m WHERE ` + where(q, ofModels, modelTags, terms, &a) +
-		` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
+	from := `model m WHERE `
+	if rare >= 0 {
+		from = `model_tag t CROSS JOIN model m WHERE m.name = t.model AND ` + equals(&q.Where[rare], &a) + ` AND `
+	}
+	text := `SELECT ` + modelColumns + ` FROM ` + from + where(q, rare, ofModels, modelTags, terms, &a) + ` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
 	return s.entries(ctx, text, a.Values...)
 }
 
-// SearchVersions implements registry.Finder. A row of version is found first, whatever a
-// planner thinks: it is in the order.
+// SearchVersions implements registry.Finder. SQLite joins in the order in which it is told
+// to, which it would not guess: what is rare first, then one model, then what is in order.
 func (s *Store) SearchVersions(ctx context.Context, q registry.Query) ([]registry.Version, error) {
+	model := ""
+	for _, c := range q.Where {
+		if value, ok := c.Value.(string); ok && c.Entity == query.Attribute && c.Key == registry.KeyName && c.Op == query.Equal {
+			model = value
+		}
+	}
+	rare, err := s.rare(ctx, q, versionTags, model)
+	if err != nil {
+		return nil, err
+	}
 	var a query.Args
 	terms := ofVersions.terms(q.Order)
-	text := `SELECT ` + detailColumns + ` FROM version v CROSS JOIN model m WHERE m.name = v.model AND v.deleted = 0 AND ` + where(q, ofVersions, versionTags, terms, &a) +
+	from := `version v CROSS JOIN model m WHERE `
+	switch {
+	case rare >= 0:
+		from = `version_tag t CROSS JOIN version v CROSS JOIN model m WHERE v.model = t.model AND v.number = t.number AND ` + equals(&q.Where[rare], &a) + ` AND `
+	case model != "":
+		from = `model m CROSS JOIN version v WHERE m.name = ` + a.Add(model) + ` AND `
+	}
+	text := `SELECT ` + detailColumns + ` FROM ` + from + `m.name = v.model AND v.deleted = 0 AND ` + where(q, rare, ofVersions, versionTags, terms, &a) +
 		` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
 	return s.details(ctx, text, a.Values...)
 }

@@ -26,6 +26,11 @@ type Store interface {
 	artifact.Roots
 	artifact.Ledger
 	artifact.Uploads
+	Names
+}
+
+// Names is what encryption and backups ask.
+type Names interface {
 	// Teams gives whose files and parts name digests.
 	Teams(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest][]string, error)
 	// All gives digests that files or parts name, in order.

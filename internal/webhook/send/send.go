@@ -156,10 +156,10 @@ func (s *Sender) post(ctx context.Context, url string, secret []byte, d *webhook
 	h := req.Header
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", s.Agent)
-	h.Set(webhook.HeaderID, d.ID)
-	h.Set(webhook.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h[webhook.HeaderID] = []string{d.ID} // as they are written: some receivers compare
+	h[webhook.HeaderTimestamp] = []string{strconv.FormatInt(now.Unix(), 10)}
 	if len(secret) > 0 {
-		h.Set(webhook.HeaderSignature, webhook.Sign(secret, d.ID, now, d.Body))
+		h[webhook.HeaderSignature] = []string{webhook.Sign(secret, d.ID, now, d.Body)}
 	}
 	return s.client.Do(req)
 }
@@ -179,7 +179,7 @@ func explain(err error) string {
 		return "the name " + slipway.OneLine(dns.Name, 100) + " cannot be resolved"
 	case errors.As(err, &untrusted):
 		return "its certificate is not to be trusted: " + slipway.OneLine(untrusted.Err.Error(), 200)
-	case errors.As(err, new(tls.RecordHeaderError)):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
 		return "it does not speak TLS"
 	case timedOut(err):
 		return fmt.Sprintf("no answer within %v", Limit)
