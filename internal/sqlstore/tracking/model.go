@@ -99,7 +99,7 @@ func (s *Store) Model(ctx context.Context, teams []string, id string) (tracking.
 	var r modelRow
 	a := &query.Args{}
 	err := s.db.QueryRow(ctx, "logged model", r.into(), `SELECT `+modelColumns+` FROM logged_model m JOIN experiment e ON e.id = m.experiment
-		WHERE m.id = `+a.Add(id)+` AND `+visible("e.team", teams, a), a.Values...)
+		WHERE m.id = `+a.Add(id)+` AND `+visible(teams, a), a.Values...)
 	if err != nil {
 		return tracking.Model{}, err
 	}
@@ -197,7 +197,7 @@ func (s *Store) SearchModels(ctx context.Context, q tracking.ModelSearch) ([]tra
 	if err != nil {
 		return nil, "", err
 	}
-	where := among("m.experiment", ids, a) + ` AND m.stage = ` + a.Add(tracking.Active) + ` AND ` + visible("e.team", q.Teams, a) + modelConditions(q, a)
+	where := among("m.experiment", ids, a) + ` AND m.stage = ` + a.Add(tracking.Active) + ` AND ` + visible(q.Teams, a) + modelConditions(q, a)
 	if last != nil {
 		where += ` AND (` + query.After(terms, last, a) + `)`
 	}

@@ -86,7 +86,7 @@ func (s *Store) owners(ctx context.Context, teams []string, ids []int64) (map[in
 		err := rows.Scan(&id, &team)
 		out[id] = team
 		return err
-	}, `SELECT e.id, e.team FROM experiment e WHERE e.id IN (`+query.List(a, ids)+`) AND `+visible("e.team", teams, a), a.Values...)
+	}, `SELECT e.id, e.team FROM experiment e WHERE e.id IN (`+query.List(a, ids)+`) AND `+visible(teams, a), a.Values...)
 	return out, err
 }
 
