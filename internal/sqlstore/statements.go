@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 )
 
 // Bounds of what is kept prepared.
@@ -13,11 +14,12 @@ const (
 	oftenUsed     = 3    // times, from which on it is worth it
 )
 
-// statements keeps what the writer asks often prepared, as prepared does for readers: those
-// that it has seen some times, since it cannot prepare one while a transaction has its
-// connection. It is for the writer's goroutine alone, but for close.
+// statements keeps what is asked often prepared: SQLite takes longer to read a statement
+// than to find a row. It is safe for concurrent use.
 type statements struct {
-	db    *sql.DB
+	db *sql.DB
+
+	mu    sync.Mutex
 	known map[string]*sql.Stmt
 	seen  map[string]int
 }
@@ -28,6 +30,8 @@ func newStatements(db *sql.DB) *statements {
 
 // find gives a statement if it is prepared. due says that it should be.
 func (s *statements) find(query string) (prepared *sql.Stmt, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if st := s.known[query]; st != nil {
 		return st, false
 	}
@@ -42,13 +46,24 @@ func (s *statements) find(query string) (prepared *sql.Stmt, due bool) {
 }
 
 // prepare keeps a statement. One that cannot be prepared is run as it is, and fails there.
-func (s *statements) prepare(ctx context.Context, query string) {
-	if st, err := s.db.PrepareContext(ctx, query); err == nil { //nolint:sqlclosecheck // it is kept
-		s.known[query] = st
+func (s *statements) prepare(ctx context.Context, query string) *sql.Stmt {
+	st, err := s.db.PrepareContext(ctx, query) //nolint:sqlclosecheck // it is kept
+	if err != nil {
+		return nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.known[query]; old != nil { // somebody was faster
+		st.Close()
+		return old
+	}
+	s.known[query] = st
+	return st
 }
 
 func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var errs []error
 	for _, st := range s.known {
 		errs = append(errs, st.Close())
