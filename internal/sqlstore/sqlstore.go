@@ -36,10 +36,9 @@ type DB struct {
 	mu    sync.Mutex
 	moved []chan struct{} // each has an item once events were committed
 
-	insert   *sql.Stmt // of an event
-	prepared prepared
-	now      func() time.Time
-	log      *slog.Logger
+	insert *sql.Stmt // of an event
+	now    func() time.Time
+	log    *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more
@@ -149,7 +148,7 @@ func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	rows, err := db.query(ctx, query, args)
+	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return classify(err)
 	}
@@ -170,21 +169,11 @@ func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	rows, err := db.query(ctx, query, args)
-	if err != nil {
-		return classify(err)
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return classify(err)
-		}
+	err := db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
 		return Missing(what)
 	}
-	if err := rows.Scan(dest...); err != nil {
-		return classify(err)
-	}
-	return classify(rows.Close())
+	return classify(err)
 }
 
 // Missing is the NotFound of a thing.

@@ -17,6 +17,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/identity"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	trackingapi "github.com/slipway-ml/slipway/internal/mlflowapi/tracking"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
@@ -67,6 +68,13 @@ func (x policy) Visible(p slipway.Principal, a authz.Action, teams []string) []s
 	})
 }
 
+// staff has somebody of a team that has no experiments yet.
+type staff struct{}
+
+func (staff) Accounts(context.Context) ([]identity.Account, error) {
+	return []identity.Account{{Name: "pia", Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "pricing"}, {Name: slipway.RoleOwner}}}}, nil
+}
+
 // site is the API as MLflow's clients find it, on a database of its own.
 type site struct {
 	*testing.T
@@ -97,7 +105,8 @@ func open(t *testing.T) *site {
 	}
 	x, store := policy{e}, trackingstore.New(db)
 	service := apptracking.New(tracking.New(store.Stores(), "mlflow-artifacts:", time.Now), x, store.Teams, time.Now)
-	c := mlflowapi.Config{Auth: x, Access: x, Routes: trackingapi.Routes(service), Log: log}
+	routes := slices.Concat(trackingapi.Routes(service), mlflowapi.About(mlflowapi.Info{}, apptracking.Workspaces{Service: service, People: staff{}}))
+	c := mlflowapi.Config{Auth: x, Access: x, Routes: routes, Log: log}
 	door := mlflowapi.New(c)
 	c.Access = ajar{x}
 	return &site{t, door, mlflowapi.New(c)}
@@ -266,6 +275,14 @@ func TestWhoseItIs(t *testing.T) {
 	s.fails("owner", "GET", "/teams/grwoth experiments/get?experiment_id=0", "", 404, "RESOURCE_DOES_NOT_EXIST", "No Experiment with id=0 exists")
 	if got := s.ok("owner", "POST", "/teams/grwoth experiments/search", `{"max_results":10}`); got["experiments"] != nil {
 		t.Errorf("a team of a mistyped name has %v", got)
+	}
+	for token, want := range map[string]string{"owner": `{"workspaces":[{"name":"default"},{"name":"growth"},{"name":"pricing"},{"name":"risk"}]}`, "narrow": `{"workspaces":[{"name":"growth"}]}`, "shop": "{}"} {
+		r := httptest.NewRequest(http.MethodGet, "/api/3.0/mlflow/workspaces", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Body.String() != want {
+			t.Errorf("workspaces of %s: %d %s", token, w.Code, w.Body)
+		}
 	}
 	names := func(path string) (out []string) {
 		for _, e := range s.ok("ana", "POST", path, `{"max_results":10}`)["experiments"].([]any) {
