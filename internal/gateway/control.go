@@ -50,6 +50,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	return u.ReadCloser.Read(p)
 }
 
+// maxAtOnce is the size of a body that is sent to the server without waiting for whether it
+// wants it. Whom it refuses would else be told by chance that it does not answer: it hangs up
+// on a body that it does not read, and the answer may be lost.
+const maxAtOnce = 64 << 10
+
 func newProxy(socket string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -58,6 +63,9 @@ func newProxy(socket string) *httputil.ReverseProxy {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 			}
 			r.SetXForwarded()
+			if r.In.ContentLength < 0 || r.In.ContentLength > maxAtOnce {
+				r.Out.Header.Set("Expect", "100-continue")
+			}
 		},
 		Transport:     &server{socket: socket},
 		FlushInterval: -1, // events are sent as they come

@@ -44,6 +44,7 @@ func (s *server) transport() *http.Transport {
 			return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 		},
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: keptIdle, DisableCompression: true,
+		ExpectContinueTimeout: readTimeout,
 	}
 	return s.kept
 }

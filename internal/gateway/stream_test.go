@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"crypto/rand"
 	"io"
 	"net"
 	"net/http"
@@ -75,5 +76,34 @@ func TestArtifactsStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent <- 1
+	}
+}
+
+// TestRefusedUploads: whom the server refuses before it reads what he sends is told so, each
+// time, and never that the server does not answer: clients repeat the latter for minutes.
+func TestRefusedUploads(t *testing.T) {
+	s := newSite(t)
+	s.start(t, nil, nil)
+	if err := s.admin().Apply(t.Context(), table(1, serving(0))); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", s.path("server.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })}
+	go server.Serve(l)
+	defer server.Close()
+	for range 20 {
+		transport := &http.Transport{}
+		put, _ := http.NewRequest(http.MethodPut, "http://"+s.addr+"/api/2.0/mlflow-artifacts/artifacts/1/x", io.LimitReader(rand.Reader, 4<<20))
+		resp, err := (&http.Client{Transport: transport}).Do(put)
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("%d", resp.StatusCode)
+			}
+		}
+		transport.CloseIdleConnections()
 	}
 }
