@@ -1,7 +1,8 @@
 package gateway_test
 
 import (
-	"crypto/rand"
+	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -79,8 +80,9 @@ func TestArtifactsStream(t *testing.T) {
 	}
 }
 
-// TestRefusedUploads: whom the server refuses before it reads what he sends is told so, each
-// time, and never that the server does not answer: clients repeat the latter for minutes.
+// TestRefusedUploads: the server is asked whether it wants a large body, so that whom it
+// refuses is told so before he has sent it, and never that the server does not answer: clients
+// repeat the latter for minutes.
 func TestRefusedUploads(t *testing.T) {
 	s := newSite(t)
 	s.start(t, nil, nil)
@@ -91,19 +93,35 @@ func TestRefusedUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })}
+	asked := make(chan string, 1)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Expect")
+		w.WriteHeader(http.StatusUnauthorized)
+	})}
 	go server.Serve(l)
 	defer server.Close()
-	for range 20 {
-		transport := &http.Transport{}
-		put, _ := http.NewRequest(http.MethodPut, "http://"+s.addr+"/api/2.0/mlflow-artifacts/artifacts/1/x", io.LimitReader(rand.Reader, 4<<20))
-		resp, err := (&http.Client{Transport: transport}).Do(put)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("%d", resp.StatusCode)
-			}
+	for size, want := range map[int64]string{10: "", 4 << 20: "100-continue", -1: "100-continue"} {
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
 		}
-		transport.CloseIdleConnections()
+		length := fmt.Sprintf("Content-Length: %d", size)
+		if size < 0 {
+			length = "Transfer-Encoding: chunked"
+		}
+		fmt.Fprintf(c, "PUT /api/2.0/mlflow-artifacts/artifacts/1/x HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", length)
+		if size == 10 {
+			fmt.Fprint(c, "0123456789")
+		}
+		if got := <-asked; got != want {
+			t.Errorf("%d bytes: the server is asked %q", size, got)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil) // of the body nothing was sent
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d bytes: %v, %v", size, resp, err)
+		} else {
+			resp.Body.Close()
+		}
+		c.Close()
 	}
 }
