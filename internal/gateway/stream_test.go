@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/slipway-ml/slipway/internal/route"
@@ -100,28 +101,27 @@ func TestRefusedUploads(t *testing.T) {
 	})}
 	go server.Serve(l)
 	defer server.Close()
-	for size, want := range map[int64]string{10: "", 4 << 20: "100-continue", -1: "100-continue"} {
-		c, err := net.Dial("tcp", s.addr)
+	piece := strings.Repeat("x", 512<<10) // of what a client sends before it sees an answer
+	for name, c := range map[string]struct{ head, body, want string }{
+		"small":         {"Content-Length: 10", "0123456789", ""},
+		"large":         {"Content-Length: 4194304", piece, "100-continue"},
+		"of no length":  {"Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece), "100-continue"},
+		"what is large": {"Content-Length: 65537", piece[:65537], "100-continue"},
+	} {
+		conn, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		length := fmt.Sprintf("Content-Length: %d", size)
-		if size < 0 {
-			length = "Transfer-Encoding: chunked"
+		go fmt.Fprintf(conn, "PUT /api/2.0/mlflow-artifacts/artifacts/1/x HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", c.head, c.body)
+		if got := <-asked; got != c.want {
+			t.Errorf("%s: the server is asked %q", name, got)
 		}
-		fmt.Fprintf(c, "PUT /api/2.0/mlflow-artifacts/artifacts/1/x HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", length)
-		if size == 10 {
-			fmt.Fprint(c, "0123456789")
-		}
-		if got := <-asked; got != want {
-			t.Errorf("%d bytes: the server is asked %q", size, got)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil) // of the body nothing was sent
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%d bytes: %v, %v", size, resp, err)
+			t.Errorf("%s: %v, %v", name, resp, err)
 		} else {
 			resp.Body.Close()
 		}
-		c.Close()
+		conn.Close()
 	}
 }
