@@ -14,6 +14,8 @@ REQUIREMENTS := python/requirements-test.txt
 VENV := .venv/installed-$(shell sha256sum $(REQUIREMENTS) | cut -c1-16)
 PY   := $(CURDIR)/.venv/bin/python
 KEYSERVERS := .venv-keys/installed-$(shell sha256sum python/requirements-keys.txt | cut -c1-16)
+MLFLOW2 := .venv-mlflow2/installed-$(shell sha256sum python/requirements-mlflow2.txt | cut -c1-16)
+MLFLOW3 := .venv-mlflow3/installed-$(shell sha256sum python/requirements-mlflow3.txt | cut -c1-16)
 MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/core/mlserver.txt | cut -c1-16)
 
 # The packages whose tests match a pattern.
@@ -58,8 +60,10 @@ race: $(VENV) ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
 .PHONY: foreign
-foreign: build $(VENV) ## call a running platform with clients that others wrote
-	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python
+foreign: build $(VENV) $(MLFLOW2) $(MLFLOW3) ## call a running platform with clients that others wrote
+	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python --ignore python/registry
+	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow2/bin/python -m pytest -q --disable-warnings python/registry
+	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow3/bin/python -m pytest -q --disable-warnings python/registry
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (20s)
@@ -93,9 +97,13 @@ bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery 
 bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
 	go run ./bench/trust
 
+.PHONY: bench-registry
+bench-registry: build $(MLFLOW3) ## measure MLflow's API beside mlflow server (needs PostgreSQL)
+	go run ./bench/registry
+
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv .venv-keys .venv-mlserver coverage.out
+	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-mlserver coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
@@ -105,6 +113,13 @@ $(KEYSERVERS): python/requirements-keys.txt
 	rm -rf .venv-keys
 	$(PYTHON) -m venv .venv-keys
 	.venv-keys/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# uv links the files that environments share, and takes a tenth of pip's time.
+$(MLFLOW2) $(MLFLOW3): | $(VENV)
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r python/requirements-$(@D:.venv-%=%).txt
 	touch $@
 
 $(MLSERVER): bench/core/mlserver.txt

@@ -5,6 +5,10 @@ package slipway
 // E05xx serving, E06xx server and gateway, E07xx audit log, E08xx keys and secrets,
 // E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API,
 // E13xx runs and experiments, E14xx models of MLflow's clients.
+// E09xx signing in, E10xx policies, E11xx backups and TLS, E12xx MLflow's API, E13xx runs
+// and experiments, E16xx webhooks.
+// E13xx runs and experiments, E14xx models of MLflow's clients,
+// E17xx protected aliases, signatures and traces.
 const (
 	CodeInternal      = "SLIP-E0000"
 	CodeInvalidName   = "SLIP-E0001"
@@ -111,9 +115,20 @@ const (
 	CodeNoFiles  = "SLIP-E1402" // the files of a version lie elsewhere
 	CodeNoSource = "SLIP-E1403" // nothing is where a version shall be made of
 
-	CodeArtifactPath = "SLIP-E1501" // no artifact can lie there
-	CodeUpload       = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
-	CodeSignedURL    = "SLIP-E1503" // a signed address is not good any more
+	CodeArtifactPath  = "SLIP-E1501" // no artifact can lie there
+	CodeUpload        = "SLIP-E1502" // an upload in parts is unknown, expired or incomplete
+	CodeSignedURL     = "SLIP-E1503" // a signed address is not good any more
+	CodeArtifactPlace = "SLIP-E1504" // the bucket of artifacts cannot be used
+
+	CodeWebhook     = "SLIP-E1601" // a webhook cannot be as it was asked for
+	CodeWebhookMany = "SLIP-E1602" // a team has too many
+
+	CodeProtected = "SLIP-E1701" // a protected alias is not moved like that
+	CodeApproval  = "SLIP-E1702" // a request for approval cannot be made, or decided on, like that
+	CodeUnsigned  = "SLIP-E1703" // a version has no signature where one is needed
+	CodeSignature = "SLIP-E1704" // a signature does not hold
+	CodeHeld      = "SLIP-E1705" // something needs what would be deleted
+	CodeNoTrace   = "SLIP-E1706" // no gateway remembers a request
 
 	CodeSource       = "SLIP-E1801" // a server to import from does not answer as it should
 	CodeSourceDenied = "SLIP-E1802" // it refuses the credentials

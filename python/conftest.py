@@ -1,5 +1,6 @@
 """A platform of its own for the tests: started, with the fraud template deployed."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,28 +31,41 @@ class Platform:
         return {"Authorization": "Bearer " + self.token}
 
 
+def environment(home: pathlib.Path) -> dict[str, str]:
+    elsewhere = ("SLIPWAY_SERVER", "SLIPWAY_TOKEN")
+    return {k: v for k, v in os.environ.items() if k not in elsewhere} | {"SLIPWAY_HOME": str(home)}
+
+
+@contextlib.contextmanager
+def running(home: pathlib.Path, *args: str):
+    """A platform of this home, and what it said when it was ready; stopped at the end."""
+    command = [os.environ["PLATFORM"], "up", "--json", "--listen", "127.0.0.1:0", *args]
+    up = subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True)
+    try:
+        yield json.loads(first_line(up))
+    finally:
+        up.send_signal(signal.SIGINT)
+        try:
+            up.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            up.kill()
+
+
+@pytest.fixture(scope="session")
+def up():
+    return running
+
+
 @pytest.fixture(scope="session")
 def platform():
     exe = os.environ["PLATFORM"]
     with tempfile.TemporaryDirectory(prefix="slipway-") as tmp:
         home, project = pathlib.Path(tmp, "home"), pathlib.Path(tmp, "fraud")
-        env = {**os.environ, "SLIPWAY_HOME": str(home)}
-        env.pop("SLIPWAY_SERVER", None)
-        env.pop("SLIPWAY_TOKEN", None)
-        up = subprocess.Popen(
-            [exe, "up", "--json", "--listen", "127.0.0.1:0"], env=env, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            ready = json.loads(first_line(up))
+        env = environment(home)
+        with running(home) as ready:
             subprocess.run([exe, "init", str(project)], env=env, check=True, timeout=START_SECONDS)
             subprocess.run([exe, "deploy", "--watch"], env=env, cwd=project, check=True, timeout=DEPLOY_SECONDS)
             yield Platform(ready["url"], pathlib.Path(ready["token_file"]).read_text().strip(), project, home)
-        finally:
-            up.send_signal(signal.SIGINT)
-            try:
-                up.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                up.kill()
 
 
 def first_line(process: subprocess.Popen) -> str:

@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
+	"github.com/slipway-ml/slipway/internal/app/webhooks"
 	"github.com/slipway-ml/slipway/internal/blob"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/disk"
@@ -79,6 +80,7 @@ type App struct {
 	controller  *rollout.Controller
 	runner      *runner
 	backups     *backup.Service
+	webhooks    *webhooks.Service
 	api         *http.Server
 	lost        chan struct{} // closed when another server has taken over
 	ending      <-chan struct{}
@@ -154,6 +156,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newAudit(); err != nil {
 		return err
 	}
+	if err := a.newWebhooks(); err != nil {
+		return err
+	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
 	a.runner, err = newRunner(a)
 	return err
@@ -199,6 +204,7 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 	}
 	a.wg.Go(func() { a.backups.Run(run); a.backups.Wait() })
 	a.wg.Go(func() { a.audit.Run(run) })
+	a.wg.Go(func() { a.webhooks.Run(run) })
 	url := a.keeper.url()
 	if err := a.announce(ctx); err != nil {
 		return Ready{}, err
@@ -215,13 +221,13 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a}, Imports: a.imports(),
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
 }
 
 // doctor knows the parts of this installation.
 func (a *App) doctor() doctor.Installation {
 	return doctor.Installation{Config: a.o.Config, Store: a.rollouts, Environments: a.runner.envs, Blobs: a.blobs, Registry: a.models, Artifacts: artifactstore.New(a.db).Named,
-		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings}
+		Program: a.runner.part, Alone: a.alone, Backup: a.backups.Finding, Database: a.db.Check, Keys: a.safe.Findings, Gateway: a.admin.Observe, Audit: a.audit.Findings, Webhooks: a.webhooks.Findings}
 }
 
 // Ready says where a started server is found.

@@ -33,10 +33,16 @@ func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key str
 	if err != nil {
 		return api.Deployment{}, err
 	}
-	s, v := w.spec, w.version
+	s := w.spec
 	if err := d.may(ctx, p, authz.EndpointDeploy, w); err != nil {
 		return api.Deployment{}, err
 	}
+	if s.Model.Source.Run != "" {
+		if w.version, err = d.a.registered.FromRun(ctx, p, s.Owner.Team, w.version); err != nil {
+			return api.Deployment{}, err
+		}
+	}
+	v := w.version
 	files, err := d.files(ctx, s, r.Files)
 	if err != nil {
 		return api.Deployment{}, err

@@ -27,6 +27,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 	signinstore "github.com/slipway-ml/slipway/internal/sqlstore/signin"
+	"github.com/slipway-ml/slipway/internal/webhook"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -39,8 +40,8 @@ func (open) Enter(context.Context, slipway.Principal, authz.Action, string) erro
 // accounts; nothing runs.
 type installed struct {
 	*App
-	deployment, token, session string
-	api                        http.Handler
+	deployment, token, session, hook string
+	api                              http.Handler
 }
 
 func install(t *testing.T, door httpapi.Access) *installed {
@@ -107,6 +108,11 @@ func install(t *testing.T, door httpapi.Access) *installed {
 	if err := signinstore.New(a.db).WriteRecords(ctx, nil, []identity.Record{session}); err != nil {
 		t.Fatal(err)
 	}
+	hook := webhook.Hook{ID: "whk_1", Team: "risk", Name: "n", URL: "https://hooks.example.com/", Events: []webhook.Event{webhook.AliasMoved}, Status: webhook.Active, Created: now, Updated: now}
+	if err := a.webhooks.Store.AddHook(ctx, hook, 1, slipway.Event{ID: "evt_hook", Time: now, Action: "webhook.created", Subject: hook.ID}); err != nil {
+		t.Fatal(err)
+	}
+	i.hook = hook.ID
 	a.backups = a.newBackups(ctx)
 	c := a.front()
 	c.Access = door
@@ -142,43 +148,37 @@ func quoted(s string) string { b, _ := json.Marshal(s); return string(b) }
 
 // bodies are requests that are right but for who makes them, by operation.
 var bodies = map[string]string{
-	"missing-blobs":       `{"digests":[]}`,
-	"put-blob":            "x",
-	"register-version":    `{"files":[{"path":"NOTE","digest":"` + string(slipway.DigestOf([]byte("x"))) + `","size":1}],"team":"risk"}`,
-	"set-alias":           `{"version":1}`,
-	"create-deployment":   `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
-	"create-plan":         `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
-	"command-deployment":  `{"command":"abort"}`,
-	"create-account":      `{"name":"eve","kind":"person"}`,
-	"change-account":      `{"disable":true}`,
-	"answer-review":       `{"items":["1"]}`,
-	"test-policy":         `{"text":""}`,
-	"propose-policy":      `{"text":"","reason":"so"}`,
-	"decide-policy":       `{"approve":true}`,
-	"change-role":         `{"role":"engineer","team":"risk"}`,
-	"break-glass":         `{"reason":"so","seconds":600}`,
-	"rotate-keys":         `{"space":"team/risk","reason":"so"}`,
-	"shred-keys":          `{"space":"team/risk","reason":"so"}`,
-	"set-secret":          `{"value":"x"}`,
-	"create-backup":       `{}`,
-	"backup-verified":     `{"target":"/nowhere","parts":1,"bytes":1,"bad":0}`,
-	"retain-audit":        `{"before":"2020-01-01T00:00:00Z","to":"/nowhere"}`,
-	"query-imports":       `{"source":"x","kind":"run","ids":[]}`,
-	"import-done":         `{"source":"x","source_id":"1","kind":"run","mark":"m"}`,
-	"import-experiment":   `{"source":"x","source_id":"1","name":"churn","created":1,"updated":1,"team":"risk"}`,
-	"import-run":          `{"source":"x","source_id":"1","experiment":"1","status":"FINISHED","start":1}`,
-	"import-metrics":      `{"metrics":[]}`,
-	"import-logged-model": `{"source":"x","source_id":"m-1","experiment":"1","name":"m","status":"LOGGED_MODEL_READY","created":1,"updated":1}`,
-	"import-model":        `{"source":"x","source_id":"m","name":"fraud","created":1,"updated":1,"team":"risk"}`,
-	"import-version":      `{"source":"x","source_id":"m/1","model":"fraud","number":1,"origin":"s3://b/x","created":1,"updated":1}`,
-	"witness-log":         `{"key":"k","from":0,"checkpoint":"c"}`,
-	"change-rule":         `{"group":"g","role":"engineer","team":"risk"}`,
+	"missing-blobs":      `{"digests":[]}`,
+	"put-blob":           "x",
+	"register-version":   `{"files":[{"path":"NOTE","digest":"` + string(slipway.DigestOf([]byte("x"))) + `","size":1}],"team":"risk"}`,
+	"set-alias":          `{"version":1}`,
+	"create-deployment":  `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
+	"create-plan":        `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
+	"command-deployment": `{"command":"abort"}`,
+	"create-account":     `{"name":"eve","kind":"person"}`,
+	"change-account":     `{"disable":true}`,
+	"answer-review":      `{"items":["1"]}`,
+	"test-policy":        `{"text":""}`,
+	"propose-policy":     `{"text":"","reason":"so"}`,
+	"decide-policy":      `{"approve":true}`,
+	"change-role":        `{"role":"engineer","team":"risk"}`,
+	"break-glass":        `{"reason":"so","seconds":600}`,
+	"rotate-keys":        `{"space":"team/risk","reason":"so"}`,
+	"shred-keys":         `{"space":"team/risk","reason":"so"}`,
+	"set-secret":         `{"value":"x"}`,
+	"create-backup":      `{}`,
+	"backup-verified":    `{"target":"/nowhere","parts":1,"bytes":1,"bad":0}`,
+	"retain-audit":       `{"before":"2020-01-01T00:00:00Z","to":"/nowhere"}`,
+	"witness-log":        `{"key":"k","from":0,"checkpoint":"c"}`,
+	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
+	"create-webhook":     `{"team":"risk","name":"n","url":"https://hooks.example.com/","events":["alias.moved"]}`,
+	"redeliver":          `{"failed":true}`,
 }
 
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
-	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`, "query-imports": `{"items":[]}`}
+	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "list-webhooks": `{"items":[]}`, "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
 // behind it says no by itself, and that is recorded.
@@ -197,7 +197,7 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "event": "1", "image": string(slipway.DigestOf([]byte("image"))), "run": "1",
+	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "run": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
 	query := map[string]string{"witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0

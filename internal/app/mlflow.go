@@ -1,16 +1,15 @@
 package app
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/slipway-ml/slipway"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	"github.com/slipway-ml/slipway/internal/mlflowapi/models"
 	trackingapi "github.com/slipway-ml/slipway/internal/mlflowapi/tracking"
+	mlflowwebhooks "github.com/slipway-ml/slipway/internal/mlflowapi/webhooks"
 	"github.com/slipway-ml/slipway/internal/route"
 	trackingstore "github.com/slipway-ml/slipway/internal/sqlstore/tracking"
 	"github.com/slipway-ml/slipway/internal/tracking"
@@ -28,24 +27,13 @@ func (a *App) newTracking() {
 	a.access.Experiments = a.tracking
 }
 
-// workspaces are MLflow's word for teams.
-type workspaces struct{ a *App }
-
-// Teams implements mlflowapi.Teams.
-func (w workspaces) Teams(ctx context.Context, p slipway.Principal) ([]string, error) {
-	known, err := w.a.experiments.Teams(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return w.a.access.Teams(ctx, p, known)
-}
-
 // mlflow is every route of MLflow's API.
 func (a *App) mlflow() []mlflowapi.Route {
 	return slices.Concat(
 		models.Routes(a.registered),
+		mlflowwebhooks.Routes(a.webhooks),
 		a.artifactRoutes(),
-		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, workspaces{a}),
+		mlflowapi.About(mlflowapi.Info{StoreType: "SqlStore", Workspaces: true}, apptracking.Workspaces{Service: a.experiments, People: a.access.Identity}),
 		trackingapi.Routes(a.experiments),
 	)
 }

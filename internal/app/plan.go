@@ -49,7 +49,7 @@ func (a *App) resolve(ctx context.Context, p slipway.Principal, source, environm
 	if err := a.access.CheckNamed(ctx, p, authz.ModelRead, modelOf(s)); err != nil {
 		return wanted{}, err
 	}
-	if w.version, err = a.find(ctx, s, number, files); err != nil {
+	if w.version, err = a.find(ctx, p, s, number, files); err != nil {
 		return wanted{}, err
 	}
 	w.saved, err = model.Describe(versionFiles{ctx, a.blobs, w.version}, s)
@@ -80,19 +80,27 @@ func (a *App) reachable(s *spec.Spec) error {
 // modelOf names the model that a platform.yaml deploys.
 func modelOf(s *spec.Spec) string { return cmp.Or(s.Model.Source.Model, s.Model.Name) }
 
-func (a *App) find(ctx context.Context, s *spec.Spec, number int, files []registry.File) (registry.Version, error) {
-	ref, name := registry.Ref{Number: s.Model.Source.Version, Alias: s.Model.Source.Alias}, modelOf(s)
-	if s.Model.Source.Dir != "" {
-		if len(files) > 0 {
-			return a.models.Draft(ctx, name, files)
-		}
-		if number < 1 {
-			return registry.Version{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "register the directory first and give its number as version",
-				"model.source is a directory, which the server cannot see")
-		}
+// find finds the version that a file or a number names, or the draft of what would be one.
+func (a *App) find(ctx context.Context, p slipway.Principal, s *spec.Spec, number int, files []registry.File) (registry.Version, error) {
+	from, name := s.Model.Source, modelOf(s)
+	ref := registry.Ref{Number: from.Version, Alias: from.Alias}
+	switch {
+	case from.Run != "":
+		return a.registered.RunDraft(ctx, p, name, from.Run, from.Path)
+	case from.Dir != "" && len(files) > 0:
+		return a.models.Draft(ctx, name, files)
+	case from.Dir != "" && number < 1:
+		return registry.Version{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "register the directory first and give its number as version",
+			"model.source is a directory, which the server cannot see")
+	case from.Dir != "":
 		ref.Number = number
 	}
-	return a.models.Version(ctx, name, ref)
+	v, err := a.models.Version(ctx, name, ref)
+	if err == nil && v.Digest == "" {
+		err = slipway.Errorf(slipway.Unprocessable, slipway.CodeNoFiles, "log the model to this platform and deploy that version, or deploy a directory",
+			"the files of version %d of %s are not here, so it cannot be deployed", v.Number, name)
+	}
+	return v, err
 }
 
 // plan compares what is wanted with what serves. It answers also the deployment that put

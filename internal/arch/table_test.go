@@ -13,10 +13,12 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/spec/...",
+		"internal/adopt", "internal/answer", "internal/config", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
 		"internal/tensor", "internal/tree", "internal/verdict", "templates",
 	}},
 	{"features", []string{
+		"internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry/...",
+		"internal/rollout", "internal/runtime/...", "internal/tracking", "internal/webhook/...",
 		"internal/artifact", "internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry",
 		"internal/rollout", "internal/runtime/...", "internal/tracking",
 	}},
@@ -56,6 +58,7 @@ var sideways = []exception{
 	{"internal/plan", "internal/tensor", "a plan compares what two versions take and give"},
 	{"internal/route", "internal/tensor", "the table carries each revision's schema"},
 	{"internal/runtime/...", "internal/runtime/child", "every process that a runtime starts ends with it, and leaves nothing behind"},
+	{"internal/spec/...", "internal/modeluri", "a file names versions and runs as MLflow's users do"},
 	{"internal/storetest/...", "internal/sqlstore/...", "a suite opens the database that it tests"},
 	{"internal/storetest/...", "internal/storetest/...", "every suite checks the record of events with the same function"},
 }
@@ -75,9 +78,9 @@ var oversized = map[string]struct {
 	limit int
 	why   string
 }{
-	"internal/app":                     {3850, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
-	"internal/cli":                     {5900, "a file for each command; they share one session and know nothing of one another"},
-	"internal/tracking":                {2150, "the rules of one API; what is imported is held to the same ones"},
+	"internal/app":                     {4200, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
+	"internal/cli":                     {7200, "a file for each command; they share one session and know nothing of one another"},
+	"internal/tracking":                {2200, "the rules of one API; what is imported is held to the same ones"},
 	"internal/gateway":                 {2750, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
 	"internal/runtime":                 {2250, "both ends of one protocol, which are read and changed together"},
 	"internal/process/process_test.go": {620, "the life of a supervisor in one place, with the fixture that all of it uses"},

@@ -79,6 +79,18 @@ var meanings = map[string]meaning{
 	"version.tag_set":     {class: entityChange, activity: 3, kind: "model"},
 	"version.tag_deleted": {class: entityChange, activity: 3, kind: "model"},
 
+	"version.signed":       {class: entityChange, activity: other, kind: "model"},
+	"version.freed":        {class: entityChange, activity: 4, kind: "model"},
+	"card.written":         {class: entityChange, activity: 3, kind: "model"},
+	"signing.key-added":    {class: apiActivity, activity: 1, kind: "signing key"},
+	"alias.protected":      {class: accessChange, activity: 2, kind: "alias"},
+	"alias.unprotected":    {class: accessChange, activity: 1, severity: medium, kind: "alias"},
+	"alias.requested":      {class: entityChange, activity: other, kind: "alias"},
+	"alias.lift-requested": {class: entityChange, activity: other, kind: "alias"},
+	"alias.approved":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.rejected":       {class: entityChange, activity: other, kind: "alias"},
+	"alias.request-done":   {class: entityChange, activity: other, kind: "alias"},
+
 	"experiment.created":     {class: entityChange, activity: 1, kind: "experiment"},
 	"experiment.renamed":     {class: entityChange, activity: 3, kind: "experiment"},
 	"experiment.deleted":     {class: entityChange, activity: 4, kind: "experiment"},
@@ -157,7 +169,15 @@ var meanings = map[string]meaning{
 	"audit.retained":   {class: apiActivity, activity: 3, kind: "audit log"},
 	"audit.rebuilt":    {class: apiActivity, activity: 3, severity: medium, kind: "audit log"},
 	"witness.enrolled": {class: apiActivity, activity: 1, kind: "witnessed log"},
-	"witness.refused":  {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
+
+	"webhook.created":     {class: apiActivity, activity: 1, kind: "webhook"},
+	"webhook.updated":     {class: apiActivity, activity: 3, kind: "webhook"},
+	"webhook.deleted":     {class: apiActivity, activity: 4, kind: "webhook"},
+	"webhook.disabled":    {class: apiActivity, activity: 3, severity: medium, kind: "webhook"},
+	"webhook.tested":      {class: apiActivity, activity: other, kind: "webhook"},
+	"webhook.redelivered": {class: apiActivity, activity: other, kind: "webhook"},
+
+	"witness.refused": {class: apiActivity, activity: other, severity: high, failed: true, kind: "witnessed log"},
 }
 
 // Known says whether an action has its place in OCSF.

@@ -11,6 +11,7 @@ const (
 	KindDataset  = "Dataset"
 	KindTeam     = "Team"
 	KindSecret   = "Secret" // those of a team
+	KindWebhook  = "Webhook"
 	// KindExperiment is an experiment of MLflow's with its runs and their artifacts.
 	KindExperiment = "Experiment"
 )
@@ -53,6 +54,10 @@ const (
 	ExperimentWrite  Action = "experiment:write"  // it and its runs
 	ExperimentDelete Action = "experiment:delete" // it or its runs, and bring them back
 
+	ModelSign    Action = "model:sign"    // a version that is there already
+	AliasProtect Action = "alias:protect" // and lift the protection
+	AliasApprove Action = "alias:approve" // and reject; the rule says with which role
+
 	AccountRead    Action = "account:read"
 	AccountCreate  Action = "account:create"
 	AccountDisable Action = "account:disable"
@@ -79,6 +84,8 @@ const (
 	SecretList    Action = "secret:list" // their names
 	SecretSet     Action = "secret:set"
 	SecretDelete  Action = "secret:delete"
+	WebhookRead   Action = "webhook:read"
+	WebhookManage Action = "webhook:manage" // make, change and delete them, and send again
 )
 
 // Groups of actions, as policies name them.
@@ -108,6 +115,12 @@ func SecretsOf(team string) Resource {
 // ExperimentOf is an experiment as policies see it, by its id. Its runs are a part of it.
 func ExperimentOf(id, team string) Resource {
 	return Resource{Kind: KindExperiment, Name: id, Team: team}
+}
+
+// WebhooksOf are the webhooks of a team as policies see them, or those of every team's events
+// for "": their addresses may be secrets, and others have no need to know them.
+func WebhooksOf(team string) Resource {
+	return Resource{Kind: KindWebhook, Name: team, Team: team, Classification: slipway.Classifications[len(slipway.Classifications)-1]}
 }
 
 // Meaning is what an action is good for.
@@ -151,6 +164,10 @@ var Actions = map[Action]Meaning{
 	ExperimentWrite:  {KindExperiment, groupDevelop},
 	ExperimentDelete: {KindExperiment, groupDevelop},
 
+	ModelSign:    {KindModel, groupStaff},
+	AliasProtect: {KindModel, groupStaff},
+	AliasApprove: {KindModel, groupStaff},
+
 	AccountRead:    {KindAccount, groupStaff},
 	AccountCreate:  {KindAccount, groupStaff},
 	AccountDisable: {KindAccount, groupStaff},
@@ -178,4 +195,6 @@ var Actions = map[Action]Meaning{
 	SecretList:    {KindSecret, groupRead},
 	SecretSet:     {KindSecret, groupDevelop},
 	SecretDelete:  {KindSecret, groupDevelop},
+	WebhookRead:   {KindWebhook, groupRead},
+	WebhookManage: {KindWebhook, groupOperate},
 }

@@ -82,7 +82,8 @@ var things = map[string][]authz.Resource{
 		{Kind: authz.KindTeam, Name: "growth", Team: "growth"},
 		{Kind: authz.KindTeam}, // of nobody: the roles in the whole installation
 	},
-	authz.KindSecret: {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
+	authz.KindSecret:  {authz.SecretsOf("risk"), authz.SecretsOf("growth")},
+	authz.KindWebhook: {authz.WebhooksOf("risk"), authz.WebhooksOf("growth"), authz.WebhooksOf("")},
 	authz.KindDataset: {
 		{Kind: authz.KindDataset, Name: "prices", Team: "risk", Classification: "public"},
 		{Kind: authz.KindDataset, Name: "applicants", Team: "risk", Classification: "restricted"},

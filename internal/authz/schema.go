@@ -35,7 +35,7 @@ const (
 func schemaText() string {
 	var b strings.Builder
 	b.WriteString(describes)
-	for _, kind := range []string{KindServer, KindEndpoint, KindModel, KindAccount, KindDataset, KindTeam, KindSecret, KindExperiment} {
+	for _, kind := range []string{KindServer, KindEndpoint, KindModel, KindAccount, KindDataset, KindTeam, KindSecret, KindExperiment, KindWebhook} {
 		more := ""
 		if kind == KindAccount {
 			more = ofAccount

@@ -43,6 +43,7 @@ type Contents struct {
 	Schema   int64            `json:"schema"`            // of the database
 	Seq      int64            `json:"seq"`               // of the last event in it
 	Missing  []slipway.Digest `json:"missing,omitempty"` // blobs that versions name and the home had not any more
+	Blobs    string           `json:"blobs,omitempty"`   // the bucket of the blobs that are not among the files, if they have one
 	Files    []Entry          `json:"files"`
 }
 

@@ -25,15 +25,38 @@ type Store interface {
 // Options are what a store is opened with.
 type Options struct {
 	// Getenv gives the credentials of a bucket: SLIPWAY_BACKUP_ACCESS_KEY_ID,
-	// SLIPWAY_BACKUP_SECRET_ACCESS_KEY and SLIPWAY_BACKUP_SESSION_TOKEN, which no model sees.
-	// Without them they are found as tools of AWS do: variables, files, the machine's role.
+	// SLIPWAY_BACKUP_SECRET_ACCESS_KEY and SLIPWAY_BACKUP_SESSION_TOKEN, or SLIPWAY_ARTIFACTS_…,
+	// which no model sees. Without them they are found as tools of AWS do: variables, files, the machine's role.
 	Getenv func(string) string
 	Now    func() time.Time
 	// Existing refuses to make a directory that is missing.
 	Existing bool
+	// For says what the store is for; zero: backups.
+	For Purpose
 }
 
+// Purpose is what tells stores for different things apart to people.
+type Purpose struct {
+	Env   string // what the variables of credentials begin with
+	Code  string // of an error of the place
+	Full  string // what to do when it is full
+	Other string // what to do when an object is missing
+}
+
+// The purposes.
+var (
+	Backups   = Purpose{"SLIPWAY_BACKUP_", slipway.CodeBackupTarget, "free space in it, or keep fewer: platform up --backup-keep N", "platform backup list"}
+	Artifacts = Purpose{"SLIPWAY_ARTIFACTS_", slipway.CodeArtifactPlace, "free space in it", "platform doctor"}
+)
+
 const usage = "give a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"
+
+func (o *Options) purpose() Purpose {
+	if o.For == (Purpose{}) {
+		return Backups
+	}
+	return o.For
+}
 
 // Open opens the store at a place: the path of a directory, or s3://BUCKET/PREFIX with, for
 // another service than AWS, ?endpoint=https://HOST and region.
@@ -64,8 +87,8 @@ func unusable(cause error, next, format string, args ...any) error {
 	return e
 }
 
-func missing(name string) error {
-	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform backup list", "there is no %s", name)
+func missing(name, next string) error {
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, next, "there is no %s", name)
 }
 
 // loopback says whether a host is this machine.

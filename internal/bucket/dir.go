@@ -143,7 +143,7 @@ func (d *dir) sync(name string) error {
 func (d *dir) Get(_ context.Context, name string) (io.ReadCloser, int64, error) {
 	f, err := d.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, missing(name)
+		return nil, 0, missing(name, Backups.Other)
 	}
 	if err != nil {
 		return nil, 0, dirError(d.path, err)

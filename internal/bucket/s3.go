@@ -20,6 +20,7 @@ import (
 type s3 struct {
 	client         *minio.Client
 	bucket, prefix string
+	purpose        Purpose
 }
 
 const (
@@ -51,11 +52,11 @@ func openS3(ctx context.Context, u *url.URL, o Options) (*s3, error) {
 		return nil, err
 	}
 	transport.ResponseHeaderTimeout, transport.TLSHandshakeTimeout = headerLimit, connectLimit
-	client, err := minio.New(e.Host, &minio.Options{Creds: credentialsOf(o.Getenv), Secure: e.Scheme == "https", Region: q.Get("region"), Transport: transport, MaxRetries: 4})
+	client, err := minio.New(e.Host, &minio.Options{Creds: credentialsOf(o.Getenv, o.purpose().Env), Secure: e.Scheme == "https", Region: q.Get("region"), Transport: transport, MaxRetries: 4})
 	if err != nil {
 		return nil, unusable(err, usage, "the bucket cannot be used")
 	}
-	s := &s3{client: client, bucket: u.Host, prefix: strings.Trim(u.Path, "/")}
+	s := &s3{client: client, bucket: u.Host, prefix: strings.Trim(u.Path, "/"), purpose: o.purpose()}
 	if s.prefix != "" {
 		s.prefix += "/"
 	}
@@ -69,8 +70,7 @@ func openS3(ctx context.Context, u *url.URL, o Options) (*s3, error) {
 	return s, nil
 }
 
-func credentialsOf(getenv func(string) string) *credentials.Credentials {
-	const own = "SLIPWAY_BACKUP_"
+func credentialsOf(getenv func(string) string, own string) *credentials.Credentials {
 	if id := getenv(own + "ACCESS_KEY_ID"); id != "" {
 		return credentials.NewStaticV4(id, getenv(own+"SECRET_ACCESS_KEY"), getenv(own+"SESSION_TOKEN"))
 	}
@@ -84,14 +84,14 @@ func (s *s3) failed(err error) error {
 		return err
 	}
 	said := minio.ToErrorResponse(err)
-	e := &slipway.Error{Code: slipway.CodeBackupTarget, Kind: slipway.Unavailable, Cause: err}
+	e := &slipway.Error{Code: s.purpose.Code, Kind: slipway.Unavailable, Cause: err}
 	switch {
 	case said.StatusCode == http.StatusForbidden || said.StatusCode == http.StatusUnauthorized:
-		e.Kind, e.Message, e.Next = slipway.Invalid, "the bucket "+s.bucket+" does not let this machine in", "set SLIPWAY_BACKUP_ACCESS_KEY_ID and SLIPWAY_BACKUP_SECRET_ACCESS_KEY, and check their rights"
+		e.Kind, e.Message, e.Next = slipway.Invalid, "the bucket "+s.bucket+" does not let this machine in", "set "+s.purpose.Env+"ACCESS_KEY_ID and "+s.purpose.Env+"SECRET_ACCESS_KEY, and check their rights"
 	case said.Code == minio.NoSuchBucket:
 		e.Kind, e.Message, e.Next = slipway.Invalid, "there is no bucket "+s.bucket, "make it, or correct the name"
 	case said.StatusCode == http.StatusInsufficientStorage || said.Code == "XMinioStorageFull" || said.Code == "QuotaExceeded":
-		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the bucket "+s.bucket+" is full", "free space in it, or keep fewer: platform up --backup-keep N"
+		e.Code, e.Kind, e.Message, e.Next = slipway.CodeDiskFull, slipway.Exhausted, "the bucket "+s.bucket+" is full", s.purpose.Full
 	case said.StatusCode > 0:
 		e.Message, e.Next = "the bucket "+s.bucket+" refuses: "+slipway.OneLine(said.Code, 60), "check its settings, then try again"
 	default:
@@ -134,7 +134,7 @@ func (s *s3) Get(ctx context.Context, name string) (io.ReadCloser, int64, error)
 	if err != nil {
 		o.Close()
 		if said := minio.ToErrorResponse(err); said.Code == minio.NoSuchKey || said.StatusCode == http.StatusNotFound {
-			return nil, 0, missing(name)
+			return nil, 0, missing(name, s.purpose.Other)
 		}
 		return nil, 0, s.failed(err)
 	}

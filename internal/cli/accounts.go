@@ -138,7 +138,13 @@ func (s *session) roleCmd(withdraw bool) *cobra.Command {
 		}
 		return s.with(func(c *client.Client) error {
 			a, err := c.ChangeRole(ctx, args[0], r)
-			return s.shown(a, err, "platform tokens create "+args[0])
+			next := "platform tokens create " + args[0]
+			if withdraw {
+				next = "platform accounts list " + args[0]
+			} else if a.Kind == slipway.Person {
+				next = "platform accounts invite " + args[0]
+			}
+			return s.shown(a, err, next)
 		})
 	})
 	cmd.Long = short + ".\n\n" + roleNames

@@ -206,7 +206,7 @@ func (s *session) inviteCmd() *cobra.Command {
 				}
 				s.p.Say("%s", inv.URL)
 				s.p.Note("good once, until %s; give it to %s in a way that nobody else sees", inv.Expires.Local().Format("2006-01-02 15:04"), inv.Account)
-				s.p.Next("platform accounts grant %s engineer --team TEAM", inv.Account)
+				s.p.Next("platform accounts list %s", inv.Account)
 				return nil
 			})
 		})

@@ -41,6 +41,9 @@ type Config struct {
 	// AllowExternal are addresses and networks, separated by commas, that models may be asked
 	// at although they are closed otherwise; see Reach.
 	AllowExternal string
+	// WebhookNetworks are addresses and networks, separated by commas, where receivers of
+	// webhooks may be although they are private; see Public.
+	WebhookNetworks string
 	// Production refuses what is for development alone, also on the loopback: behind a proxy
 	// that ends TLS.
 	Production bool
@@ -61,6 +64,8 @@ type Config struct {
 	SecretsFrom []string
 
 	Backup Backup
+	// Artifacts is a bucket in which blobs are kept, s3://BUCKET/PREFIX; empty: in Home.
+	Artifacts string
 }
 
 // Backup says where backups go. Without a place none is made unless somebody asks for it.
@@ -122,6 +127,9 @@ func (c Config) Check() error {
 		return err
 	}
 	if _, err := c.Reach(); err != nil {
+		return err
+	}
+	if _, err := c.Receivers(); err != nil {
 		return err
 	}
 	if !c.loopback() && c.TLSCert == "" {
@@ -214,6 +222,9 @@ func (c Config) Keyset() string { return c.path("keys", "keyset.sealed") }
 
 // RootKey is the file with the root key of the local keyset, which no backup holds.
 func (c Config) RootKey() string { return cmp.Or(c.KeyFile, c.path("root.key")) }
+
+// BlobsElsewhere is the file that says in which bucket the blobs of this home are.
+func (c Config) BlobsElsewhere() string { return c.path("blobs", "elsewhere") }
 
 // Images is the OCI layout.
 func (c Config) Images() string { return c.path("images") }

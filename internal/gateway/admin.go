@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
@@ -29,6 +30,7 @@ type stopRequest struct {
 //	GET  /journal?after=N   the vetoes above a sequence number, in order
 //	GET  /uses              when tokens were last used, by id
 //	GET  /refusals?after=N  who was refused, above a sequence number; those up to it are forgotten
+//	GET  /answered?id=ID    which revisions answered requests of that id, newest first
 //	POST /stop?replicas=…   ends the gateway; "stop" ends the replicas too. Answers when done
 //	/v2/… /endpoints/…      predictions as on the public address, without a token
 //
@@ -75,6 +77,7 @@ func (g *Gateway) admin() http.Handler {
 		}
 		answer.Write(w, http.StatusOK, g.journal.after(after))
 	})
+	mux.HandleFunc("GET /answered", g.whoAnswered)
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, r *http.Request) {
 		s := stopRequest{r.FormValue("replicas") == "stop", make(chan struct{})}
 		select {
@@ -89,6 +92,26 @@ func (g *Gateway) admin() http.Handler {
 	mux.HandleFunc("/v2/", predict)
 	mux.HandleFunc("/endpoints/", predict)
 	return mux
+}
+
+// whoAnswered finds the answers to requests of an id.
+func (g *Gateway) whoAnswered(w http.ResponseWriter, r *http.Request) {
+	id := r.FormValue("id")
+	if id == "" || len(id) > slipway.MaxRequestID {
+		writeError(w, invalid("id", "is no id of a request"))
+		return
+	}
+	found, err := g.answers.Find(r.Context(), id)
+	if err != nil {
+		writeError(w, ioError("read which revisions answered", err))
+		return
+	}
+	out := route.Answers{Gateway: g.c.Name, Dropped: g.answers.Dropped(), List: []route.Answered{}}
+	for _, a := range found {
+		endpoint, revision, _ := strings.Cut(a.Name, " ")
+		out.List = append(out.List, route.Answered{Time: a.Time, Endpoint: endpoint, Revision: revision, Outcome: a.Outcome})
+	}
+	answer.Write(w, http.StatusOK, out)
 }
 
 // wireError carries an error over the admin socket.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -72,6 +73,11 @@ func (c *AdminClient) Uses(ctx context.Context) (used map[string]time.Time, err 
 // to it.
 func (c *AdminClient) Refusals(ctx context.Context, after uint64) (r route.Refusals, err error) {
 	return r, c.call(ctx, http.MethodGet, "/refusals?after="+strconv.FormatUint(after, 10), nil, &r)
+}
+
+// Answered says which revisions answered requests of an id, newest first.
+func (c *AdminClient) Answered(ctx context.Context, id string) (a route.Answers, err error) {
+	return a, c.call(ctx, http.MethodGet, "/answered?id="+url.QueryEscape(id), nil, &a)
 }
 
 // Stop ends the gateway, and its replicas if told so, and returns when that is done.

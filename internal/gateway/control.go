@@ -35,7 +35,9 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetWriteDeadline(time.Time{}) // event streams stay open
-	r.Body = &upload{ReadCloser: r.Body, c: c}
+	body := &upload{ReadCloser: r.Body, c: c}
+	r = r.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
+	r.Body = body
 	g.proxy.ServeHTTP(w, r)
 }
 
@@ -58,16 +60,12 @@ func newProxy(socket string) *httputil.ReverseProxy {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 			}
 			r.SetXForwarded()
+			expect(r.Out)
 		},
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			},
-			// A kept connection would go to a server that was paused when another took over.
-			DisableKeepAlives: true, DisableCompression: true,
-		},
-		FlushInterval: -1, // events are sent as they come
-		BufferPool:    &pieces{},
+		ModifyResponse: refused,
+		Transport:      &server{socket: socket},
+		FlushInterval:  -1, // events are sent as they come
+		BufferPool:     &pieces{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -72,6 +73,7 @@ type Gateway struct {
 	proxy   *httputil.ReverseProxy
 	journal *journal
 	refused *refusal.Log
+	answers *answered.Log
 	table   atomic.Pointer[table]
 
 	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
@@ -105,6 +107,9 @@ func Open(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.refused = refusal.Open(filepath.Join(c.Dir, "refusals.json"), c.Now, c.Log)
+	if g.answers, err = answered.Open(answered.Config{Dir: filepath.Join(c.Dir, "answered"), Now: c.Now, Log: c.Log}); err != nil {
+		return nil, ioError("make the directory of answered requests", err)
+	}
 	t, err := g.load()
 	if err != nil {
 		c.Log.Error("the last table cannot be used; waiting for the server's", "error", err)
@@ -129,6 +134,7 @@ func (g *Gateway) Run(ctx context.Context) {
 	wg.Go(func() { g.saveLoop(ctx) })
 	wg.Go(func() { g.journal.run(ctx) })
 	wg.Go(func() { g.refused.Run(ctx) })
+	wg.Go(func() { g.answers.Run(ctx) })
 	wg.Wait()
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/eprocess"
+	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
@@ -34,6 +35,21 @@ type call struct {
 	shorter  bool          // by the client's wish
 	id       string        // the client's name for it, to be echoed
 	request  string        // its id in logs
+	rescued  bool          // stable has answered what the candidate did not
+}
+
+// outcome is what the client got, as traces keep it.
+func (c *call) outcome(err *slipway.Error) answered.Outcome {
+	switch {
+	case err == nil && c.rescued:
+		return answered.Rescued
+	case err == nil:
+		return answered.OK
+	case isRejection(err):
+		return answered.Rejected
+	default:
+		return answered.Failed
+	}
 }
 
 // predict answers one prediction request of an authorized caller.
@@ -70,6 +86,9 @@ func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.G
 	out, rev, err := c.answer(grant)
 	if rev != nil && c.retired(rev, err) {
 		out, rev, err = c.answer(grant)
+	}
+	if rev != nil {
+		g.answers.Note(c.request, rev.traced, c.outcome(err))
 	}
 	if r.Context().Err() != nil {
 		return // nobody listens
@@ -148,6 +167,7 @@ func (c *call) answer(grant *route.Grant) (*tensor.Batch, *revision, *slipway.Er
 		if out, err := c.rescue(&d, in); err == nil {
 			counts.rescued.Add(1)
 			d.fallback.counts.answered.Add(1)
+			c.rescued = true
 			return out, d.fallback, nil
 		}
 	}

@@ -69,6 +69,7 @@ type endpoint struct {
 type revision struct {
 	*route.Revision
 	header, version []string // of answers
+	traced          string   // the endpoint and the revision, as they are remembered
 	ready           *atomic.Int64
 	counts          *counts
 }
@@ -208,7 +209,7 @@ func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 			err.Field = fmt.Sprintf("endpoints[%d].%s", i, err.Field)
 			return nil, err
 		}
-		ce := &endpoint{Endpoint: e, stable: next.revision(e.Stable, old), candidate: next.revision(e.Candidate, old)}
+		ce := &endpoint{Endpoint: e, stable: next.revision(e.Key, e.Stable, old), candidate: next.revision(e.Key, e.Candidate, old)}
 		ce.sameSchema = e.Stable != nil && e.Candidate != nil && reflect.DeepEqual(e.Stable.Schema, e.Candidate.Schema)
 		was := old.endpoints[e.Key]
 		if was != nil {
@@ -265,14 +266,14 @@ func (t *table) check(e *route.Endpoint) *slipway.Error {
 }
 
 // revision makes a revision ready. Its counts go on if the table before had it.
-func (t *table) revision(r *route.Revision, old *table) *revision {
+func (t *table) revision(endpoint string, r *route.Revision, old *table) *revision {
 	if r == nil {
 		return nil
 	}
 	if c := t.revisions[r.ID]; c != nil {
 		return c
 	}
-	c := &revision{Revision: r, header: []string{r.ID}, version: []string{strconv.Itoa(r.Version)}}
+	c := &revision{Revision: r, header: []string{r.ID}, version: []string{strconv.Itoa(r.Version)}, traced: endpoint + " " + r.ID}
 	if was := old.revisions[r.ID]; was != nil {
 		c.ready, c.counts = was.ready, was.counts
 	} else {

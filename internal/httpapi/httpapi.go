@@ -42,6 +42,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Webhooks    Webhooks
 	Log         *slog.Logger
 }
 
@@ -73,6 +74,7 @@ func register(h huma.API, c Config) {
 	registerKeys(h, c)
 	registerSecrets(h, c)
 	registerBackups(h, c)
+	registerWebhooks(h, c)
 	registerAudit(h, c)
 }
 

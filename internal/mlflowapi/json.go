@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -94,8 +95,8 @@ func (m *message) read(w http.ResponseWriter, r *http.Request, in any) error {
 	if bad != nil && !errors.As(bad, &syntax) {
 		return bad
 	}
-	if err := m.check(v, ""); err != nil {
-		return err
+	if path := m.lacks(v); path != "" {
+		return missing(path, body)
 	}
 	return notJSON(bad)
 }
@@ -120,8 +121,10 @@ func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			}
 		}
 	}
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not every writer has deadlines
+	late := time.AfterFunc(readTimeout, func() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // not every writer has deadlines
+	})
+	defer late.Stop()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -130,7 +133,6 @@ func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, &slipway.Error{Code: slipway.CodeInvalid, Kind: slipway.Invalid, Message: "the body of the request did not come whole", Next: "send it again"}
 	}
-	_ = c.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
@@ -216,34 +218,50 @@ func messageOf(t reflect.Type) *message {
 	return m
 }
 
-// check finds what is required and not there. Where is the path of the message, for people.
-func (m *message) check(v reflect.Value, where string) error {
+// lacks finds what is required and not there: its path, metrics[0].key, or nothing. On the way
+// it fills what has an older name.
+func (m *message) lacks(v reflect.Value) string {
 	for i := range m.fields {
 		f := &m.fields[i]
 		value := v.Field(f.index)
 		if f.legacy >= 0 && value.Len() == 0 {
 			value.SetString(v.Field(f.legacy).String())
 		}
-		if f.required && missing(value) {
-			return Invalid("Missing value for required parameter '%s%s'. See the API docs for more information about request parameters.", where, f.name)
+		if f.required && absent(value) {
+			return f.name
 		}
 		if f.nested == nil {
 			continue
 		}
 		for n := range value.Len() {
-			if err := f.nested.check(reflect.Indirect(value.Index(n)), fmt.Sprintf("%s%s[%d].", where, f.name, n)); err != nil {
-				return err
+			if path := f.nested.lacks(reflect.Indirect(value.Index(n))); path != "" {
+				return fmt.Sprintf("%s[%d].%s", f.name, n, path)
 			}
 		}
 	}
-	return nil
+	return ""
 }
 
-func missing(v reflect.Value) bool {
+func absent(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Slice:
 		return v.IsNil() || v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.String && v.Elem().Len() == 0
 	default:
 		return v.IsZero()
 	}
+}
+
+// missing says in MLflow's words what is not there. Of an element of a list its older versions
+// say that the list is wrong, and newer ones what is missing in it.
+func missing(path string, body jsontext.Value) error {
+	const docs = " See the API docs for more information about request parameters."
+	list, _, nested := strings.Cut(path, "[")
+	var value jsontext.Value
+	if nested {
+		value = find(body, jsontext.Pointer("/"+list))
+	}
+	if value.Compact() != nil || len(value) == 0 {
+		return Invalid("Missing value for required parameter '%s'.%s", path, docs)
+	}
+	return Invalid("Missing value for required parameter '%s'.%s Invalid value %s for parameter '%s' supplied.", path, docs, clip(string(value)), list)
 }

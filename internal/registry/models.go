@@ -61,7 +61,10 @@ func (s *Service) RenameModel(ctx context.Context, p slipway.Principal, name, to
 		return Entry{}, err
 	}
 	now := s.now()
-	if err := s.store.RenameModel(ctx, name, to, now, event(p, now, "model.renamed", to, map[string]string{"from": name})); err != nil {
+	rename := func(ctx context.Context) error {
+		return s.store.RenameModel(ctx, name, to, now, event(p, now, "model.renamed", to, map[string]string{"from": name}))
+	}
+	if err := s.Guard.Rename(ctx, p, name, to, rename); err != nil {
 		return Entry{}, err
 	}
 	return s.Entry(ctx, to)
@@ -77,8 +80,10 @@ func (s *Service) DeleteModel(ctx context.Context, p slipway.Principal, name str
 		return err
 	}
 	now := s.now()
-	return s.store.DeleteModel(ctx, name, AliasChange{By: p.ID, Reason: "the model was deleted", Time: now},
-		event(p, now, "model.deleted", name, map[string]string{"team": m.Team, "newest": strconv.Itoa(m.Latest)}))
+	return s.Guard.Remove(ctx, p, name, 0, func(ctx context.Context) error {
+		return s.store.DeleteModel(ctx, name, AliasChange{By: p.ID, Reason: "the model was deleted", Time: now},
+			event(p, now, "model.deleted", name, map[string]string{"team": m.Team, "newest": strconv.Itoa(m.Latest)}))
+	})
 }
 
 // TagModel sets a tag of a model, or removes it if there is no value.

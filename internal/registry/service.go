@@ -13,6 +13,7 @@ import (
 type Service struct {
 	Lists
 	Finder
+	Guard Guard // lets everything pass unless it is set
 	store Store
 	blobs Blobs
 	now   func() time.Time
@@ -20,7 +21,7 @@ type Service struct {
 
 // New makes a Service.
 func New(store Store, blobs Blobs, now func() time.Time) *Service {
-	return &Service{Lists: store, Finder: store, store: store, blobs: blobs, now: now}
+	return &Service{Lists: store, Finder: store, Guard: open{}, store: store, blobs: blobs, now: now}
 }
 
 // Register makes a version of files whose bytes are uploaded. The same files of a model
@@ -32,9 +33,21 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model, team
 	if v, err = s.Draft(ctx, model, files); err != nil {
 		return Version{}, false, err
 	}
+	v.Source, v.Team = source, team
+	return s.RegisterDraft(ctx, p, v)
+}
+
+// RegisterDraft is Register of a version that Draft gave, and that says its source, its team
+// and perhaps what it was made by.
+func (s *Service) RegisterDraft(ctx context.Context, p slipway.Principal, v Version) (out Version, added bool, err error) {
 	now := s.now()
-	v.Source, v.Created, v.By, v.Team, v.Updated, v.Stage = source, now, p.ID, team, now, StageNone
-	return s.store.AddVersion(ctx, v, event(p, now, "version.registered", model, map[string]string{"digest": string(v.Digest), "source": source}))
+	v.Created, v.By, v.Updated, v.Stage = now, p.ID, now, StageNone
+	detail := map[string]string{"digest": string(v.Digest), "source": v.Source}
+	err = s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
+		out, added, err = s.store.AddVersion(ctx, v, event(p, now, "version.registered", v.Model, detail))
+		return err
+	})
+	return out, added, err
 }
 
 // Draft is the version that Register would make of the files, without its number. Nothing
@@ -100,11 +113,8 @@ func (s *Service) Version(ctx context.Context, model string, ref Ref) (Version, 
 }
 
 // Named finds the version that ref names, without its files and with all that is said of
-// it. What no client could mean is NotFound.
+// it.
 func (s *Service) Named(ctx context.Context, model string, ref Ref) (Version, error) {
-	if _, err := s.Model(ctx, model); err != nil {
-		return Version{}, err
-	}
 	if ref.Alias != "" {
 		n, err := s.store.Alias(ctx, model, ref.Alias)
 		if err != nil {
@@ -137,8 +147,10 @@ func (s *Service) SetAlias(ctx context.Context, p slipway.Principal, model, alia
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, version, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, To: version, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.moved", model+"@"+alias, map[string]string{"to": strconv.Itoa(version), "reason": reason}))
+	})
 }
 
 // DeleteAlias removes an alias; one that is not there already is removed.
@@ -153,8 +165,10 @@ func (s *Service) DeleteAlias(ctx context.Context, p slipway.Principal, model, a
 		return err
 	}
 	now := s.now()
-	return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
-		event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	return s.Guard.Move(ctx, p, model, alias, 0, func(ctx context.Context) error {
+		return s.store.SetAlias(ctx, AliasChange{Model: model, Alias: alias, By: p.ID, Reason: reason, Time: now},
+			event(p, now, "alias.deleted", model+"@"+alias, map[string]string{"reason": reason}))
+	})
 }
 
 func event(p slipway.Principal, now time.Time, action, subject string, detail map[string]string) slipway.Event {

@@ -32,7 +32,11 @@ func (s *Service) AddVersion(ctx context.Context, p slipway.Principal, v Version
 			detail[k] = val
 		}
 	}
-	out, err := s.store.AppendVersion(ctx, v, event(p, now, "version.registered", v.Model, withKeys(detail, v.Tags)))
+	var out Version
+	err := s.Guard.Add(ctx, p, v, func(ctx context.Context) (err error) {
+		out, err = s.store.AppendVersion(ctx, v, event(p, now, "version.registered", v.Model, withKeys(detail, v.Tags)))
+		return err
+	})
 	if err != nil {
 		return Version{}, err
 	}
@@ -82,7 +86,12 @@ func (s *Service) Stage(ctx context.Context, p slipway.Principal, model string, 
 	if archive {
 		detail["archive"] = "true"
 	}
-	return s.changeVersion(ctx, p, model, number, Change{Stage: to, Archive: archive, Touch: true}, "version.staged", detail)
+	var out Version
+	err = s.Guard.Stage(ctx, p, model, to, number, func(ctx context.Context) (err error) {
+		out, err = s.changeVersion(ctx, p, model, number, Change{Stage: to, Archive: archive, Touch: true}, "version.staged", detail)
+		return err
+	})
+	return out, err
 }
 
 // TagVersion sets a tag of a version, or removes it if there is no value.
@@ -127,8 +136,10 @@ func (s *Service) DeleteVersion(ctx context.Context, p slipway.Principal, model 
 	if v.Digest != "" {
 		detail["digest"] = string(v.Digest)
 	}
-	return s.store.DeleteVersion(ctx, model, number, AliasChange{By: p.ID, Reason: "the version was deleted", Time: now},
-		event(p, now, "version.deleted", model, detail))
+	return s.Guard.Remove(ctx, p, model, number, func(ctx context.Context) error {
+		return s.store.DeleteVersion(ctx, model, number, AliasChange{By: p.ID, Reason: "the version was deleted", Time: now},
+			event(p, now, "version.deleted", model, detail))
+	})
 }
 
 // NewestOf gives the newest version of each stage that is asked for, all without any.

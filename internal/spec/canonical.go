@@ -34,7 +34,7 @@ type canonicalOwner struct {
 }
 
 type canonicalModel struct {
-	Name     string             `json:"name"`
+	Name     string             `json:"name,omitempty"`
 	Source   string             `json:"source"`
 	Command  []string           `json:"command,omitempty"`
 	Python   string             `json:"python,omitempty"`
@@ -189,8 +189,11 @@ func (s *Spec) Canonical() []byte {
 }
 
 func (m Model) canonical() canonicalModel {
-	c := canonicalModel{Name: m.Name, Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers,
+	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers,
 		External: (*canonicalExternal)(m.External)}
+	if isName(m.Name) { // else Source has it
+		c.Name = m.Name
+	}
 	if m.Workers > 0 {
 		c.Batching = &canonicalBatching{m.Batching.MaxRows}
 	}

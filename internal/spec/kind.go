@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/modeluri"
 	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
@@ -21,28 +22,65 @@ func tier() *strict.Kind {
 		}}
 }
 
+// sourceForms are those of Source, for editors; what they let through is read more closely.
+const sourceForms = `^(\.{1,2}/|/)|^[a-z][a-z0-9-]{0,62}(:[1-9][0-9]*|@[A-Za-z0-9_-]{1,255})$|^models:/[^/:]+(/([1-9][0-9]*|latest)|@[A-Za-z0-9_-]{1,255})$|^runs:/[^/]+/.+$`
+
 func source() *strict.Kind {
 	return &strict.Kind{
-		Schema: map[string]any{"type": "string", "maxLength": 1024, "pattern": `^(\.{1,2}/|/)|^[a-z][a-z0-9-]{0,62}(:[1-9][0-9]*|@[a-z][a-z0-9-]{0,62})$`},
+		Schema: map[string]any{"type": "string", "maxLength": 1024, "pattern": sourceForms},
 		Parse: func(s string) (any, strict.Mistake) {
+			if _, m := strict.Text(1024).Parse(s); m.Message != "" {
+				return nil, m
+			}
 			if s == "." || s == ".." || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "/") {
-				if _, m := strict.Text(1024).Parse(s); m.Message != "" {
-					return nil, m
-				}
 				return Source{Dir: s}, strict.Mistake{}
+			}
+			if modeluri.Scheme(s) != "" {
+				return address(s)
 			}
 			return reference(s)
 		}}
 }
 
+// address reads what MLflow's users write: models:/name/7, models:/name@alias,
+// models:/name/latest and runs:/RUN/PATH.
+func address(s string) (any, strict.Mistake) {
+	const next = "write models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest or runs:/RUN/PATH"
+	u, err := modeluri.Parse(s)
+	switch {
+	case err != nil:
+		return nil, strict.Mistake{Message: "is no address of a version or of a run's artifacts", Next: next}
+	case u.Version > math.MaxInt32:
+		return nil, strict.Mistake{Message: "has a number that no version has", Next: next}
+	case u.Stage != "":
+		return nil, strict.Mistake{Message: "names a stage, and those are deprecated", Next: "point an alias at the version: platform models alias " + u.Model + " " + strings.ToLower(u.Stage) + " VERSION, and write models:/" + u.Model + "@" + strings.ToLower(u.Stage)}
+	case u.Logged != "":
+		return nil, strict.Mistake{Message: "is no version: it has no number and no alias", Next: "write models:/" + u.Logged + "/VERSION; a logged model is named by its run, as runs:/RUN/model is"}
+	case u.Run != "" && u.Path == "" || u.Artifact != "":
+		return nil, strict.Mistake{Message: "does not say which model of a run", Next: "write runs:/RUN/PATH, where PATH is what the model was logged as"}
+	case u.Alias != "" && !aliasRE.MatchString(u.Alias):
+		return nil, strict.Mistake{Message: "is no name of an alias", Next: next}
+	case !modelRE.MatchString(u.Model) && u.Model != "":
+		return nil, strict.Mistake{Message: "is no name of a model", Next: next}
+	}
+	return Source{Model: u.Model, Version: u.Version, Alias: u.Alias, Latest: u.Latest, Run: u.Run, Path: u.Path}, strict.Mistake{}
+}
+
+// Names that MLflow allows. How a model may be named that is registered first by this file,
+// is narrower.
+var (
+	aliasRE = regexp.MustCompile(`^[\p{L}\p{N}_-]{1,255}$`)
+	modelRE = regexp.MustCompile(`^[^/:\x00-\x1f\x7f]{1,256}$`)
+)
+
 // reference reads name:version and name@alias.
 func reference(s string) (any, strict.Mistake) {
-	if strings.Contains(s, "://") || strings.HasPrefix(s, "models:/") || strings.HasPrefix(s, "runs:/") {
-		return nil, strict.Mistake{Message: "cannot be a URL", Next: "use a directory such as ./model, or register the model and use name:version or name@alias"}
+	if strings.Contains(s, "://") {
+		return nil, strict.Mistake{Message: "is an address that is not this platform's", Next: "use a directory such as ./model, or register the model and write models:/NAME/VERSION or models:/NAME@ALIAS"}
 	}
 	next := "use a directory such as ./model or /models/fraud, name:version such as fraud:3, or name@alias such as fraud@champion"
 	if model, alias, ok := strings.Cut(s, "@"); ok {
-		if !isName(model) || !isName(alias) {
+		if !isName(model) || !aliasRE.MatchString(alias) {
 			return nil, strict.Mistake{Message: "is no name@alias", Next: next}
 		}
 		return Source{Model: model, Alias: alias}, strict.Mistake{}

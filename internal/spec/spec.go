@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/modeluri"
 	"github.com/slipway-ml/slipway/internal/spec/strict"
 )
 
@@ -98,20 +99,31 @@ type External struct {
 	Model    string // its name there; empty with ProtocolMLflow
 }
 
-// Source is where a version comes from: exactly one of Dir, (Model, Version) and
-// (Model, Alias) is set.
+// Source is where a version comes from: exactly one of Dir, (Model, Version), (Model, Alias),
+// (Model, Latest) and (Run, Path) is set.
 type Source struct {
 	Dir     string // a directory in MLflow format: absolute, or relative to the file
 	Model   string
 	Version int
 	Alias   string
+	Latest  bool   // the newest version
+	Run     string // the id of a run that logged the model
+	Path    string // of the model in it
 }
 
-// String prints the form in which the file writes it: "./model", "fraud:3", "fraud@champion".
+// URI is what MLflow's users write for what is no directory.
+func (s Source) URI() string {
+	return modeluri.URI{Model: s.Model, Version: s.Version, Alias: s.Alias, Latest: s.Latest, Run: s.Run, Path: s.Path}.String()
+}
+
+// String prints a form in which the file may write it: "./model", "fraud:3",
+// "fraud@champion", "models:/My model/3", "runs:/0123/model".
 func (s Source) String() string {
 	switch {
 	case s.Dir != "":
 		return s.Dir
+	case s.Latest || s.Run != "" || !isName(s.Model):
+		return s.URI()
 	case s.Alias != "":
 		return s.Model + "@" + s.Alias
 	default:

@@ -50,7 +50,7 @@ func recordTable() *field {
 func modelFields() field {
 	return field{Key: "model", Required: true, Doc: "the model and where its version comes from", Fields: []field{
 		{Key: "name", Doc: "name of the model, by default the endpoint's", Kind: strict.Name()},
-		{Key: "source", Required: true, Doc: "a directory in MLflow format (./model), name:version or name@alias", Kind: source()},
+		{Key: "source", Required: true, Doc: "a directory in MLflow format (./model), name:version or name@alias, also written models:/name/version, models:/name@alias and models:/name/latest, or what a run logged: runs:/RUN/PATH", Kind: source()},
 		{Key: "command", Doc: "argument vector of a custom server, with {socket} or {port}", Items: 64,
 			Item: &field{Doc: "one argument", Kind: strict.Text(4096)}},
 		{Key: "python", Doc: "version of Python, by default the one the model was saved with", Kind: python()},

@@ -147,7 +147,7 @@ func dumped(v any) (any, error) {
 	case float64:
 		return dumpFloat{strconv.FormatFloat(v, 'g', -1, 64)}, nil
 	case []byte:
-		return dumpBytes{v}, nil
+		return dumpBytes{append([]byte{}, v...)}, nil // SQLite gives nil for none
 	}
 	return nil, fmt.Errorf("a dump has no form for %T", v)
 }

@@ -40,6 +40,18 @@ func filled(t *testing.T, db *sqlstore.DB) {
 			if err == nil {
 				_, err = tx.Exec(`INSERT INTO endpoint (key, document) VALUES ($1, '{"dir":"/old/home/revisions/x"}')`, name)
 			}
+			if err == nil {
+				_, err = tx.Exec(`INSERT INTO experiment (id, team, name, location, stage, created, updated, tags) VALUES ($1, 'risk', $2, '', 'active', 0, 0, '[]')`, i, name)
+			}
+			if err == nil {
+				_, err = tx.Exec(`INSERT INTO run (num, id, experiment, name, user_id, status, start_time, end_time, artifact_uri, stage, linked) VALUES ($1, $2, $3, '', '', '', 5, NULL, '', 'active', 0)`, i, name, i)
+			}
+			if err == nil {
+				_, err = tx.Exec(`INSERT INTO run_state (run, segments, unindexed, state, tail) VALUES ($1, 0, 1, $2, $3)`, i, []byte{1, 0, 255}, []byte{})
+			}
+			if err == nil {
+				_, err = tx.Exec(`INSERT INTO run_metric (run, key, experiment, value, nan) VALUES ($1, 'm', $2, $3, 0)`, i, i, 1.0/3)
+			}
 			return err
 		})
 		if err != nil {

@@ -37,3 +37,20 @@ func TestMarks(t *testing.T) {
 		t.Error("the caller's events were changed")
 	}
 }
+
+// TestMarksComeLast: what a change adds to the detail of its event is recorded, whoever asked
+// for it and from where.
+func TestMarksComeLast(t *testing.T) {
+	db := storetest.SQLite(t)
+	ev := eventtest.At(start, "x")
+	ev.Detail = map[string]string{}
+	ctx := slipway.WithAddress(t.Context(), "192.0.2.1")
+	err := db.Write(ctx, []slipway.Event{ev}, func(*sqlstore.Tx) error {
+		ev.Detail["number"] = "7"
+		return nil
+	})
+	all := eventtest.All(t, event.New(db))
+	if err != nil || len(all) != 1 || all[0].Detail["number"] != "7" || all[0].Detail["address"] != "192.0.2.1" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -33,7 +33,8 @@ type DB struct {
 	jobs  chan *job
 	fence atomic.Pointer[fence] // nil: there is no lease
 	gate  atomic.Pointer[func([]slipway.Event) error]
-	moved chan struct{} // has an item once events were committed
+	mu    sync.Mutex
+	moved []chan struct{} // each has an item once events were committed
 
 	insert *sql.Stmt // of an event
 	now    func() time.Time
@@ -51,7 +52,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, openError(err)
 	}
-	db := &DB{dialect: d, jobs: make(chan *job), moved: make(chan struct{}, 1), now: o.Now, log: o.Log}
+	db := &DB{dialect: d, jobs: make(chan *job), now: o.Now, log: o.Log}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}

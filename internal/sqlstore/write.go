@@ -41,12 +41,13 @@ type job struct {
 // in a commit it answers Unavailable without knowing which. fn runs on the writer's
 // goroutine: it must be quick and must not call Write.
 func (db *DB) Write(ctx context.Context, events []slipway.Event, fn func(*Tx) error) error {
+	events, fn = withAddition(ctx, events, fn)
 	if gate := db.gate.Load(); gate != nil && len(events) > 0 {
 		if err := (*gate)(events); err != nil {
 			return err
 		}
 	}
-	j := &job{ctx: ctx, events: marked(ctx, events), fn: fn, done: make(chan struct{})}
+	j := &job{ctx: ctx, events: events, fn: fn, done: make(chan struct{})}
 	select {
 	case db.jobs <- j:
 		<-j.done // what has begun is waited for: its caller must know how it ended
@@ -84,9 +85,26 @@ func marked(ctx context.Context, events []slipway.Event) []slipway.Event {
 // Gate makes Write ask before each change that has events: an error refuses it.
 func (db *DB) Gate(admit func(events []slipway.Event) error) { db.gate.Store(&admit) }
 
-// Recorded gives a channel that has an item after events were committed since the last one
-// was taken.
-func (db *DB) Recorded() <-chan struct{} { return db.moved }
+// Recorded gives a channel of the caller's own that has an item after events were committed
+// since the last one was taken.
+func (db *DB) Recorded() <-chan struct{} {
+	c := make(chan struct{}, 1)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.moved = append(db.moved, c)
+	return c
+}
+
+func (db *DB) tell() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for _, c := range db.moved {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // writeLoop is the one writer.
 func (db *DB) writeLoop(ctx context.Context) {
@@ -126,10 +144,7 @@ func (db *DB) group(first *job) {
 	})
 	for _, j := range group {
 		if err == nil && j.err == nil && len(j.events) > 0 {
-			select {
-			case db.moved <- struct{}{}:
-			default:
-			}
+			db.tell()
 		}
 		switch {
 		case err != nil:
@@ -204,7 +219,7 @@ func (j *job) do(tx *Tx) (err error) {
 	if err := j.fn(tx); err != nil {
 		return err
 	}
-	for _, ev := range j.events {
+	for _, ev := range marked(j.ctx, j.events) { // last: fn may have added to details what it has found
 		if err := tx.record(ev); err != nil {
 			return err
 		}

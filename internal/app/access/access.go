@@ -121,8 +121,9 @@ func (c *Control) CheckNamed(ctx context.Context, p slipway.Principal, a authz.A
 	return c.Check(ctx, p, a, r)
 }
 
-// maxName bounds the names that are looked up, and recorded when that is denied.
-const maxName = 200
+// maxName bounds the names that are looked up, and recorded when that is denied, in bytes: as
+// long as 256 characters of a model's name may be.
+const maxName = 1024
 
 // Enter implements httpapi.Access.
 func (c *Control) Enter(ctx context.Context, p slipway.Principal, a authz.Action, name string) error {
@@ -174,6 +175,8 @@ func (c *Control) find(ctx context.Context, kind, name string) (authz.Resource, 
 		if m, err = c.Models.Model(ctx, name); err == nil {
 			r.Team = m.Team
 		}
+	case authz.KindWebhook:
+		r = authz.WebhooksOf(name)
 	case authz.KindExperiment:
 		var e tracking.Experiment
 		if e, err = c.Experiments.Experiment(ctx, nil, name); err == nil {

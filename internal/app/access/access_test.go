@@ -192,7 +192,7 @@ func TestEnterAndFind(t *testing.T) {
 		{"gil", authz.EndpointRead, "dep_secret", ""},
 		{"nobody", authz.EndpointRead, "none", slipway.CodeDenied},
 		{"owner", authz.EndpointRead, "none", ""}, // the use case says that there is none
-		{"ada", authz.EndpointRead, strings.Repeat("x", 500), slipway.CodeNotFound},
+		{"ada", authz.EndpointRead, strings.Repeat("x", 2000), slipway.CodeNotFound},
 		{"ada", authz.EndpointDeploy, "", ""},
 		{"shop", authz.EndpointDeploy, "", slipway.CodeDenied},
 		{"ada", authz.ModelRegister, "unowned", ""}, // the use case asks for the team that it shall be of

@@ -12,7 +12,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/identity"
 )
 
-var kinds = map[string]string{"endpoint": authz.KindEndpoint, "model": authz.KindModel, "account": authz.KindAccount, "team": authz.KindTeam, "secret": authz.KindSecret, "experiment": authz.KindExperiment}
+var kinds = map[string]string{"endpoint": authz.KindEndpoint, "model": authz.KindModel, "account": authz.KindAccount, "team": authz.KindTeam, "secret": authz.KindSecret, "webhook": authz.KindWebhook, "experiment": authz.KindExperiment}
 
 // Explain implements httpapi.Tokens. Of oneself everybody may ask; of others, who may see
 // their account.

@@ -6,9 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/backup"
+	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
@@ -125,7 +127,7 @@ func (r Restore) check(ctx context.Context, c backup.Contents) (blobs int, err e
 		return 0, err
 	}
 	for _, d := range named {
-		if slices.Contains(c.Missing, d) { // as the home had it not either
+		if slices.Contains(c.Missing, d) || c.Blobs != "" && !has(files, d) { // as the home had it not either
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -143,6 +145,19 @@ func (r Restore) check(ctx context.Context, c backup.Contents) (blobs int, err e
 		}
 	}
 	return blobs, err
+}
+
+// has says whether a backup has a blob.
+func has(files map[string]backup.Entry, d slipway.Digest) bool {
+	name := "blobs/" + d.Hex()[:2] + "/" + d.Hex()
+	return files[name].Path != "" || files[name+".sealed"].Path != ""
+}
+
+// bucketOf is where blobs are that are not in the home; what keeps them there is that place's
+// own business.
+func bucketOf(c config.Config) string {
+	place, _, _ := strings.Cut(c.Artifacts, "?")
+	return place
 }
 
 // there reads a file again. Its bytes are those of the backup, which are those of the digest

@@ -233,7 +233,7 @@ func (s *Service) copy(ctx context.Context, t bucket.Store, seal *backup.Seal, r
 		files = append(files, backup.File{Entry: backup.Entry{Path: backup.RootKeyPath, Size: int64(len(asked.RootKey)), Mode: 0o600},
 			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(asked.RootKey)), nil }})
 	}
-	contents := backup.Contents{Home: c.Home, Database: "sqlite", Schema: of.Schema, Seq: of.Seq, Missing: missing}
+	contents := backup.Contents{Home: c.Home, Database: "sqlite", Schema: of.Schema, Seq: of.Seq, Missing: missing, Blobs: bucketOf(c)}
 	if c.PostgreSQL != "" {
 		contents.Database = "postgresql"
 	}

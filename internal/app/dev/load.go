@@ -80,7 +80,8 @@ func (p project) load(ctx context.Context, b *pyenv.Builder, log *slog.Logger, o
 		return nil, err
 	}
 	if s.Model.Source.Dir == "" && s.Model.External == nil {
-		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "name a directory as model.source", "model.source is a registered version, and dev serves a directory")
+		return nil, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid, "name a directory as model.source, such as one that has it: mlflow artifacts download -u "+s.Model.Source.URI()+" -d model",
+			"model.source is not a directory, and dev serves one")
 	}
 	dir := p.path(s.Model.Source.Dir)
 	root, err := os.OpenRoot(dir)

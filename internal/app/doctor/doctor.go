@@ -43,6 +43,7 @@ type Installation struct {
 	Backup   func(ctx context.Context) api.Finding // how the backups are
 	Gateway  func(ctx context.Context) (route.Observation, error)
 	Audit    func(ctx context.Context) []api.Finding
+	Webhooks func(ctx context.Context) []api.Finding
 }
 
 const askLimit = 10 * time.Second
@@ -58,6 +59,7 @@ func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out = append(out, certificate(ctx, i.Config, time.Now())...)
 	out = append(out, i.endpoints(ctx, obs)...)
 	out = append(out, i.Audit(ctx)...)
+	out = append(out, i.Webhooks(ctx)...)
 	return append(out, i.leftovers(ctx, fix))
 }
 

@@ -125,13 +125,13 @@ func installation(t *testing.T) (doctor.Installation, *state) {
 	i := doctor.Installation{Backup: func(context.Context) api.Finding { return api.Finding{Check: "backup", Verdict: "pass"} }, Config: c, Store: s, Environments: envs, Blobs: blobs, Registry: s, Program: func() slipway.Digest { return "" },
 		Alone:    func() (func(), bool) { return func() {}, true },
 		Database: func(context.Context) error { return nil }, Keys: func(context.Context) []api.Finding { return nil },
-		Audit: func(context.Context) []api.Finding { return nil },
 		Artifacts: func(_ context.Context, asked []slipway.Digest) (map[slipway.Digest]bool, error) {
 			if s.artifact == "" && len(s.models) > 0 {
 				return nil, errors.New("the database is down")
 			}
 			return map[slipway.Digest]bool{s.artifact: slices.Contains(asked, s.artifact)}, nil
 		},
+		Audit: func(context.Context) []api.Finding { return nil }, Webhooks: func(context.Context) []api.Finding { return nil },
 		Gateway: func(context.Context) (route.Observation, error) {
 			return route.Observation{Revisions: []route.RevisionStatus{{ID: "fraud-10", Ready: 1, Want: 1}}}, nil
 		}}

@@ -10,6 +10,8 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/mlflowapi"
+	"github.com/slipway-ml/slipway/internal/modeluri"
 	"github.com/slipway-ml/slipway/internal/registry"
 )
 
@@ -31,6 +33,50 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model strin
 	out := versionView(v)
 	out.New = added
 	return out, nil
+}
+
+// RunDraft is the version that FromRun would make of a model that a run logged, without its
+// number. Nothing is kept.
+func (s *Service) RunDraft(ctx context.Context, p slipway.Principal, model, run, path string) (registry.Version, error) {
+	c := mlflowapi.Caller{Principal: p}
+	u := modeluri.URI{Run: run, Path: path}
+	place, err := s.Sources.Run(ctx, c, run)
+	if missing(err) {
+		return registry.Version{}, slipway.Errorf(slipway.NotFound, slipway.CodeNoSource, "platform runs list", "there is no run %s that you may see", slipway.OneLine(run, 64))
+	}
+	if err != nil {
+		return registry.Version{}, err
+	}
+	files, logged, err := s.inRun(ctx, c, place, u)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	if len(files) == 0 {
+		return registry.Version{}, slipway.Errorf(slipway.NotFound, slipway.CodeNoSource, "platform runs show "+run,
+			"the run has logged nothing as %s", slipway.OneLine(path, 200))
+	}
+	v, err := s.Registry.Draft(ctx, model, files)
+	v.Source, v.RunID, v.LoggedModel = u.String(), run, logged
+	return v, err
+}
+
+// FromRun makes a version of a draft of RunDraft, of a model that becomes the team's if it is
+// new. The same files give the same version again.
+func (s *Service) FromRun(ctx context.Context, p slipway.Principal, team string, draft registry.Version) (registry.Version, error) {
+	team, err := s.Owner(ctx, p, draft.Model, team)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	draft.Team = team
+	v, added, err := s.Registry.RegisterDraft(ctx, p, draft)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	s.Adopt(ctx, v.Team, digests(v.Files)...)
+	if added {
+		s.note(ctx, mlflowapi.Caller{Principal: p}, v)
+	}
+	return v, nil
 }
 
 // Owner is the team whose model it is, or will be with its first version, if the principal

@@ -29,12 +29,19 @@ func (s *Service) AddVersion(ctx context.Context, c mlflowapi.Caller, in mlflow.
 	if len(o.files) > 0 {
 		s.Adopt(ctx, m.Team, digests(o.files)...)
 	}
-	if o.logged != "" {
-		if err := s.Sources.Registered(ctx, c, o.logged, v.Model, v.Number); err != nil && !missing(err) {
-			s.Log.WarnContext(ctx, "a logged model does not say that it was registered", slog.String("logged_model", o.logged), slog.String("error", err.Error()))
-		}
-	}
+	s.note(ctx, c, v)
 	return v, nil
+}
+
+// note lets a logged model say that a version was made of it. The version is there without
+// that.
+func (s *Service) note(ctx context.Context, c mlflowapi.Caller, v registry.Version) {
+	if v.LoggedModel == "" {
+		return
+	}
+	if err := s.Sources.Registered(ctx, c, v.LoggedModel, v.Model, v.Number); err != nil && !missing(err) {
+		s.Log.WarnContext(ctx, "a logged model does not say that it was registered", slog.String("logged_model", v.LoggedModel), slog.String("error", err.Error()))
+	}
 }
 
 // VersionOf gives a version with all that is said about it.

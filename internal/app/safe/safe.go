@@ -16,6 +16,7 @@ import (
 	"github.com/slipway-ml/slipway/api"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/blob"
+	"github.com/slipway-ml/slipway/internal/bucket"
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/kms/aws"
@@ -76,6 +77,7 @@ type Safe struct {
 	db      *sqlstore.DB
 	objects *keys.Objects
 	log     *slog.Logger
+	bucket  *bucket.Objects // nil: blobs are in the home
 	wake    chan struct{}
 
 	mu       sync.Mutex
@@ -108,7 +110,9 @@ func Open(ctx context.Context, c config.Config, db *sqlstore.DB, log *slog.Logge
 	s.Ring = keys.New(keys.Config{Store: s.store, Service: s.service, Now: time.Now, Log: log})
 	s.objects = keys.NewObjects(s.Ring, s.store)
 	keys.NewSecrets(s.Ring, s.store)
-	s.Blobs, err = blob.Open(c.Blobs(), s.objects)
+	if s.Blobs, err = blob.Open(c.Blobs(), s.objects); err == nil {
+		err = s.elsewhere(ctx)
+	}
 	return s, err
 }
 
@@ -431,7 +435,7 @@ func (s *Safe) Findings(ctx context.Context) []api.Finding {
 	case waits.Blobs > 0:
 		f = api.Finding{Check: "encryption", Verdict: "warn", Message: plural(waits.Blobs, "blob") + " of an older version lie in clear still, " + mib(waits.Bytes), Next: "platform doctor, in a minute"}
 	}
-	return append(out, f)
+	return append(append(out, f), s.bucketFinding(ctx)...)
 }
 
 func (s *Safe) name() string {

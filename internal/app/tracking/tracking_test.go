@@ -17,6 +17,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/authz"
+	"github.com/slipway-ml/slipway/internal/identity"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	trackingapi "github.com/slipway-ml/slipway/internal/mlflowapi/tracking"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
@@ -67,11 +68,24 @@ func (x policy) Visible(p slipway.Principal, a authz.Action, teams []string) []s
 	})
 }
 
+// staff has somebody of a team that has no experiments yet.
+type staff struct{}
+
+func (staff) Accounts(context.Context) ([]identity.Account, error) {
+	return []identity.Account{{Name: "pia", Roles: []slipway.Role{{Name: slipway.RoleEngineer, Team: "pricing"}, {Name: slipway.RoleOwner}}}}, nil
+}
+
 // site is the API as MLflow's clients find it, on a database of its own.
 type site struct {
 	*testing.T
 	http.Handler
+	ajar http.Handler // its front door lets everybody in
 }
+
+// ajar is a policy at whose door nobody is asked.
+type ajar struct{ policy }
+
+func (ajar) Enter(context.Context, slipway.Principal, authz.Action, string) error { return nil }
 
 func open(t *testing.T) *site {
 	t.Helper()
@@ -91,12 +105,20 @@ func open(t *testing.T) *site {
 	}
 	x, store := policy{e}, trackingstore.New(db)
 	service := apptracking.New(tracking.New(store.Stores(), "mlflow-artifacts:", time.Now), x, store.Teams, time.Now)
-	return &site{t, mlflowapi.New(mlflowapi.Config{Auth: x, Access: x, Routes: trackingapi.Routes(service), Log: log})}
+	routes := slices.Concat(trackingapi.Routes(service), mlflowapi.About(mlflowapi.Info{}, apptracking.Workspaces{Service: service, People: staff{}}))
+	c := mlflowapi.Config{Auth: x, Access: x, Routes: routes, Log: log}
+	door := mlflowapi.New(c)
+	c.Access = ajar{x}
+	return &site{t, door, mlflowapi.New(c)}
 }
 
 // do sends a request to a path below /api/2.0/mlflow, perhaps with a prefix of a team before
 // it: "/teams/risk runs/create".
 func (s *site) do(token, method, path, body string) *httptest.ResponseRecorder {
+	return send(s, token, method, path, body)
+}
+
+func send(h http.Handler, token, method, path, body string) *httptest.ResponseRecorder {
 	prefix, rest, named := strings.Cut(path, " ")
 	if !named {
 		prefix, rest = "", path
@@ -105,7 +127,7 @@ func (s *site) do(token, method, path, body string) *httptest.ResponseRecorder {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 	return w
 }
 
@@ -254,6 +276,14 @@ func TestWhoseItIs(t *testing.T) {
 	if got := s.ok("owner", "POST", "/teams/grwoth experiments/search", `{"max_results":10}`); got["experiments"] != nil {
 		t.Errorf("a team of a mistyped name has %v", got)
 	}
+	for token, want := range map[string]string{"owner": `{"workspaces":[{"name":"default"},{"name":"growth"},{"name":"pricing"},{"name":"risk"}]}`, "narrow": `{"workspaces":[{"name":"growth"}]}`, "shop": "{}"} {
+		r := httptest.NewRequest(http.MethodGet, "/api/3.0/mlflow/workspaces", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Body.String() != want {
+			t.Errorf("workspaces of %s: %d %s", token, w.Code, w.Body)
+		}
+	}
 	names := func(path string) (out []string) {
 		for _, e := range s.ok("ana", "POST", path, `{"max_results":10}`)["experiments"].([]any) {
 			out = append(out, at(e, "name").(string))
@@ -314,6 +344,12 @@ func TestWhatOneMayNotSeeIsNotThere(t *testing.T) {
 		}
 		if w := s.do("shop", method, fill(path, id, run, model), fill(body, id, run, model)); w.Code != 403 {
 			t.Errorf("%s for somebody who only calls models: %d %s", request, w.Code, w.Body)
+		}
+		// Each use case says no by itself, too.
+		w := send(s.ajar, "shop", method, fill(path, id, run, model), fill(body, id, run, model))
+		empty := w.Code == 200 && (w.Body.String() == "{}" || w.Body.String() == `{"metrics":[]}`)
+		if w.Code != 403 && w.Code != 404 && w.Code != 400 && !empty {
+			t.Errorf("%s behind an open door: %d %s", request, w.Code, w.Body)
 		}
 	}
 	if out := s.ok("ana", "GET", "runs/get?run_id="+run, ""); at(out, "run", "data", "tags", 1) != nil || at(out, "run", "info", "lifecycle_stage") != "active" {

@@ -76,6 +76,9 @@ func losesNothing(ctx context.Context, o sqlstore.Options, target About) error {
 			return err
 		}
 	}
+	if err := keepsModels(ctx, db, target); err != nil {
+		return err
+	}
 	return keepsAccess(ctx, db, target)
 }
 

@@ -170,9 +170,9 @@ func putDeployment(tx *sqlstore.Tx, d rollout.Deployment) (number int, err error
 	if err != nil {
 		return 0, err
 	}
-	return d.Number, put(tx, d, `INSERT INTO deployment (id, number, endpoint, status, actor, retry_key, document) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (id) DO UPDATE SET status = excluded.status, document = excluded.document`,
-		d.ID, d.Number, d.Endpoint, string(d.Status), d.By, d.Key)
+	return d.Number, put(tx, d, `INSERT INTO deployment (id, number, endpoint, status, actor, retry_key, model, version, revision, document) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (id) DO UPDATE SET status = excluded.status, revision = excluded.revision, document = excluded.document`,
+		d.ID, d.Number, d.Endpoint, string(d.Status), d.By, d.Key, d.Model, d.Version, revisionOf(&d))
 }
 
 func putRefusals(tx *sqlstore.Tx, c rollout.Change) error {

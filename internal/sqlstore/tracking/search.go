@@ -33,29 +33,34 @@ func (s *Store) SearchRuns(ctx context.Context, q tracking.RunSearch) ([]trackin
 			return nil, "", err
 		}
 	}
-	b := runSearch{experiments: sortedKeys(owners), stages: q.View.Stages()}
-	driver, err := s.driver(ctx, b.experiments, q.Where)
+	experiments := slices.Sorted(maps.Keys(owners))
+	driver, err := s.driver(ctx, experiments, q.Where)
 	if err != nil {
 		return nil, "", err
 	}
-	b.build(q, driver)
-	last, err := query.Last(q.Page.Token, q.Question, b.terms)
+	p := newPage[*runRow](runTerms(q.Order), q.Page.Max, q.Question)
+	last, err := query.Last(q.Page.Token, q.Question, p.terms)
 	if err != nil {
 		return nil, "", err
 	}
-	p := newPage[*runRow](b.terms, q.Page.Max, q.Question)
-	statement := b.statement(p.columns(), last, q.Page.Max+1)
-	err = s.db.Query(ctx, func(rows *sql.Rows) error {
-		var r runRow
-		into := r.into()
-		key, err := p.scan(rows, into[:len(into)-1]) // the team is known
-		r.finish()
-		r.Team = owners[r.experiment]
-		p.add(&r, key)
-		return err
-	}, statement, b.args.Values...)
-	if err != nil {
-		return nil, "", err
+	for _, part := range parts(experiments, q.Order, driver, last) {
+		if len(p.items) > q.Page.Max {
+			break
+		}
+		b := runSearch{experiments: experiments, stages: q.View.Stages(), driver: driver, part: part}
+		statement := b.build(q, q.Page.Max+1-len(p.items))
+		err = s.db.Query(ctx, func(rows *sql.Rows) error {
+			var r runRow
+			into := r.into()
+			key, err := p.scan(rows, into[:len(into)-1]) // the team is known
+			r.finish()
+			r.Team = owners[r.experiment]
+			p.add(&r, key)
+			return err
+		}, statement, b.args.Values...)
+		if err != nil {
+			return nil, "", err
+		}
 	}
 	found, token := p.done()
 	if err := s.fill(ctx, found); err != nil {
@@ -99,14 +104,70 @@ func asksMetrics(q tracking.RunSearch) bool {
 	return false
 }
 
-// runSearch is a search for runs as a statement.
+// runTerms are the terms of an order, for its tokens: what is not there goes last, after what
+// is not a number. Metrics have their rank and their value.
+func runTerms(order []query.Order) []query.Term {
+	var terms []query.Term
+	started := false
+	for i, o := range order {
+		name := fmt.Sprintf("o%d", i)
+		switch {
+		case o.Entity == query.Metric:
+			terms = append(terms, query.Term{Expr: fmt.Sprintf("CASE WHEN %[1]s.nan = 1 THEN 1 WHEN %[1]s.value IS NULL THEN 2 ELSE 0 END", name), Kind: query.Int},
+				query.Term{Expr: "COALESCE(" + name + ".value, 0)", Kind: query.Float, Desc: o.Desc})
+		case o.Entity != query.Attribute:
+			terms = append(terms, query.Present(name+".value", "''", query.Text, o.Desc)...)
+		case o.Key == "end_time":
+			terms = append(terms, query.Present(runKeys[o.Key].Expr, "0", query.Int, o.Desc)...)
+		default:
+			t := runKeys[o.Key]
+			t.Desc = o.Desc
+			terms = append(terms, t)
+			started = started || o.Key == "start_time"
+		}
+	}
+	if !started {
+		terms = append(terms, query.Term{Expr: "r.start_time", Kind: query.Int, Desc: true})
+	}
+	return append(terms, query.Term{Expr: "r.id", Kind: query.Text})
+}
+
+// part is a part of the rows of a search: all, or those of one rank of the metric that they
+// are ordered by. last is the row after which it begins, nil for its first.
+type part struct {
+	rank int // of the metric: 0 a number, 1 not a number, 2 not there; -1: all rows
+	last []any
+}
+
+// parts divides a search. One that is ordered by a metric follows the index by value, rank
+// by rank, instead of sorting all runs for each page; few runs are sorted faster, and the
+// index has the order in one experiment only.
+func parts(experiments []int64, order []query.Order, driver int, last []any) []part {
+	if driver >= 0 || len(experiments) > 1 || len(order) == 0 || order[0].Entity != query.Metric {
+		return []part{{rank: -1, last: last}}
+	}
+	from := 0
+	if last != nil {
+		from = int(last[0].(int64))
+	}
+	var out []part
+	for rank := from; rank <= 2; rank++ {
+		p := part{rank: rank}
+		if rank == from {
+			p.last = last
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// runSearch is a part of a search for runs as a statement.
 type runSearch struct {
 	experiments []int64
 	stages      []string
+	driver      int // the clause that leads to the runs, or -1
+	part        part
 	args        query.Args
-	joins       strings.Builder
-	where       []string
-	terms       []query.Term
 }
 
 // among compares a column with values.
@@ -117,69 +178,80 @@ func among[T any](column string, values []T, a *query.Args) string {
 	return column + " IN (" + query.List(a, values) + ")"
 }
 
-// build makes the parts of the statement. driver is the clause that leads to the runs, or
-// -1.
-func (b *runSearch) build(q tracking.RunSearch, driver int) {
-	for i, o := range q.Order {
-		b.order(i, o)
-	}
-	b.where = append(b.where, among("r.experiment", b.experiments, &b.args), among("r.stage", b.stages, &b.args))
+// build writes the statement.
+func (b *runSearch) build(q tracking.RunSearch, limit int) string {
+	from, terms, fixed := b.from(q.Order)
+	where := append([]string{among("r.stage", b.stages, &b.args)}, b.ranked(q.Order)...)
+	if b.driver < 0 && b.part.rank != 0 && b.part.rank != 1 {
+		where = append(where, among("r.experiment", b.experiments, &b.args))
+	} // else an index leads to runs of the experiments; PostgreSQL, before it has statistics, would rather read all of these for each entry
 	for i, c := range q.Where {
-		if i == driver {
-			b.where = append(b.where, `r.num IN (SELECT x.run FROM `+logTables[c.Entity]+` x WHERE `+b.entry(c)+`)`)
+		if i == b.driver {
+			where = append(where, `r.num IN (SELECT x.run FROM `+logTables[c.Entity]+` x WHERE `+entry(c, b.experiments, &b.args)+`)`)
 			continue
 		}
-		b.where = append(b.where, b.condition(c))
+		where = append(where, b.condition(c))
 	}
-	started := false
-	for _, o := range q.Order {
-		started = started || o.Entity == query.Attribute && o.Key == "start_time"
+	if b.part.last != nil {
+		where = append(where, "("+query.After(terms[fixed:], b.part.last[fixed:], &b.args)+")")
 	}
-	if !started {
-		b.terms = append(b.terms, query.Term{Expr: "r.start_time", Kind: query.Int, Desc: true})
+	columns := strings.TrimSuffix(runColumns, ", e.team")
+	for _, t := range terms {
+		columns += ", " + t.Expr
 	}
-	b.terms = append(b.terms, query.Term{Expr: "r.id", Kind: query.Text})
+	return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") + ` ORDER BY ` + query.Sorted(terms[fixed:]) + ` LIMIT ` + b.args.Add(limit)
 }
 
-// order adds a term of the order: what is not there goes last, after what is not a number.
-func (b *runSearch) order(i int, o query.Order) {
-	if o.Entity == query.Attribute {
-		t := runKeys[o.Key]
-		t.Desc = o.Desc
-		if o.Key == "end_time" {
-			b.terms = append(b.terms, query.Present(t.Expr, "0", t.Kind, t.Desc)...)
-			return
+// from writes what is selected from, the terms of the order, and how many of these are the
+// same for all rows of the part.
+func (b *runSearch) from(order []query.Order) (from string, terms []query.Term, fixed int) {
+	from, terms = `run r`, runTerms(order)
+	switch b.part.rank {
+	case 0, 1:
+		from = `run_metric o0 CROSS JOIN run r` // in this order, for SQLite
+		terms[0].Expr, terms[1].Expr = fmt.Sprint(b.part.rank), "o0.value"
+		fixed = 1
+	case 2:
+		terms[0].Expr, terms[1].Expr = "2", "CAST(0 AS DOUBLE PRECISION)"
+		fixed = 2
+	}
+	for i, o := range order {
+		if o.Entity != query.Attribute && (i > 0 || b.part.rank < 0) {
+			from += fmt.Sprintf(` LEFT JOIN %[1]s o%[2]d ON o%[2]d.run = r.num AND o%[2]d.key = %[3]s`, logTables[o.Entity], i, b.args.Add(o.Key))
 		}
-		b.terms = append(b.terms, t)
-		return
 	}
-	name := fmt.Sprintf("o%d", i)
-	fmt.Fprintf(&b.joins, ` LEFT JOIN %[1]s %[2]s ON %[2]s.run = r.num AND %[2]s.key = %[3]s`, logTables[o.Entity], name, b.args.Add(o.Key))
-	if o.Entity == query.Metric {
-		b.terms = append(b.terms, query.Term{Expr: fmt.Sprintf("CASE WHEN %[1]s.nan = 1 THEN 1 WHEN %[1]s.value IS NULL THEN 2 ELSE 0 END", name), Kind: query.Int},
-			query.Term{Expr: "COALESCE(" + name + ".value, 0)", Kind: query.Float, Desc: o.Desc})
-		return
-	}
-	b.terms = append(b.terms, query.Present(name+".value", "''", query.Text, o.Desc)...)
+	return from, terms, fixed
 }
 
-// condition writes a clause as a condition on r.
+// ranked limits the rows to those of the part.
+func (b *runSearch) ranked(order []query.Order) []string {
+	switch b.part.rank {
+	case 0, 1:
+		return []string{`o0.run = r.num`, `o0.experiment = ` + b.args.Add(b.experiments[0]), `o0.key = ` + b.args.Add(order[0].Key), `o0.nan = ` + fmt.Sprint(b.part.rank)}
+	case 2:
+		return []string{`(SELECT COUNT(*) FROM run_metric x WHERE x.run = r.num AND x.key = ` + b.args.Add(order[0].Key) + `) = 0`}
+	}
+	return nil
+}
+
+// condition writes a clause as a condition on r. It counts, since PostgreSQL makes a join of
+// an EXISTS, for which it would read all runs to give the first of them.
 func (b *runSearch) condition(c query.Clause) string {
 	switch c.Entity {
 	case query.Attribute:
 		return c.Where(runKeys[c.Key].Expr, &b.args)
 	case query.Dataset:
 		column := map[string]string{"name": "d.name", "digest": "d.digest", "context": "u.context"}[c.Key]
-		return `EXISTS (SELECT 1 FROM run_dataset u JOIN dataset d ON d.num = u.dataset WHERE u.run = r.num AND ` + c.Where(column, &b.args) + `)`
+		return `(SELECT COUNT(*) FROM run_dataset u JOIN dataset d ON d.num = u.dataset WHERE u.run = r.num AND ` + c.Where(column, &b.args) + `) > 0`
 	}
-	of := `SELECT 1 FROM ` + logTables[c.Entity] + ` x WHERE x.run = r.num AND x.key = ` + b.args.Add(c.Key)
+	of := `(SELECT COUNT(*) FROM ` + logTables[c.Entity] + ` x WHERE x.run = r.num AND x.key = ` + b.args.Add(c.Key)
 	switch c.Op {
 	case query.IsNull:
-		return `NOT EXISTS (` + of + `)`
+		return of + `) = 0`
 	case query.IsNotNull:
-		return `EXISTS (` + of + `)`
+		return of + `) > 0`
 	}
-	return `EXISTS (` + of + ` AND ` + value(c, &b.args) + `)`
+	return of + ` AND ` + value(c, &b.args) + `) > 0`
 }
 
 // value compares what was logged. What is not a number differs from every number, and
@@ -195,8 +267,6 @@ func value(c query.Clause, a *query.Args) string {
 }
 
 // entry writes a clause as a condition on an index by value.
-func (b *runSearch) entry(c query.Clause) string { return entry(c, b.experiments, &b.args) }
-
 func entry(c query.Clause, experiments []int64, a *query.Args) string {
 	of := among("x.experiment", experiments, a) + ` AND x.key = ` + a.Add(c.Key) + ` AND `
 	if text, ok := c.Value.(string); ok {
@@ -215,16 +285,6 @@ func prefix(s string) string {
 		n++
 	}
 	return s
-}
-
-// statement writes all of it.
-func (b *runSearch) statement(columns string, last []any, limit int) string {
-	where := strings.Join(b.where, " AND ")
-	if last != nil {
-		where += " AND (" + query.After(b.terms, last, &b.args) + ")"
-	}
-	own := strings.TrimSuffix(runColumns, ", e.team")
-	return `SELECT ` + own + columns + ` FROM run r` + b.joins.String() + ` WHERE ` + where + ` ORDER BY ` + query.Sorted(b.terms) + ` LIMIT ` + b.args.Add(limit)
 }
 
 // few is how many entries of an index lead faster to the runs than walking through all runs
@@ -251,5 +311,3 @@ func (s *Store) driver(ctx context.Context, experiments []int64, where []query.C
 	}
 	return best, nil
 }
-
-func sortedKeys(m map[int64]string) []int64 { return slices.Sorted(maps.Keys(m)) }

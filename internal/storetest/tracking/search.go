@@ -95,11 +95,15 @@ func testFilters(f *fixture) {
 	f.same("active", "c a", strings.Join(f.found([]string{e}, tracking.Search{}), " "), nil)
 	f.same("deleted", "b", strings.Join(f.found([]string{e}, tracking.Search{View: tracking.DeletedOnly}), " "), nil)
 	f.same("all", "c b a", strings.Join(f.found([]string{e}, tracking.Search{View: tracking.All, Max: 2}), " "), nil)
+}
+
+func testSearchRefused(f *fixture) {
+	ctx, e := f.Context(), f.experiment("risk", "e")
 	for filter, text := range map[string]string{"metrics.a = 'x'": "Expected numeric value type for metric", "x = 'y'": "Invalid attribute key"} {
 		_, _, err := f.s.SearchRuns(ctx, nil, []string{e}, tracking.Search{Filter: filter})
 		f.refused(filter, err, slipway.Invalid, text)
 	}
-	_, _, err = f.s.SearchRuns(ctx, nil, []string{"x"}, tracking.Search{})
+	_, _, err := f.s.SearchRuns(ctx, nil, []string{"x"}, tracking.Search{})
 	f.refused("experiment", err, slipway.Invalid, "Invalid experiment ID 'x'")
 	_, _, err = f.s.SearchRuns(ctx, nil, []string{e}, tracking.Search{Max: 50_001})
 	f.refused("many", err, slipway.Invalid, "at most 50000")

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Open) {
 		{"histories of many runs, and samples", testHistories},
 		{"inputs and outputs", testLinks},
 		{"filters of runs", testFilters},
+		{"searches that cannot be read", testSearchRefused},
 		{"orders of runs", testOrders},
 		{"pages of runs", testPages},
 		{"logged models", testModels},

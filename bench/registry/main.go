@@ -1,0 +1,110 @@
+// Command registry measures on this machine what MLflow's clients get from the platform: one
+// JSON line a figure, beside `mlflow server` under the same load, or beside the bar.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// figure is one line of the result. Ratio is better when higher, and meets the bar from
+// goal on. Peer is the other side's figure or, where there is none, the bar itself.
+type figure struct {
+	Bench  string  `json:"bench"`
+	Metric string  `json:"metric"`
+	Ours   float64 `json:"ours"`
+	Peer   float64 `json:"peer"`
+	Ratio  float64 `json:"ratio"`
+	Goal   float64 `json:"goal"`
+}
+
+type bench struct {
+	exe, python string
+	out         io.Writer
+	length      time.Duration // of each load
+	gib         int           // of the artifact
+	pg          *postgres     // started by the first who needs it
+	dir         string
+}
+
+// beside reports a figure beside another's, more being better.
+func (b *bench) beside(metric string, ours, peer, goal float64) {
+	b.print(figure{"registry", metric, ours, peer, ours / max(peer, 1e-9), goal})
+}
+
+// lower reports a figure that must be at most the bar.
+func (b *bench) lower(metric string, ours, bar float64) {
+	b.print(figure{"registry", metric, ours, bar, bar / max(ours, 1e-9), 1})
+}
+
+func (b *bench) print(f figure) {
+	line, err := json.Marshal(f)
+	if err != nil {
+		line = fmt.Appendf(nil, "%+v", f)
+	}
+	fmt.Fprintln(b.out, string(line))
+}
+
+func note(format string, args ...any) { fmt.Fprintf(os.Stderr, "# "+format+"\n", args...) }
+
+func main() {
+	b := &bench{out: os.Stdout}
+	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
+	flag.StringVar(&b.python, "python", ".venv-mlflow3/bin/python", "the interpreter with mlflow")
+	flag.DurationVar(&b.length, "length", 10*time.Second, "how long each load lasts, at the least")
+	flag.IntVar(&b.gib, "gib", 1, "size of the artifact")
+	only := flag.String("only", "", "parts to run, comma-separated: api, versions, artifact; or a database: sqlite, postgres")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	if err := b.run(ctx, *only); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) run(ctx context.Context, only string) (err error) {
+	if b.dir, err = os.MkdirTemp("", "slipway-bench-"); err != nil {
+		return err
+	}
+	defer func() {
+		if b.pg != nil {
+			b.pg.stop()
+		}
+		err = errors.Join(err, removeAll(b.dir))
+	}()
+	chosen := func(name string, of ...string) bool {
+		words := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
+		words = slices.DeleteFunc(words, func(w string) bool { return !slices.Contains(of, w) })
+		return len(words) == 0 || slices.Contains(words, name)
+	}
+	parts := []struct {
+		name string
+		run  func(context.Context, string) error
+	}{{"api", b.api}, {"versions", b.versions}, {"artifact", b.artifact}}
+	for _, p := range parts {
+		for _, database := range []string{sqlite, postgresql} {
+			if !chosen(p.name, "api", "versions", "artifact") || !chosen(database, sqlite, postgresql) {
+				continue
+			}
+			if p.name == "artifact" && database == postgresql {
+				continue // its bytes lie beside the database
+			}
+			if err := p.run(ctx, database); err != nil {
+				return fmt.Errorf("%s on %s: %w", p.name, database, err)
+			}
+		}
+	}
+	return nil
+}
