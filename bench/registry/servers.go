@@ -110,7 +110,7 @@ func (b *bench) peer(ctx context.Context, database string, runs, models int) (*s
 		return nil, err
 	}
 	s := &server{url: "http://127.0.0.1:" + port, experiment: strings.TrimSpace(string(experiment)), cmd: cmd}
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		if resp, err := http.Get(s.url + "/health"); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
