@@ -97,6 +97,10 @@ bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery 
 bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
 	go run ./bench/trust
 
+.PHONY: bench-registry
+bench-registry: build $(MLFLOW3) ## measure MLflow's API beside mlflow server (needs PostgreSQL)
+	go run ./bench/registry
+
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-mlserver coverage.out

@@ -49,8 +49,8 @@ func (s *server) ask(method, path, content string) (status int, body string, h h
 	return resp.StatusCode, string(b), resp.Header
 }
 
-// content is some text that no other file has.
-func content(i, size int) string {
+// lines is some text that no other file has.
+func lines(i, size int) string {
 	line := fmt.Sprintf("line of file %d\n", i)
 	return strings.Repeat(line, size/len(line)+1)
 }
@@ -82,7 +82,7 @@ func TestKilledWhileUploading(t *testing.T) {
 			wg.Go(func() {
 				for i := first; i < first+100; i++ {
 					size := rand.IntN(400_000)
-					status, body, _ := s.ask(http.MethodPut, fmt.Sprintf("artifacts/runs/%d/x.txt", i), content(i, size))
+					status, body, _ := s.ask(http.MethodPut, fmt.Sprintf("artifacts/runs/%d/x.txt", i), lines(i, size))
 					if status != 200 {
 						if status != 0 && status != 503 && status != 502 {
 							t.Errorf("%d %s", status, body)
@@ -96,7 +96,7 @@ func TestKilledWhileUploading(t *testing.T) {
 			})
 		}
 		if part := len(etags); part < 5 {
-			status, body, h := s.ask(http.MethodPut, u.Credentials[part].URL, content(part, 300_000))
+			status, body, h := s.ask(http.MethodPut, u.Credentials[part].URL, lines(part, 300_000))
 			if status != 200 {
 				t.Fatal(status, body)
 			}
@@ -114,7 +114,7 @@ func TestKilledWhileUploading(t *testing.T) {
 		}
 	}
 	for i, size := range acked {
-		if status, body, _ := s.ask(http.MethodGet, fmt.Sprintf("artifacts/runs/%d/x.txt", i), ""); status != 200 || body != content(i, size) {
+		if status, body, _ := s.ask(http.MethodGet, fmt.Sprintf("artifacts/runs/%d/x.txt", i), ""); status != 200 || body != lines(i, size) {
 			t.Errorf("file %d was acknowledged: %d, %d bytes", i, status, len(body))
 		}
 	}
@@ -142,9 +142,9 @@ func (s *server) finish(id, dir string, etags []string, address func(int) string
 	}{"big.bin", id, nil}
 	want := ""
 	for n := range parts {
-		want += content(n, 300_000)
+		want += lines(n, 300_000)
 		if n >= len(etags) {
-			_, _, h := s.ask(http.MethodPut, address(n), content(n, 300_000))
+			_, _, h := s.ask(http.MethodPut, address(n), lines(n, 300_000))
 			etags = append(etags, h.Get("ETag"))
 		}
 		done.Parts = append(done.Parts, part{n + 1, etags[n]})
@@ -187,7 +187,7 @@ func TestArtifactsInABucket(t *testing.T) {
 	if got := s.predicted(t.Context()); got == "" {
 		t.Error("it predicts nothing")
 	}
-	text := content(1, 300_000)
+	text := lines(1, 300_000)
 	if status, body, _ := s.ask(http.MethodPut, "artifacts/runs/x.txt", text); status != 200 {
 		t.Fatal(status, body)
 	}
@@ -223,4 +223,31 @@ func TestArtifactsInABucket(t *testing.T) {
 		t.Errorf("without the bucket: %v", err)
 	}
 	s.up("127.0.0.1:0")
+}
+
+// TestRefusedUploads: who sends much and is refused learns why, each time: clients of MLflow
+// would take a broken connection for one that will work later, and try for minutes.
+func TestRefusedUploads(t *testing.T) {
+	s := newServer(t)
+	large := strings.Repeat("x", 40<<20)
+	for range 3 {
+		for path, want := range map[string]int{"artifacts/999/x": 404, "artifacts/a%2f..%2f..%2fb": 400, "signed/none/1": 403, "none/x": 404} {
+			if status, body, _ := s.ask(http.MethodPut, path, large); status != want {
+				t.Errorf("%s: %d %.200s, want %d", path, status, body, want)
+			}
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+mlflowArtifacts+"artifacts/runs/x", strings.NewReader(large))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer expired")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("without a good token: %d", resp.StatusCode)
+		}
+	}
 }

@@ -35,7 +35,9 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetWriteDeadline(time.Time{}) // event streams stay open
-	r.Body = &upload{ReadCloser: r.Body, c: c}
+	body := &upload{ReadCloser: r.Body, c: c}
+	r = r.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
+	r.Body = body
 	g.proxy.ServeHTTP(w, r)
 }
 
@@ -50,11 +52,6 @@ func (u *upload) Read(p []byte) (int, error) {
 	return u.ReadCloser.Read(p)
 }
 
-// maxAtOnce is the size of a body that is sent to the server without waiting for whether it
-// wants it. Whom it refuses would else be told by chance that it does not answer: it hangs up
-// on a body that it does not read, and the answer may be lost.
-const maxAtOnce = 64 << 10
-
 func newProxy(socket string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -63,13 +60,12 @@ func newProxy(socket string) *httputil.ReverseProxy {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 			}
 			r.SetXForwarded()
-			if r.In.ContentLength < 0 || r.In.ContentLength > maxAtOnce {
-				r.Out.Header.Set("Expect", "100-continue")
-			}
+			expect(r.Out)
 		},
-		Transport:     &server{socket: socket},
-		FlushInterval: -1, // events are sent as they come
-		BufferPool:    &pieces{},
+		ModifyResponse: refused,
+		Transport:      &server{socket: socket},
+		FlushInterval:  -1, // events are sent as they come
+		BufferPool:     &pieces{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				writeProblem(w, &slipway.Error{Code: slipway.CodeNoServer, Kind: slipway.Unavailable, Cause: err,

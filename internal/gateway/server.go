@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -41,10 +42,51 @@ func (s *server) transport() *http.Transport {
 	}
 	s.of, s.kept = now, &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+			c, err := new(net.Dialer).DialContext(ctx, "unix", s.socket)
+			return inPieces{c}, err
 		},
-		MaxIdleConnsPerHost: 64, IdleConnTimeout: keptIdle, DisableCompression: true,
-		ExpectContinueTimeout: readTimeout,
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: keptIdle, DisableCompression: true, ExpectContinueTimeout: expectLimit,
 	}
 	return s.kept
+}
+
+const (
+	// large bodies are asked for by the server when it has let their sender in: one that it
+	// refuses is answered as it was, and not with a connection that broke while it was sent.
+	large       = 256 << 10 // bytes
+	expectLimit = 10 * time.Second
+
+	// refusedBody is how much of a body is read that the server does not want, so that its
+	// sender, who reads no answer before the end, gets it.
+	refusedBody = 256 << 20
+)
+
+// expect has the server ask for a large body.
+func expect(out *http.Request) {
+	if out.ContentLength > large || out.ContentLength < 0 {
+		out.Header.Set("Expect", "100-continue")
+	}
+}
+
+// refused reads what is left of a large body that the server has refused.
+func refused(r *http.Response) error {
+	if u, ok := r.Request.Context().Value(uploadKey{}).(*upload); ok && r.StatusCode >= http.StatusBadRequest {
+		_, _ = io.CopyN(io.Discard, u, refusedBody) // a client that left
+	}
+	return nil
+}
+
+// uploadKey is where a request has its body in its context.
+type uploadKey struct{}
+
+// inPieces is a connection on which bodies are sent in large pieces.
+type inPieces struct{ net.Conn }
+
+var bodies = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
+// ReadFrom implements io.ReaderFrom.
+func (c inPieces) ReadFrom(r io.Reader) (int64, error) {
+	buf := bodies.Get().(*[]byte)
+	defer bodies.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, r, *buf)
 }

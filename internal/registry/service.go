@@ -113,11 +113,8 @@ func (s *Service) Version(ctx context.Context, model string, ref Ref) (Version, 
 }
 
 // Named finds the version that ref names, without its files and with all that is said of
-// it. What no client could mean is NotFound.
+// it.
 func (s *Service) Named(ctx context.Context, model string, ref Ref) (Version, error) {
-	if _, err := s.Model(ctx, model); err != nil {
-		return Version{}, err
-	}
 	if ref.Alias != "" {
 		n, err := s.store.Alias(ctx, model, ref.Alias)
 		if err != nil {

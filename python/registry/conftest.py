@@ -6,7 +6,6 @@ those that are about what it lacks. A test that fails at the newest one is wrong
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import pathlib
@@ -63,11 +62,11 @@ class Server:
         assert done.returncode == 0, done.stdout + done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()] if args[0] == "deploy" else json.loads(done.stdout)
 
-    def member(self, account, role, team, **token):
+    def member(self, account, role, team, *token):
         """The token of a new account with a role in a team."""
         self.cli("accounts", "create", account)
         self.cli("accounts", "grant", account, role, "--team", team)
-        return self.cli("tokens", "create", account, *itertools.chain(*((f"--{k}", v) for k, v in token.items())))["token"]
+        return self.cli("tokens", "create", account, *token)["text"]
 
 
 @pytest.fixture(scope="session", params=["mlflow"] if PEER else ["sqlite", "postgres"])

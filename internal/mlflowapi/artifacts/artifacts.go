@@ -203,14 +203,33 @@ func (c Config) put(w http.ResponseWriter, r *http.Request, who mlflowapi.Caller
 }
 
 func (c Config) store(w http.ResponseWriter, r *http.Request, who mlflowapi.Caller, p string, body io.Reader) error {
-	err := c.Files.Put(r.Context(), who, p, artifact.Content{Type: r.Header.Get("Content-Type"), Size: r.ContentLength, Body: body})
+	seen := &begun{r: body}
+	err := c.Files.Put(r.Context(), who, p, artifact.Content{Type: r.Header.Get("Content-Type"), Size: r.ContentLength, Body: seen})
 	if err != nil {
-		// An answer before the end of the request would break the connection of the gateway in
-		// between, which then says that the server is gone: clients would try for minutes.
-		_, _ = io.Copy(io.Discard, r.Body) // a client that left
+		seen.end(r.Body)
 		return err
 	}
 	return mlflowapi.Answer(w, nothing{})
+}
+
+// begun notes whether a body was asked for.
+type begun struct {
+	r   io.Reader
+	yes bool
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	b.yes = true
+	return b.r.Read(p)
+}
+
+// end reads the rest of a body that was begun: an answer before its end would break the
+// connection of the gateway in between, which then says that the server is gone, and clients
+// would try for minutes. One that was not begun the gateway has not sent.
+func (b *begun) end(body io.Reader) {
+	if b.yes {
+		_, _ = io.Copy(io.Discard, body) // a client that left
+	}
 }
 
 // maxPage bounds what pages of a browser upload, in bytes, as MLflow does.

@@ -54,7 +54,10 @@ func serveSigned(w http.ResponseWriter, r *http.Request, s Signed) error {
 		if head {
 			p, err = s.FindPart(r.Context(), token, number)
 		} else {
-			p, err = s.PutPart(r.Context(), token, number, r.ContentLength, r.Body)
+			body := &begun{r: r.Body}
+			if p, err = s.PutPart(r.Context(), token, number, r.ContentLength, body); err != nil {
+				body.end(r.Body)
+			}
 		}
 		if err == nil {
 			w.Header().Set("ETag", artifact.ETag(p.Digest))
@@ -71,15 +74,11 @@ func serveSigned(w http.ResponseWriter, r *http.Request, s Signed) error {
 	return slipway.Errorf(slipway.NotFound, slipway.CodeSignedURL, "use the address as it was given", "there is nothing to %.10s at this address", r.Method)
 }
 
-// maxRefused bounds what is read of the body of a request that is refused.
-const maxRefused = 16 << 20
-
 func refuse(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 	e := slipway.AsError(err)
 	if e.Kind == slipway.Internal || e.Cause != nil {
 		log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
 	}
-	_, _ = io.CopyN(io.Discard, r.Body, maxRefused) // as in store
 	word := map[slipway.Kind]string{slipway.Invalid: "INVALID_PARAMETER_VALUE", slipway.NotFound: "RESOURCE_DOES_NOT_EXIST", slipway.Denied: "PERMISSION_DENIED",
 		slipway.Conflict: "RESOURCE_CONFLICT", slipway.Exhausted: "RESOURCE_EXHAUSTED", slipway.Unavailable: "TEMPORARILY_UNAVAILABLE"}[e.Kind]
 	if word == "" {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"math"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -43,6 +44,10 @@ const (
 	versionColumns = `v.model, v.number, v.digest, v.source, v.created, v.actor, v.updated, v.stage`
 	detailColumns  = versionColumns + `, v.description, v.run_id, v.run_link, v.logged_model, v.place`
 )
+
+// atNumber is the number $2 of the model $1, or the newest for 0: two look-ups, where an OR
+// would walk through all versions.
+const atNumber = `CASE WHEN $2 <> 0 THEN $2 ELSE (SELECT MAX(n.number) FROM version n WHERE n.model = $1 AND n.deleted = 0) END`
 
 // modelRow reads modelColumns into a model.
 type modelRow struct {
@@ -85,7 +90,7 @@ func (s *Store) Version(ctx context.Context, model string, number int) (registry
 	var files string
 	err := s.db.QueryRow(ctx, "", append(r.detail(), &r.Team, &files),
 		`SELECT `+detailColumns+`, m.team, v.files FROM version v JOIN model m ON m.name = v.model
-		WHERE v.model = $1 AND (v.number = $2 OR $2 = 0) AND v.deleted = 0 ORDER BY v.number DESC LIMIT 1`, model, number)
+		WHERE v.model = $1 AND v.number = `+atNumber+` AND v.deleted = 0`, model, number)
 	if err != nil {
 		return registry.Version{}, found(err, s.missing(ctx, model, number))
 	}
@@ -132,13 +137,16 @@ func (s *Store) Models(ctx context.Context, after string, limit int) ([]registry
 // Versions implements registry.Lists.
 func (s *Store) Versions(ctx context.Context, model string, before, limit int) ([]registry.Version, error) {
 	var out []registry.Version
+	if before == 0 {
+		before = math.MaxInt64
+	}
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var r versionRow
 		err := rows.Scan(r.dest()...)
 		out = append(out, r.version())
 		return err
 	}, `SELECT `+versionColumns+` FROM version v
-		WHERE v.model = $1 AND (v.number < $2 OR $2 = 0) AND v.deleted = 0 ORDER BY v.number DESC LIMIT $3`, model, before, limit)
+		WHERE v.model = $1 AND v.number < $2 AND v.deleted = 0 ORDER BY v.number DESC LIMIT $3`, model, before, limit)
 	return out, err
 }
 

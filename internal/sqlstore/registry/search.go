@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/slipway-ml/slipway/internal/query"
@@ -195,7 +196,7 @@ func (s *Store) Entry(ctx context.Context, name string) (registry.Entry, error) 
 // Detail implements registry.Finder.
 func (s *Store) Detail(ctx context.Context, model string, number int) (registry.Version, error) {
 	all, err := s.details(ctx, `SELECT `+detailColumns+` FROM version v
-		WHERE v.model = $1 AND (v.number = $2 OR $2 = 0) AND v.deleted = 0 ORDER BY v.number DESC LIMIT 1`, model, number)
+		WHERE v.model = $1 AND v.number = `+atNumber+` AND v.deleted = 0`, model, number)
 	if err == nil && len(all) == 0 {
 		err = s.missing(ctx, model, number)
 	}
@@ -286,24 +287,21 @@ func (s *Store) details(ctx context.Context, text string, args ...any) ([]regist
 // said adds tags and aliases to versions.
 func (s *Store) said(ctx context.Context, versions []registry.Version) error {
 	at := map[of]*registry.Version{}
-	var a query.Args
-	var keys strings.Builder
 	for i := range versions {
 		v := &versions[i]
 		at[of{v.Model, v.Number}] = v
 		v.Tags = map[string]string{}
-		if i > 0 {
-			keys.WriteString(", ")
-		}
-		keys.WriteString("(CAST(" + a.Add(v.Model) + " AS TEXT), CAST(" + a.Add(v.Number) + " AS BIGINT))")
 	}
+	tags, aliases, args := among(versions)
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var k of
 		var key, value string
 		err := rows.Scan(&k.model, &k.number, &key, &value)
-		at[k].Tags[key] = value
+		if v := at[k]; v != nil {
+			v.Tags[key] = value
+		}
 		return err
-	}, `SELECT t.model, t.number, t.key, t.value FROM (VALUES `+keys.String()+`) k CROSS JOIN version_tag t WHERE t.model = k.column1 AND t.number = k.column2`, a.Values...)
+	}, `SELECT x.model, x.number, x.key, x.value FROM `+tags, args...)
 	if err != nil {
 		return err
 	}
@@ -311,7 +309,43 @@ func (s *Store) said(ctx context.Context, versions []registry.Version) error {
 		var k of
 		var alias string
 		err := rows.Scan(&k.model, &k.number, &alias)
-		at[k].Aliases = append(at[k].Aliases, alias)
+		if v := at[k]; v != nil {
+			v.Aliases = append(v.Aliases, alias)
+		}
 		return err
-	}, `SELECT l.model, l.number, l.alias FROM (VALUES `+keys.String()+`) k CROSS JOIN alias l WHERE l.model = k.column1 AND l.number = k.column2 ORDER BY l.alias`, a.Values...)
+	}, `SELECT x.model, x.number, x.alias FROM `+aliases+` ORDER BY x.alias`, args...)
+}
+
+// among writes from where the tags and the aliases of versions are read, x, and perhaps those
+// of others. A page of one model's is mostly a range of numbers, which reads as it is; naming
+// each of them would cost more than finding them.
+func among(versions []registry.Version) (tags, aliases string, args []any) {
+	model, first, last := versions[0].Model, versions[0].Number, versions[0].Number
+	one := true
+	for _, v := range versions {
+		first, last, one = min(first, v.Number), max(last, v.Number), one && v.Model == model
+	}
+	if one && last-first < 2*len(versions) {
+		const where = ` x WHERE x.model = $1 AND x.number BETWEEN $2 AND $3`
+		return `version_tag` + where, `alias` + where, []any{model, first, last}
+	}
+	if one {
+		numbers := make([]string, len(versions))
+		for i, v := range versions {
+			numbers[i] = strconv.Itoa(v.Number)
+		}
+		where := ` x WHERE x.model = $1 AND x.number IN (` + strings.Join(numbers, ", ") + `)`
+		return `version_tag` + where, `alias` + where, []any{model}
+	}
+	var a query.Args
+	var keys strings.Builder
+	for i, v := range versions {
+		if i > 0 {
+			keys.WriteString(", ")
+		}
+		keys.WriteString("(CAST(" + a.Add(v.Model) + " AS TEXT), CAST(" + a.Add(v.Number) + " AS BIGINT))")
+	}
+	from := `(VALUES ` + keys.String() + `) k CROSS JOIN `
+	const where = ` x WHERE x.model = k.column1 AND x.number = k.column2`
+	return from + `version_tag` + where, from + `alias` + where, a.Values
 }
