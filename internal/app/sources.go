@@ -71,9 +71,6 @@ func (s sources) Files(ctx context.Context, c mlflowapi.Caller, path string) ([]
 	return s.a.artifacts.Below(ctx, c, path)
 }
 
-// modelVersions is the tag of a logged model in which MLflow's clients find its versions.
-const modelVersions = "mlflow.modelVersions"
-
 // Registered implements models.Sources.
 func (s sources) Registered(ctx context.Context, c mlflowapi.Caller, logged, model string, version int) error {
 	s.mu.Lock()
@@ -91,20 +88,15 @@ func (s sources) Registered(ctx context.Context, c mlflowapi.Caller, logged, mod
 	}
 	var all []made
 	for _, t := range m.Tags {
-		if t.Key == modelVersions && json.Unmarshal([]byte(t.Value), &all) != nil {
+		if t.Key == tracking.VersionsTag && json.Unmarshal([]byte(t.Value), &all) != nil {
 			all = nil // somebody else's value
 		}
 	}
-	for _, v := range all {
-		if n, ok := v.Version.(float64); ok && v.Name == model && int(n) == version {
-			return nil
-		}
-	}
-	b, err := json.Marshal(append(all, made{model, version}))
+	b, err := json.Marshal(append(all, made{model, version})) // what is there already is there once
 	if err != nil {
 		return err
 	}
-	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: modelVersions, Value: string(b)}})
+	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: tracking.VersionsTag, Value: string(b)}})
 }
 
 // versions is artifacts.Versions.
