@@ -366,7 +366,7 @@ def test_mlflow_serves_from_our_address(client, server, name, logged, tmp_path):
     with (tmp_path / "log").open("wb") as out:
         served = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
     try:
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
         while True:
             try:
                 if requests.get(url + "/ping", timeout=5).ok:

@@ -397,7 +397,7 @@ def test_images_of_steps_keep_their_names(client, tmp_path):
     with mlflow.start_run() as run:
         mlflow.log_image(np.full((4, 4, 3), 7, np.uint8), key="dog", step=20, timestamp=100, synchronous=True)
     names = [f.path for f in client.list_artifacts(run.info.run_id, "images")]
-    assert len(names) == 2 and all(n.startswith("images/dog%") for n in names)
+    assert len(names) == 2 and all(n.startswith("images/dog") for n in names)
     local = pathlib.Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="images", dst_path=str(tmp_path)))
     assert sorted(p.name for p in local.iterdir()) == sorted(n.removeprefix("images/") for n in names)
 
