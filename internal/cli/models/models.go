@@ -95,6 +95,9 @@ func (s Session) versionsCmd() *cobra.Command {
 			all, more, err := pages(limit, func(cursor string, n int) (api.Page[api.Version], error) {
 				return c.Versions(ctx, args[0], cursor, n)
 			})
+			if err == nil && len(all) == 0 { // a model that is not there has none either
+				_, err = c.Version(ctx, args[0], "latest")
+			}
 			if err != nil || s.P.Document(all) {
 				return err
 			}
