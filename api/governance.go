@@ -16,6 +16,15 @@ type AliasSpan struct {
 	Approvers []string  `json:"approvers,omitempty"`
 }
 
+// SpanQuery asks what an alias was: the spans that have a moment in [From, Until) in common,
+// where zero is no bound. Cursor is what the page before gave.
+type SpanQuery struct {
+	Model, Alias string
+	From, Until  time.Time
+	Cursor       string
+	Limit        int
+}
+
 // AliasRule says who may move an alias, and with whose approval.
 type AliasRule struct {
 	ID           string    `json:"id"`

@@ -24,6 +24,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/app/backup"
 	"github.com/slipway-ml/slipway/internal/app/doctor"
+	"github.com/slipway-ml/slipway/internal/app/governance"
 	"github.com/slipway-ml/slipway/internal/app/models"
 	"github.com/slipway-ml/slipway/internal/app/safe"
 	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
@@ -68,6 +69,7 @@ type App struct {
 	artifacts   *artifacts.Service
 	tracking    *tracking.Service
 	experiments *apptracking.Service
+	governance  *governance.Service
 	access      *access.Control
 	policies    *access.Policies
 	reviews     *access.Reviews
@@ -159,6 +161,9 @@ func (a *App) open(ctx context.Context) (err error) {
 	if err := a.newWebhooks(); err != nil {
 		return err
 	}
+	if err := a.newGovernance(ctx); err != nil {
+		return err
+	}
 	a.keeper = &keeper{o: a.o, runDir: a.runDir, admin: a.admin, spawned: a.link.Refresh}
 	a.runner, err = newRunner(a)
 	return err
@@ -221,7 +226,8 @@ func (a *App) Start(ctx context.Context) (Ready, error) {
 func (a *App) front() httpapi.Config {
 	return httpapi.Config{Version: a.o.Version, Auth: a.access, Sessions: a.access, Access: a.access, Accounts: a.access, People: a.access, Policies: a.policies, Reviews: a.reviews, Models: a.registered, Layers: layersAPI{a}, Imports: a.imports(),
 		Blobs: blobsAPI{a.blobs, a.access}, Deployments: deploymentsAPI{a}, Plans: deploymentsAPI{a}, Fleet: fleetAPI{a}, Doctor: doctorAPI{a},
-		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log}
+		Keys: a.safe, Secrets: a.safe, Backups: a.backups, Webhooks: webhooks.V1{Service: a.webhooks}, Audit: auditAPI{a.audit, a.access}, Refused: a.access.Refused, Log: a.o.Log,
+		Governance: a.governed()}
 }
 
 // doctor knows the parts of this installation.

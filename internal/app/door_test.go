@@ -148,36 +148,42 @@ func quoted(s string) string { b, _ := json.Marshal(s); return string(b) }
 
 // bodies are requests that are right but for who makes them, by operation.
 var bodies = map[string]string{
-	"missing-blobs":      `{"digests":[]}`,
-	"put-blob":           "x",
-	"register-version":   `{"files":[{"path":"NOTE","digest":"` + string(slipway.DigestOf([]byte("x"))) + `","size":1}],"team":"risk"}`,
-	"set-alias":          `{"version":1}`,
-	"create-deployment":  `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
-	"create-plan":        `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
-	"command-deployment": `{"command":"abort"}`,
-	"create-account":     `{"name":"eve","kind":"person"}`,
-	"change-account":     `{"disable":true}`,
-	"answer-review":      `{"items":["1"]}`,
-	"test-policy":        `{"text":""}`,
-	"propose-policy":     `{"text":"","reason":"so"}`,
-	"decide-policy":      `{"approve":true}`,
-	"change-role":        `{"role":"engineer","team":"risk"}`,
-	"break-glass":        `{"reason":"so","seconds":600}`,
-	"rotate-keys":        `{"space":"team/risk","reason":"so"}`,
-	"shred-keys":         `{"space":"team/risk","reason":"so"}`,
-	"set-secret":         `{"value":"x"}`,
-	"create-backup":      `{}`,
-	"backup-verified":    `{"target":"/nowhere","parts":1,"bytes":1,"bad":0}`,
-	"retain-audit":       `{"before":"2020-01-01T00:00:00Z","to":"/nowhere"}`,
-	"witness-log":        `{"key":"k","from":0,"checkpoint":"c"}`,
-	"change-rule":        `{"group":"g","role":"engineer","team":"risk"}`,
-	"create-webhook":     `{"team":"risk","name":"n","url":"https://hooks.example.com/","events":["alias.moved"]}`,
-	"redeliver":          `{"failed":true}`,
+	"missing-blobs":        `{"digests":[]}`,
+	"put-blob":             "x",
+	"register-version":     `{"files":[{"path":"NOTE","digest":"` + string(slipway.DigestOf([]byte("x"))) + `","size":1}],"team":"risk"}`,
+	"set-alias":            `{"version":1}`,
+	"create-deployment":    `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
+	"create-plan":          `{"platform_yaml":` + quoted(tiny) + `,"version":1}`,
+	"command-deployment":   `{"command":"abort"}`,
+	"create-account":       `{"name":"eve","kind":"person"}`,
+	"change-account":       `{"disable":true}`,
+	"answer-review":        `{"items":["1"]}`,
+	"test-policy":          `{"text":""}`,
+	"propose-policy":       `{"text":"","reason":"so"}`,
+	"decide-policy":        `{"approve":true}`,
+	"change-role":          `{"role":"engineer","team":"risk"}`,
+	"break-glass":          `{"reason":"so","seconds":600}`,
+	"rotate-keys":          `{"space":"team/risk","reason":"so"}`,
+	"shred-keys":           `{"space":"team/risk","reason":"so"}`,
+	"set-secret":           `{"value":"x"}`,
+	"create-backup":        `{}`,
+	"backup-verified":      `{"target":"/nowhere","parts":1,"bytes":1,"bad":0}`,
+	"retain-audit":         `{"before":"2020-01-01T00:00:00Z","to":"/nowhere"}`,
+	"witness-log":          `{"key":"k","from":0,"checkpoint":"c"}`,
+	"change-rule":          `{"group":"g","role":"engineer","team":"risk"}`,
+	"create-webhook":       `{"team":"risk","name":"n","url":"https://hooks.example.com/","events":["alias.moved"]}`,
+	"redeliver":            `{"failed":true}`,
+	"protect-alias":        `{"model":"fraud","alias":"champion","approvals":1,"reason":"so"}`,
+	"lift-alias-rule":      `{"reason":"so"}`,
+	"decide-alias-request": `{"approve":true}`,
+	"ask-alias":            `{"alias":"champion","version":1,"reason":"so"}`,
+	"write-card":           `{"text":"so"}`,
 }
 
 // answersAll are the operations that everybody with an account may do, and lists that leave
 // out what one may not see.
 var answersAll = map[string]string{"info": "", "list-emergencies": "[]", "list-models": `{"items":[]}`, "list-endpoints": "[]", "list-deployments": "[]",
+	"list-alias-rules": "[]", "list-runs": `{"items":[]}`, "list-alias-requests": `{"items":[]}`, "list-signing-keys": "[",
 	"list-reviews": `{"reviews":[]`, "list-accounts": `[{"name":"nobody"`, "list-sessions": "[]", "list-secrets": "[]", "list-webhooks": `{"items":[]}`, "whoami": `{"account":"nobody"`, "list-tokens": `[{"id":"tok_`}
 
 // TestEveryUseCaseChecks opens the front door to somebody who may do nothing: each use case
@@ -197,9 +203,9 @@ func TestEveryUseCaseChecks(t *testing.T) {
 	if err := yaml.Unmarshal(doc, &described); err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]string{"endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
+	named := map[string]string{"request": "req_1", "rule": "rul_1", "run": "0123", "endpoint": "fraud", "model": "fraud", "account": "ada", "token": i.token, "id": i.deployment, "alias": "champion", "ref": "1", "team": "risk", "version": "1", "review": "open", "emergency": "bgl_1", "session": i.session, "secret": "s", "backup": "b", "webhook": i.hook, "event": "1", "image": string(slipway.DigestOf([]byte("image"))),
 		"digest": string(slipway.DigestOf([]byte("x")))}
-	query := map[string]string{"witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
+	query := map[string]string{"compare-versions": "?from=1", "compare-runs": "?to=x", "witnessed-log": "?log=x", "diff": "?from=fraud&to=fraud", "explain-access": "?account=ada&action=server:read&resource=server"}
 	asked := 0
 	for path, methods := range described.Paths {
 		path = regexp.MustCompile(`\{(\w+)\}`).ReplaceAllStringFunc(path, func(s string) string { return named[strings.Trim(s, "{}")] })

@@ -58,7 +58,11 @@ func (r *runner) resolve(ctx context.Context, j *job, log *pipeline.Log) ([]verd
 		total += f.Size
 		log.Printf("%s %s %d bytes", f.Digest.Short(), f.Path, f.Size)
 	}
-	return passed("version", "%s:%d, %s, %d files, %d bytes", v.Model, v.Number, v.Digest.Short(), len(v.Files), total), nil
+	signed, err := r.signature(ctx, j, v)
+	if err != nil {
+		return nil, err
+	}
+	return append(passed("version", "%s:%d, %s, %d files, %d bytes", v.Model, v.Number, v.Digest.Short(), len(v.Files), total), signed), nil
 }
 
 // pack makes the image and unpacks it: what is judged from here on is what will run.

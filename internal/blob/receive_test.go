@@ -210,7 +210,7 @@ func TestOpenAt(t *testing.T) {
 				r.Fatal(err)
 			}
 			inClear(t, path, content)
-			defer d.Remove(t.Context(), digest) //nolint:errcheck // a temporary directory
+			defer d.Remove(t.Context(), digest)
 		}
 		got, err := d.OpenAt(t.Context(), digest)
 		if err != nil {

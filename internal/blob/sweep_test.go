@@ -156,19 +156,19 @@ func TestReclaim(t *testing.T) {
 	old := receive(t, d, "old")
 	asked := receive(t, d, "asked")
 	young := receive(t, d, "young")
-	clear := inClear(t, path, "in clear")
+	plain := inClear(t, path, "in clear")
 	for _, digest := range []slipway.Digest{old, asked} {
 		age(t, path, digest, now.Add(-time.Hour))
 	}
-	if err := os.Chtimes(filepath.Join(path, clear.Hex()[:2], clear.Hex()), now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
+	if err := os.Chtimes(filepath.Join(path, plain.Hex()[:2], plain.Hex()), now.Add(-time.Hour), now.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Missing(t.Context(), []slipway.Digest{asked}); err != nil {
 		t.Fatal(err)
 	}
 	none := slipway.DigestOf([]byte("none"))
-	gone, err := d.Reclaim(t.Context(), []slipway.Digest{old, asked, young, clear, none}, now.Add(-time.Minute))
-	if err != nil || len(gone) != 2 || gone[old] != 3 || gone[clear] != 8 {
+	gone, err := d.Reclaim(t.Context(), []slipway.Digest{old, asked, young, plain, none}, now.Add(-time.Minute))
+	if err != nil || len(gone) != 2 || gone[old] != 3 || gone[plain] != 8 {
 		t.Errorf("%v, %v", gone, err)
 	}
 	if left := files(t, path); len(left) != 2 {

@@ -22,13 +22,19 @@ import (
 const maxData = 64 << 20
 
 func (s *session) predictCmd() *cobra.Command {
-	var data, format string
+	var data, format, id string
 	cmd := command("predict [ENDPOINT]", "Ask a model for a prediction",
 		"  platform predict fraud\n  platform predict fraud -d '{\"amount\": 12.5, \"hour\": 3}'\n  platform predict fraud -d @rows.json --format infer",
-		cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error { return s.predict(ctx, args, data, format) })
+		cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
+			if id != "" {
+				ctx = slipway.WithRequest(ctx, id)
+			}
+			return s.predict(ctx, args, data, format)
+		})
 	cmd.Long = "Ask a model for a prediction. The data are a row (an object), a list of rows, or a whole\nrequest of the Open Inference Protocol or of MLflow. Without data the first golden record\nof the project in this directory is sent; without ENDPOINT it goes to that project's."
 	cmd.Flags().StringVarP(&data, "data", "d", "", "JSON, @FILE, or - for standard input")
 	cmd.Flags().StringVar(&format, "format", "", "infer (Open Inference) or invocations (MLflow); rows go as invocations unless told otherwise")
+	cmd.Flags().StringVar(&id, "request-id", "", "the id by which platform trace finds the answer again")
 	return cmd
 }
 
@@ -70,6 +76,10 @@ func (s *session) predict(ctx context.Context, args []string, data, format strin
 	} else {
 		s.p.Say("%s", strings.TrimSpace(string(out)))
 		s.p.Note("%s", screen.Dim(key+" answered in "+screen.Duration(took)))
+	}
+	if id := slipway.RequestOf(ctx); id != "" {
+		s.p.Next("platform trace %s", id)
+		return nil
 	}
 	s.p.Next("platform status %s", key)
 	return nil

@@ -61,6 +61,7 @@ func (s *session) root() *cobra.Command {
 		s.completing(s.abortCmd(), 1, endpoints|deployments), s.completing(s.deploymentsCmd(), 1, endpoints|deployments),
 		s.completing(s.historyCmd(), 1, endpoints), s.completing(s.diffCmd(), 2, endpoints|deployments|revisions),
 		s.completing(s.explainCmd(), 1, endpoints|deployments), s.loginCmd(), s.logoutCmd(), s.whoamiCmd(), s.accountsCmd(), s.tokensCmd(), s.sessionsCmd(),
+		s.models().Models(), s.models().Runs(), s.models().Trace(),
 		s.policyCmd(), s.accessCmd(), s.auditCmd(), s.ssoCmd(), s.keysCmd(), s.secretsCmd(), s.webhooksCmd(), s.backupCmd(), s.importCmd(), s.doctorCmd(), s.versionCmd())
 	for _, c := range s.env.Hidden {
 		c.Hidden = true

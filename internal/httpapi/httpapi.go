@@ -42,6 +42,7 @@ type Config struct {
 	Keys        Keys
 	Secrets     Secrets
 	Backups     Backups
+	Governance  Governance
 	Webhooks    Webhooks
 	Log         *slog.Logger
 }
@@ -76,6 +77,7 @@ func register(h huma.API, c Config) {
 	registerBackups(h, c)
 	registerWebhooks(h, c)
 	registerAudit(h, c)
+	registerGovernance(h, c)
 }
 
 // OpenAPI prints the document that describes the API, for `make generate` and the clients.

@@ -46,7 +46,7 @@ type Blobs interface {
 
 // ModelPath is the model of a path. It is exported because the framework fills only exported embedded structs.
 type ModelPath struct {
-	Model string `path:"model" maxLength:"63"`
+	Model string `path:"model" maxLength:"256"`
 }
 
 // PageQuery is what a page of a list is asked with.

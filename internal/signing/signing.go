@@ -150,8 +150,8 @@ func ParsePublic(text []byte) (*ecdsa.PublicKey, error) {
 	if block == nil || block.Type != "PUBLIC KEY" {
 		return nil, bad
 	}
-	any, err := x509.ParsePKIXPublicKey(block.Bytes)
-	key, ok := any.(*ecdsa.PublicKey)
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	key, ok := parsed.(*ecdsa.PublicKey)
 	if err != nil || !ok || hashFor(key.Curve, nil) == nil {
 		return nil, bad
 	}

@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -208,11 +210,12 @@ func TestPeer(t *testing.T) {
 	write(t, filepath.Join(model, "a/d"), []byte("2"))
 
 	private := filepath.Join(dir, "their.key")
-	for _, args := range [][]string{{"ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", private}, {"ec", "-in", private, "-pubout", "-out", private + ".pub"}} {
-		if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	theirKey := newKey(t, elliptic.P384())
+	der, err := x509.MarshalECPrivateKey(theirKey)
+	if err != nil {
+		t.Fatal(err)
 	}
+	write(t, private, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 	if out, err := run("sign", "key", model, "--signature", filepath.Join(model, "model.sig"), "--private_key", private); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -220,12 +223,7 @@ func TestPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pem, _ := os.ReadFile(private + ".pub")
-	pub, err := signing.ParsePublic(pem)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := signing.Verify(theirs, pub)
+	st, err := signing.Verify(theirs, &theirKey.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,9 +36,11 @@ type DB struct {
 	mu    sync.Mutex
 	moved []chan struct{} // each has an item once events were committed
 
-	insert *sql.Stmt // of an event
-	now    func() time.Time
-	log    *slog.Logger
+	writes, reads *statements
+	pending       []string // statements of the writer that are worth being prepared
+
+	now func() time.Time
+	log *slog.Logger
 
 	stop    context.CancelFunc
 	stopped <-chan struct{} // no job is taken any more
@@ -56,9 +58,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(openError(err), db.dialect.close())
 	}
-	if db.insert, err = db.write.PrepareContext(ctx, insertEvent); err != nil {
-		return nil, errors.Join(openError(err), db.dialect.close())
-	}
+	db.writes, db.reads = newStatements(db.write), newStatements(db.read)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop, db.stopped = stop, run.Done()
 	db.wg.Go(func() { db.writeLoop(run) })
@@ -135,7 +135,7 @@ func (db *DB) Check(ctx context.Context) error {
 func (db *DB) Close() error {
 	db.stop()
 	db.wg.Wait()
-	return errors.Join(db.insert.Close(), db.dialect.close())
+	return errors.Join(db.writes.close(), db.reads.close(), db.dialect.close())
 }
 
 // readLimit bounds one reading: a database that hangs must not make its callers hang.
@@ -148,7 +148,13 @@ func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	var rows *sql.Rows
+	var err error
+	if st := db.prepared(ctx, query); st != nil { //nolint:sqlclosecheck // it is kept
+		rows, err = st.QueryContext(ctx, args...)
+	} else {
+		rows, err = db.read.QueryContext(ctx, query, args...)
+	}
 	if err != nil {
 		return classify(err)
 	}
@@ -161,6 +167,18 @@ func (db *DB) Query(ctx context.Context, scan func(*sql.Rows) error, query strin
 	return classify(rows.Err())
 }
 
+// prepared is a statement of a reader if it is asked often.
+func (db *DB) prepared(ctx context.Context, query string) *sql.Stmt {
+	if db.goose != goose.DialectSQLite3 {
+		return nil // the driver of PostgreSQL does it by itself
+	}
+	st, due := db.reads.find(query)
+	if due {
+		st = db.reads.prepare(ctx, query)
+	}
+	return st
+}
+
 // QueryRow reads one row into dest. It answers NotFound, saying what is missing, if there
 // is none.
 func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query string, args ...any) error {
@@ -169,7 +187,13 @@ func (db *DB) QueryRow(ctx context.Context, what string, dest []any, query strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	err := db.read.QueryRowContext(ctx, query, args...).Scan(dest...)
+	var row *sql.Row
+	if st := db.prepared(ctx, query); st != nil { //nolint:sqlclosecheck // it is kept
+		row = st.QueryRowContext(ctx, args...)
+	} else {
+		row = db.read.QueryRowContext(ctx, query, args...)
+	}
+	err := row.Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Missing(what)
 	}

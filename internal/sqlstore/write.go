@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/slipway-ml/slipway"
 )
 
@@ -128,7 +130,7 @@ func (db *DB) group(first *job) {
 			return err
 		}
 		for i := 0; i < len(group); i++ {
-			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, insert: db.insert, also: db.also(group[i])}); err != nil {
+			if err := group[i].run(ctx, &Tx{ctx: ctx, tx: tx, db: db, also: db.also(group[i])}); err != nil {
 				return err
 			}
 			if len(group) == maxGroup {
@@ -154,6 +156,10 @@ func (db *DB) group(first *job) {
 		}
 		close(j.done)
 	}
+	for _, query := range db.pending {
+		db.writes.prepare(context.Background(), query)
+	}
+	db.pending = nil
 	if took := db.now().Sub(started); took > slowCommit {
 		db.log.Warn("slow commit", slog.Duration("took", took), slog.Int("calls", len(group)))
 	}
@@ -234,8 +240,8 @@ type Tx struct {
 	tx  *sql.Tx
 	err error
 
-	insert *sql.Stmt // of an event
-	also   func(slipway.Event) error
+	db   *DB
+	also func(slipway.Event) error
 }
 
 // Also adds an event to those that are recorded with the change: one that is known only
@@ -244,13 +250,12 @@ func (tx *Tx) Also(ev slipway.Event) error { return tx.also(ev) }
 
 func (db *DB) also(j *job) func(slipway.Event) error {
 	return func(ev slipway.Event) error {
-		events := marked(j.ctx, []slipway.Event{ev})
 		if gate := db.gate.Load(); gate != nil {
-			if err := (*gate)(events); err != nil {
+			if err := (*gate)([]slipway.Event{ev}); err != nil {
 				return err
 			}
 		}
-		j.events = append(j.events[:len(j.events):len(j.events)], events...)
+		j.events = append(j.events[:len(j.events):len(j.events)], ev)
 		return nil
 	}
 }
@@ -263,7 +268,14 @@ func (tx *Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error
 	if tx.err != nil {
 		return tx.err
 	}
-	rows, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	var rows *sql.Rows
+	var err error
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		rows, err = st.QueryContext(tx.ctx, args...)
+	} else {
+		rows, err = tx.tx.QueryContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		tx.err = err
 		return err
@@ -286,7 +298,13 @@ func (tx *Tx) Exec(query string, args ...any) (rows int64, err error) {
 	if tx.err != nil {
 		return 0, tx.err
 	}
-	r, err := tx.tx.ExecContext(tx.ctx, query, args...)
+	var r sql.Result
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		r, err = st.ExecContext(tx.ctx, args...)
+	} else {
+		r, err = tx.tx.ExecContext(tx.ctx, query, args...)
+	}
 	if err == nil {
 		rows, err = r.RowsAffected()
 	}
@@ -302,7 +320,14 @@ func (tx *Tx) QueryRow(dest []any, query string, args ...any) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	err := tx.tx.QueryRowContext(tx.ctx, query, args...).Scan(dest...)
+	var row *sql.Row
+	if st := tx.prepared(query); st != nil {
+		defer st.Close()
+		row = st.QueryRowContext(tx.ctx, args...)
+	} else {
+		row = tx.tx.QueryRowContext(tx.ctx, query, args...)
+	}
+	err := row.Scan(dest...)
 	if !errors.Is(err, sql.ErrNoRows) {
 		tx.err = err
 	}
@@ -315,16 +340,24 @@ func (tx *Tx) record(ev slipway.Event) error {
 	if err != nil {
 		return err
 	}
-	args := []any{ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail)}
-	if tx.err == nil {
-		tx.err = storable(args)
+	_, err = tx.Exec(insertEvent, ev.ID, Micros(ev.Time), ev.Actor, ev.Action, ev.Subject, string(detail))
+	return err
+}
+
+// prepared is a statement in this transaction if it is prepared. The driver of PostgreSQL
+// does the same by itself.
+func (tx *Tx) prepared(query string) *sql.Stmt {
+	if tx.db.goose != goose.DialectSQLite3 {
+		return nil
 	}
-	if tx.err == nil {
-		insert := tx.tx.StmtContext(tx.ctx, tx.insert)
-		defer insert.Close()
-		_, tx.err = insert.ExecContext(tx.ctx, args...)
+	st, due := tx.db.writes.find(query)
+	if due { // the connection is not free yet
+		tx.db.pending = append(tx.db.pending, query)
 	}
-	return tx.err
+	if st == nil {
+		return nil
+	}
+	return tx.tx.StmtContext(tx.ctx, st)
 }
 
 // insertEvent is the statement that every change runs.

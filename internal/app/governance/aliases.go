@@ -8,22 +8,13 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/registry/dossier"
 	"github.com/slipway-ml/slipway/internal/registry/protect"
 )
 
-// SpansOf asks what an alias was.
-type SpansOf struct {
-	Model, Alias string
-	From, Until  time.Time // zero: no bound
-	Cursor       string
-	Limit        int
-}
-
 // Spans says what an alias was in a time, newest first.
-func (s *Service) Spans(ctx context.Context, p slipway.Principal, q SpansOf) (api.Page[api.AliasSpan], error) {
+func (s *Service) Spans(ctx context.Context, p slipway.Principal, q api.SpanQuery) (api.Page[api.AliasSpan], error) {
 	page := api.Page[api.AliasSpan]{Items: []api.AliasSpan{}}
 	if err := s.Access.CheckNamed(ctx, p, authz.ModelRead, q.Model); err != nil {
 		return page, err
@@ -71,10 +62,10 @@ func cursor(text string) (int, error) {
 // protected is what a rule is about, as policies see it.
 func (s *Service) protected(ctx context.Context, model, team string) (authz.Resource, error) {
 	if model == "" {
-		return access.ModelOf("", team), nil
+		return modelOf("", team), nil
 	}
 	m, err := s.Models.Model(ctx, model)
-	return access.ModelOf(model, m.Team), err
+	return modelOf(model, m.Team), err
 }
 
 // Rules lists rules: those of a model with those of its team, those of a team, or all that the
@@ -82,7 +73,7 @@ func (s *Service) protected(ctx context.Context, model, team string) (authz.Reso
 func (s *Service) Rules(ctx context.Context, p slipway.Principal, model, team string, lifted bool) ([]api.AliasRule, error) {
 	if model != "" {
 		m, err := s.Models.Model(ctx, model)
-		if err := s.Access.Check(ctx, p, authz.ModelRead, access.ModelOf(model, m.Team)); err != nil {
+		if err := s.Access.Check(ctx, p, authz.ModelRead, modelOf(model, m.Team)); err != nil {
 			return nil, err
 		}
 		if err != nil {
@@ -142,7 +133,7 @@ func (s *Service) LiftRule(ctx context.Context, p slipway.Principal, id string, 
 	}
 	i := slices.IndexFunc(all, func(r protect.Rule) bool { return r.ID == id })
 	if i < 0 {
-		if err := s.Access.Check(ctx, p, authz.AliasProtect, access.ModelOf(id, "")); err != nil {
+		if err := s.Access.Check(ctx, p, authz.AliasProtect, modelOf(id, "")); err != nil {
 			return api.Lifted{}, err
 		}
 		return api.Lifted{}, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform models protect", "there is no rule %.64q in force", id)
@@ -210,7 +201,7 @@ func (s *Service) Requests(ctx context.Context, p slipway.Principal, model strin
 			return page, err
 		}
 		for _, r := range found {
-			if !s.Access.Allows(p, authz.ModelRead, access.ModelOf(r.Model, r.Team)) || open && r.StatusAt(s.Now()) == protect.Expired {
+			if !s.Access.Allows(p, authz.ModelRead, modelOf(r.Model, r.Team)) || open && r.StatusAt(s.Now()) == protect.Expired {
 				continue
 			}
 			if len(page.Items) == limit {
@@ -244,7 +235,7 @@ func (s *Service) request(ctx context.Context, p slipway.Principal, a authz.Acti
 	if err != nil && !missing(err) {
 		return r, err
 	}
-	if denied := s.Access.Check(ctx, p, a, access.ModelOf(r.Model, r.Team)); denied != nil {
+	if denied := s.Access.Check(ctx, p, a, modelOf(r.Model, r.Team)); denied != nil {
 		return r, denied
 	}
 	if err != nil {

@@ -51,7 +51,7 @@ func (s *Service) DeleteVersion(ctx context.Context, p slipway.Principal, model,
 	out.Files, out.Freed, err = s.Free(ctx, digests)
 	out.Kept = total - out.Freed
 	freed := s.event(p, "version.freed", v.Model, "number", strconv.Itoa(v.Number), "bytes", strconv.FormatInt(out.Freed, 10), "reason", oneLine(reason, 500))
-	if err := s.Access.Recorder.Append(ctx, freed); err != nil {
+	if err := s.Access.Append(ctx, freed); err != nil {
 		return out, err
 	}
 	if err != nil { // it is deleted; the doctor frees what is left

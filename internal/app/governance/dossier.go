@@ -75,11 +75,10 @@ func (s *Service) read(ctx context.Context, v registry.Version) (*mlmodel.Model,
 	if err != nil {
 		return nil, tensor.Schema{}, err
 	}
-	schema, err := m.Schema(nil)
-	if err != nil { // saved without a signature: the rest is as good
-		return m, tensor.Schema{}, nil
+	if schema, err := m.Schema(nil); err == nil {
+		return m, schema, nil
 	}
-	return m, schema, nil
+	return m, tensor.Schema{}, nil // saved without a signature: the rest is as good
 }
 
 func fields(all []tensor.Field) []api.SchemaField {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/registry/dossier"
@@ -21,6 +20,21 @@ import (
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
 )
+
+// Access decides who may do what, and records what it denies.
+type Access interface {
+	// Check answers Denied unless the principal may do the action.
+	Check(ctx context.Context, p slipway.Principal, a authz.Action, r authz.Resource) error
+	// CheckNamed is Check for what a path names.
+	CheckNamed(ctx context.Context, p slipway.Principal, a authz.Action, name string) error
+	// Allows answers without a record.
+	Allows(p slipway.Principal, a authz.Action, r authz.Resource) bool
+	// Dependent says why a principal is not a person of its own beside others, in whose matter
+	// it decides; empty: it is.
+	Dependent(ctx context.Context, p slipway.Principal, others ...string) (string, error)
+	// Append records events that belong to no change.
+	Append(ctx context.Context, events ...slipway.Event) error
+}
 
 // Deployments are the records of what was brought where.
 type Deployments interface {
@@ -55,7 +69,7 @@ type Sealer interface {
 
 // Config is what a Service is made of.
 type Config struct {
-	Access  *access.Control
+	Access  Access
 	Models  *registry.Service
 	Protect *protect.Service
 	Dossier dossier.Store
@@ -64,6 +78,9 @@ type Config struct {
 	Fleet   Deployments
 	Gateway Gateway
 	Runs    Runs
+	Tracked Tracked
+	// Endpoint is an endpoint as policies see it.
+	Endpoint func(*rollout.Endpoint) authz.Resource
 	// Files opens the files of a version.
 	Files func(ctx context.Context, v registry.Version) fs.FS
 	// Free removes those of some blobs that nothing needs and nobody has asked for lately, and
@@ -207,5 +224,11 @@ func (s *Service) event(p slipway.Principal, action, subject string, more ...str
 	}
 	return ev
 }
+
+func modelOf(name, team string) authz.Resource {
+	return authz.Resource{Kind: authz.KindModel, Name: name, Team: team}
+}
+
+var server = authz.Resource{Kind: authz.KindServer}
 
 func named(model string, version int) string { return model + ":" + strconv.Itoa(version) }

@@ -18,8 +18,6 @@ type Runs interface {
 	Run(ctx context.Context, teams []string, id string) (tracking.Run, error)
 	Experiment(ctx context.Context, teams []string, id string) (tracking.Experiment, error)
 	Model(ctx context.Context, teams []string, id string) (tracking.Model, error)
-	SearchRuns(ctx context.Context, teams, experiments []string, in tracking.Search) ([]tracking.Run, string, error)
-	SearchExperiments(ctx context.Context, teams []string, in tracking.Search) ([]tracking.Experiment, string, error)
 }
 
 // commitTag is the tag that MLflow's clients keep the commit of the source code in.
@@ -51,7 +49,7 @@ func (s *Service) lineage(ctx context.Context, p slipway.Principal, v registry.V
 		out.Missing = "the run is of a team whose experiments you may not see"
 		return out, nil
 	}
-	s.fill(out, run)
+	fill(out, run)
 	e, err := s.Runs.Experiment(ctx, nil, run.ExperimentID)
 	if err == nil {
 		out.Experiment = e.Name
@@ -67,7 +65,8 @@ func gone(err error) bool {
 	return err != nil && (missing(err) || slipway.AsError(err).Kind == slipway.Invalid)
 }
 
-func (s *Service) fill(out *api.RunLineage, run tracking.Run) {
+// fill says of a run what a version's dossier shows of it.
+func fill(out *api.RunLineage, run tracking.Run) {
 	out.Name, out.ExperimentID, out.User = run.Name, run.ExperimentID, run.User
 	if run.Start > 0 {
 		out.Started = time.UnixMilli(run.Start).UTC()

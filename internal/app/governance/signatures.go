@@ -11,7 +11,6 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/keys"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -65,6 +64,13 @@ func (s *Service) key(ctx context.Context) (*dossier.Signer, error) {
 		return s.signer.now, nil
 	}
 	return nil, slipway.Errorf(slipway.Internal, slipway.CodeInternal, "platform models keys --rotate", "there is no key that signs versions")
+}
+
+// Prepare makes the first key, so that every version that is registered from here on is
+// younger than it.
+func (s *Service) Prepare(ctx context.Context) error {
+	_, err := s.key(ctx)
+	return err
 }
 
 // newKey makes a key that signs from now on.
@@ -229,7 +235,7 @@ func verify(v registry.Version, sig dossier.Signature, known []dossier.Key) erro
 // SigningKeys lists the keys that sign versions, newest first: their public halves verify
 // without a server.
 func (s *Service) SigningKeys(ctx context.Context, p slipway.Principal) ([]api.SigningKey, error) {
-	if err := s.Access.Check(ctx, p, authz.ServerRead, access.Server); err != nil {
+	if err := s.Access.Check(ctx, p, authz.ServerRead, server); err != nil {
 		return nil, err
 	}
 	all, err := s.Keys.SigningKeys(ctx)
@@ -242,7 +248,7 @@ func (s *Service) SigningKeys(ctx context.Context, p slipway.Principal) ([]api.S
 
 // RotateKey makes a new key that signs. What the others have signed stays good.
 func (s *Service) RotateKey(ctx context.Context, p slipway.Principal) (api.SigningKey, error) {
-	if err := s.Access.Check(ctx, p, authz.KeysRotate, access.Server); err != nil {
+	if err := s.Access.Check(ctx, p, authz.KeysRotate, server); err != nil {
 		return api.SigningKey{}, err
 	}
 	s.signer.Lock()

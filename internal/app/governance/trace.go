@@ -5,7 +5,6 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/registry"
 	"github.com/slipway-ml/slipway/internal/registry/dossier"
@@ -25,7 +24,7 @@ func (s *Service) Trace(ctx context.Context, p slipway.Principal, request string
 		return out, err
 	}
 	if len(endpoints) == 0 {
-		if err := s.Access.Check(ctx, p, authz.EndpointRead, access.EndpointOf(&rollout.Endpoint{Key: "any"})); err != nil {
+		if err := s.Access.Check(ctx, p, authz.EndpointRead, s.Endpoint(&rollout.Endpoint{Key: "any"})); err != nil {
 			return out, err
 		}
 	}
@@ -70,7 +69,7 @@ func (s *Service) behind(ctx context.Context, p slipway.Principal, a route.Answe
 		return out, nil
 	case err != nil:
 		return out, err
-	case !s.Access.Allows(p, authz.ModelRead, access.ModelOf(v.Model, v.Team)):
+	case !s.Access.Allows(p, authz.ModelRead, modelOf(v.Model, v.Team)):
 		return out, nil
 	}
 	out.Registered = v.By

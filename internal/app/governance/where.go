@@ -6,7 +6,6 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
-	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -73,7 +72,7 @@ func (s *Service) visible(ctx context.Context, p slipway.Principal) (map[string]
 	all, err := s.Fleet.Endpoints(ctx)
 	out := map[string]*rollout.Endpoint{}
 	for i := range all {
-		if s.Access.Allows(p, authz.EndpointRead, access.EndpointOf(&all[i])) {
+		if s.Access.Allows(p, authz.EndpointRead, s.Endpoint(&all[i])) {
 			out[all[i].Key] = &all[i]
 		}
 	}

@@ -79,6 +79,12 @@ func losesNothing(ctx context.Context, o sqlstore.Options, target About) error {
 	if err := keepsModels(ctx, db, target); err != nil {
 		return err
 	}
+	if err := keepsArtifacts(ctx, db, target); err != nil {
+		return err
+	}
+	if err := keepsWebhooks(ctx, db, target); err != nil {
+		return err
+	}
 	return keepsAccess(ctx, db, target)
 }
 

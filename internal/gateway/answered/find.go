@@ -63,10 +63,16 @@ func find(ctx context.Context, path string, want [hashSize]byte) ([]Answer, erro
 // lookup is how many records are read between two looks at ctx.
 const lookup = 1 << 16
 
+// whole fills b, and says whether there was enough.
+func whole(r io.Reader, b []byte) bool {
+	_, err := io.ReadFull(r, b)
+	return err == nil
+}
+
 // scan reads records. It ends where they are no longer whole, and keeps the newest answers.
 func scan(ctx context.Context, r io.Reader, want [hashSize]byte) (out []Answer, _ error) {
 	var rec [size]byte
-	if _, err := io.ReadFull(r, rec[:headSize]); err != nil || string(rec[:len(magic)]) != magic {
+	if !whole(r, rec[:headSize]) || string(rec[:len(magic)]) != magic {
 		return nil, nil // a file that was just begun
 	}
 	began := int64(binary.LittleEndian.Uint64(rec[len(magic):]))
@@ -75,13 +81,13 @@ func scan(ctx context.Context, r io.Reader, want [hashSize]byte) (out []Answer, 
 		if n%lookup == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if _, err := io.ReadFull(r, rec[:]); err != nil || check(rec[:size-1]) != rec[size-1] {
+		if !whole(r, rec[:]) || check(rec[:size-1]) != rec[size-1] {
 			return out, nil
 		}
 		ms, name, outcome := binary.LittleEndian.Uint32(rec[hashSize:]), binary.LittleEndian.Uint16(rec[hashSize+4:]), Outcome(rec[size-2])
 		if outcome == named {
 			text := make([]byte, (min(int(ms), maxName+1)+size-1)/size*size)
-			if _, err := io.ReadFull(r, text); err != nil || ms > maxName {
+			if !whole(r, text) || ms > maxName {
 				return out, nil
 			}
 			names[name] = string(text[:ms])

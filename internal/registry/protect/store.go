@@ -17,15 +17,15 @@ type Store interface {
 	// PutRequest adds a request of revision 1 and gives it its number, or replaces that of
 	// its id if its revision is one less: else it answers Conflict.
 	PutRequest(ctx context.Context, r Request, ev slipway.Event) (Request, error)
+	Requests
+	Companions
+}
+
+// Companions are changes that commit with another's.
+type Companions interface {
 	// Together gives a context under which the next change of an alias commits with the
 	// request, as PutRequest would, and bears the request's id in its history.
 	Together(ctx context.Context, r Request, ev slipway.Event) context.Context
-	Requests
-	Renames
-}
-
-// Renames follow a model.
-type Renames interface {
 	// Renamed gives a context under which the next change commits with the rules and requests
 	// of a model going over to its new name.
 	Renamed(ctx context.Context, model, to string) context.Context

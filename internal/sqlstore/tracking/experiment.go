@@ -89,7 +89,7 @@ func (s *Store) Experiment(ctx context.Context, teams []string, id string) (trac
 		return tracking.Experiment{}, sqlstore.Missing("experiment " + id)
 	}
 	a := &query.Args{}
-	return s.experiment(ctx, `e.id = `+a.Add(n)+` AND `+visible("e.team", teams, a), a)
+	return s.experiment(ctx, `e.id = `+a.Add(n)+` AND `+visible(teams, a), a)
 }
 
 // ExperimentByName implements tracking.ExperimentStore.
@@ -183,7 +183,7 @@ func (s *Store) SearchExperiments(ctx context.Context, q tracking.ExperimentSear
 		return nil, "", err
 	}
 	a := &query.Args{}
-	where := visible("e.team", q.Teams, a) + ` AND e.stage IN (` + query.List(a, q.View.Stages()) + `)`
+	where := visible(q.Teams, a) + ` AND e.stage IN (` + query.List(a, q.View.Stages()) + `)`
 	for _, c := range q.Where {
 		where += ` AND ` + experimentCondition(c, a)
 	}

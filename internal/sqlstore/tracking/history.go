@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/slipway-ml/slipway/internal/query"
+	"github.com/slipway-ml/slipway/internal/sqlstore/tracking/record"
 	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
@@ -19,57 +20,57 @@ var errEnough = errors.New("enough")
 // series is what is asked of one metric of one run.
 type series struct {
 	run, key string
-	last     *point // what came before: nothing up to it is wanted
-	limit    int    // 0: all
+	last     *record.Point // what came before: nothing up to it is wanted
+	limit    int           // 0: all
 }
 
 // History implements tracking.HistoryStore.
 func (s *Store) History(ctx context.Context, run, key string, last []any, limit int) ([]tracking.Metric, error) {
 	q := series{run: run, key: key, limit: limit}
 	if last != nil {
-		q.last = &point{time: last[0].(int64), step: last[1].(int64), value: last[2].(float64)}
+		q.last = &record.Point{Time: last[0].(int64), Step: last[1].(int64), Value: last[2].(float64)}
 		if last[3].(int64) == 1 {
-			q.last.value = math.NaN()
+			q.last.Value = math.NaN()
 		}
 	}
 	found, err := s.series(ctx, q)
 	return metrics(key, "", found), err
 }
 
-func metrics(key, run string, found []point) []tracking.Metric {
+func metrics(key, run string, found []record.Point) []tracking.Metric {
 	out := make([]tracking.Metric, len(found))
 	for i, p := range found {
-		out[i] = tracking.Metric{Key: key, Value: p.value, Timestamp: p.time, Step: p.step, RunID: run}
+		out[i] = tracking.Metric{Key: key, Value: p.Value, Timestamp: p.Time, Step: p.Step, RunID: run}
 	}
 	return out
 }
 
 // byTime is the order of a history.
-func byTime(a, b point) int {
-	av, an := tracking.Stored(a.value)
-	bv, bn := tracking.Stored(b.value)
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.step, b.step), cmp.Compare(av, bv), cmp.Compare(an, bn))
+func byTime(a, b record.Point) int {
+	av, an := tracking.Stored(a.Value)
+	bv, bn := tracking.Stored(b.Value)
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Step, b.Step), cmp.Compare(av, bv), cmp.Compare(an, bn))
 }
 
 // series gives the measurements of a metric by time, each once, and reads no more segments
 // than it has to.
-func (s *Store) series(ctx context.Context, q series) ([]point, error) {
+func (s *Store) series(ctx context.Context, q series) ([]record.Point, error) {
 	var num int64
 	var stateBytes, tail []byte
 	err := s.db.QueryRow(ctx, "run", []any{&num, &stateBytes, &tail}, `SELECT s.run, s.state, s.tail FROM run_state s WHERE s.run = (SELECT num FROM run WHERE id = $1)`, q.run)
 	if err != nil {
 		return nil, nilIfMissing(err)
 	}
-	st, err := decodeState(stateBytes)
+	st, err := record.DecodeState(stateBytes)
 	if err != nil {
 		return nil, err
 	}
-	c := collector{id: st.id(q.key), series: q, from: math.MinInt64}
+	c := collector{id: st.ID(q.key), series: q, from: math.MinInt64}
 	if c.id == 0 {
 		return nil, nil
 	}
 	if q.last != nil {
-		c.from = q.last.time
+		c.from = q.last.Time
 	}
 	if err := c.take(tail); err != nil {
 		return nil, err
@@ -108,13 +109,13 @@ type collector struct {
 
 	id    uint64
 	from  int64
-	found []point
+	found []record.Point
 	next  int // how many it has when it looks again whether that is enough
 }
 
 func (c *collector) take(b []byte) error {
-	return points(b, func(p point) {
-		if p.id == c.id && p.time >= c.from && (c.last == nil || byTime(*c.last, p) < 0) {
+	return record.Points(b, func(p record.Point) {
+		if p.ID == c.id && p.Time >= c.from && (c.last == nil || byTime(*c.last, p) < 0) {
 			c.found = append(c.found, p)
 		}
 	})
@@ -123,7 +124,7 @@ func (c *collector) take(b []byte) error {
 // settle sorts what was found and drops what was logged twice.
 func (c *collector) settle() {
 	slices.SortFunc(c.found, byTime)
-	c.found = slices.CompactFunc(c.found, func(a, b point) bool { return byTime(a, b) == 0 })
+	c.found = slices.CompactFunc(c.found, func(a, b record.Point) bool { return byTime(a, b) == 0 })
 }
 
 // enough says whether nothing that begins at a time, or later, can be among the first.
@@ -133,7 +134,7 @@ func (c *collector) enough(earliest int64) bool {
 	}
 	c.settle()
 	c.next = len(c.found) + len(c.found)/4 + 1
-	return len(c.found) >= c.limit && c.found[c.limit-1].time < earliest
+	return len(c.found) >= c.limit && c.found[c.limit-1].Time < earliest
 }
 
 // Histories implements tracking.HistoryStore.
@@ -148,7 +149,7 @@ func (s *Store) Histories(ctx context.Context, teams []string, runs []string, ke
 		err := rows.Scan(&id)
 		ids = append(ids, id)
 		return err
-	}, `SELECT r.id FROM run r JOIN experiment e ON e.id = r.experiment WHERE r.id IN (`+query.List(a, runs)+`) AND `+visible("e.team", teams, a), a.Values...)
+	}, `SELECT r.id FROM run r JOIN experiment e ON e.id = r.experiment WHERE r.id IN (`+query.List(a, runs)+`) AND `+visible(teams, a), a.Values...)
 	if err != nil {
 		return nil, err
 	}
@@ -174,18 +175,18 @@ func (s *Store) Sample(ctx context.Context, run, key string, steps *[2]int64, li
 		return nil, err
 	}
 	if steps != nil {
-		found = slices.DeleteFunc(found, func(p point) bool { return p.step < steps[0] || p.step > steps[1] })
+		found = slices.DeleteFunc(found, func(p record.Point) bool { return p.Step < steps[0] || p.Step > steps[1] })
 	}
-	slices.SortStableFunc(found, func(a, b point) int { return cmp.Compare(a.step, b.step) })
+	slices.SortStableFunc(found, func(a, b record.Point) int { return cmp.Compare(a.Step, b.Step) })
 	return metrics(key, run, evenly(found, limit)), nil
 }
 
 // evenly chooses the first of each of limit parts of about one size, and the last of all.
-func evenly(all []point, limit int) []point {
+func evenly(all []record.Point, limit int) []record.Point {
 	if len(all) <= limit {
 		return all
 	}
-	out := make([]point, 0, limit)
+	out := make([]record.Point, 0, limit)
 	size, larger := len(all)/limit, len(all)%limit
 	for at, i := 0, 0; i < limit; i++ {
 		out = append(out, all[at])
@@ -213,6 +214,6 @@ func (s *Store) Datasets(ctx context.Context, teams []string, experiments []stri
 		out = append(out, d)
 		return err
 	}, `SELECT DISTINCT d.experiment, d.name, d.digest, COALESCE(u.context, '') FROM dataset d JOIN experiment e ON e.id = d.experiment JOIN run_dataset u ON u.dataset = d.num
-		WHERE d.experiment IN (`+query.List(a, ids)+`) AND `+visible("e.team", teams, a)+` ORDER BY 1, 2, 3, 4 LIMIT `+a.Add(limit), a.Values...)
+		WHERE d.experiment IN (`+query.List(a, ids)+`) AND `+visible(teams, a)+` ORDER BY 1, 2, 3, 4 LIMIT `+a.Add(limit), a.Values...)
 	return out, err
 }

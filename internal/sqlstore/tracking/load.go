@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/sqlstore/tracking/record"
 	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
@@ -51,7 +52,7 @@ func (s *Store) fill(ctx context.Context, page []*runRow) error {
 		if err := rows.Scan(&num, &b); err != nil {
 			return err
 		}
-		st, err := decodeState(b)
+		st, err := record.DecodeState(b)
 		byNum[num].State = st.State
 		return err
 	}, `SELECT run, state FROM run_state WHERE run IN `+numbered)

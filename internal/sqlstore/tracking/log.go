@@ -8,6 +8,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/query"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	"github.com/slipway-ml/slipway/internal/sqlstore/tracking/record"
 	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
@@ -32,7 +33,7 @@ func (s *Store) Log(ctx context.Context, run string, decide func(stage string, n
 		if err != nil {
 			return one(err, "run "+run)
 		}
-		before, err := decodeState(r.state)
+		before, err := record.DecodeState(r.state)
 		if err != nil {
 			return err
 		}
@@ -40,7 +41,7 @@ func (s *Store) Log(ctx context.Context, run string, decide func(stage string, n
 		if err != nil {
 			return err
 		}
-		now := before.with(c.State)
+		now := before.With(c.State)
 		if err := r.append(tx, &before, &now, c.History); err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func (s *Store) Log(ctx context.Context, run string, decide func(stage string, n
 		if len(c.Latest) > 0 {
 			r.unindexed = 1
 		}
-		if _, err := tx.Exec(`UPDATE run_state SET segments = $2, unindexed = $3, state = $4, tail = $5 WHERE run = $1`, r.num, r.segments, r.unindexed, now.encode(), r.tail); err != nil {
+		if _, err := tx.Exec(`UPDATE run_state SET segments = $2, unindexed = $3, state = $4, tail = $5 WHERE run = $1`, r.num, r.segments, r.unindexed, now.Encode(), r.tail); err != nil {
 			return err
 		}
 		if fresh {
@@ -64,7 +65,7 @@ func (s *Store) Log(ctx context.Context, run string, decide func(stage string, n
 }
 
 // append adds measurements to the tail, and cuts segments from it.
-func (r *logRow) append(tx *sqlstore.Tx, before, now *state, history []tracking.Metric) error {
+func (r *logRow) append(tx *sqlstore.Tx, before, now *record.State, history []tracking.Metric) error {
 	ids := make(map[string]int, len(now.Metrics)) // from a key to its place
 	for i, m := range now.Metrics {
 		ids[m.Key] = i
@@ -82,9 +83,9 @@ func (r *logRow) append(tx *sqlstore.Tx, before, now *state, history []tracking.
 		if w, ok := was[m.Key]; ok && same(w, m) {
 			continue // MLflow's log_model sends again what it has logged
 		}
-		p := point{id: now.ids[ids[m.Key]], step: m.Step, time: m.Timestamp, value: m.Value}
-		earliest, latest = min(earliest, p.time), max(latest, p.time)
-		r.tail = appendPoint(r.tail, last, p)
+		p := record.Point{ID: now.IDs[ids[m.Key]], Step: m.Step, Time: m.Timestamp, Value: m.Value}
+		earliest, latest = min(earliest, p.Time), max(latest, p.Time)
+		r.tail = record.AppendPoint(r.tail, last, p)
 		last = p
 		if len(r.tail) < maxTail {
 			continue
@@ -93,16 +94,16 @@ func (r *logRow) append(tx *sqlstore.Tx, before, now *state, history []tracking.
 		if _, err := tx.Exec(`INSERT INTO metric_segment (run, number, earliest, latest, data) VALUES ($1, $2, $3, $4, $5)`, r.num, r.segments, earliest, latest, r.tail); err != nil {
 			return err
 		}
-		r.tail, last, earliest, latest = []byte{}, point{}, math.MaxInt64, math.MinInt64
+		r.tail, last, earliest, latest = []byte{}, record.Point{}, math.MaxInt64, math.MinInt64
 	}
 	return nil
 }
 
 // ends gives the last of some measurements and the times between which they lie.
-func ends(b []byte) (last point, earliest, latest int64, err error) {
+func ends(b []byte) (last record.Point, earliest, latest int64, err error) {
 	earliest, latest = math.MaxInt64, math.MinInt64
-	err = points(b, func(p point) {
-		last, earliest, latest = p, min(earliest, p.time), max(latest, p.time)
+	err = record.Points(b, func(p record.Point) {
+		last, earliest, latest = p, min(earliest, p.Time), max(latest, p.Time)
 	})
 	return last, earliest, latest, err
 }
@@ -160,8 +161,8 @@ func catchUp(tx *sqlstore.Tx, most int) error {
 		if err != nil {
 			break
 		}
-		var st state
-		if st, err = decodeState(w.state); err == nil {
+		var st record.State
+		if st, err = record.DecodeState(w.state); err == nil {
 			err = indexMetrics(tx, w.run, w.experiment, st.Metrics)
 		}
 	}
@@ -203,7 +204,7 @@ func logModelMetrics(tx *sqlstore.Tx, experiment int64, run string, history []tr
 		if !known[m.ModelID] {
 			var n int64
 			err := tx.QueryRow([]any{&n}, `SELECT COUNT(*) FROM logged_model m JOIN experiment e ON e.id = m.experiment
-				WHERE m.id = $1 AND e.team = (SELECT team FROM experiment WHERE id = $2)`, m.ModelID, experiment)
+				WHERE m.ID = $1 AND e.team = (SELECT team FROM experiment WHERE id = $2)`, m.ModelID, experiment)
 			if err != nil {
 				return err
 			}

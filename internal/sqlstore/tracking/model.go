@@ -99,7 +99,7 @@ func (s *Store) Model(ctx context.Context, teams []string, id string) (tracking.
 	var r modelRow
 	a := &query.Args{}
 	err := s.db.QueryRow(ctx, "logged model", r.into(), `SELECT `+modelColumns+` FROM logged_model m JOIN experiment e ON e.id = m.experiment
-		WHERE m.id = `+a.Add(id)+` AND `+visible("e.team", teams, a), a.Values...)
+		WHERE m.id = `+a.Add(id)+` AND `+visible(teams, a), a.Values...)
 	if err != nil {
 		return tracking.Model{}, err
 	}
@@ -197,7 +197,7 @@ func (s *Store) SearchModels(ctx context.Context, q tracking.ModelSearch) ([]tra
 	if err != nil {
 		return nil, "", err
 	}
-	where := among("m.experiment", ids, a) + ` AND m.stage = ` + a.Add(tracking.Active) + ` AND ` + visible("e.team", q.Teams, a) + modelConditions(q, a)
+	where := among("m.experiment", ids, a) + ` AND m.stage = ` + a.Add(tracking.Active) + ` AND ` + visible(q.Teams, a) + modelConditions(q, a)
 	if last != nil {
 		where += ` AND (` + query.After(terms, last, a) + `)`
 	}
@@ -277,7 +277,7 @@ func modelConditions(q tracking.ModelSearch, a *query.Args) string {
 			out += ` AND ` + c.Where(modelKeys[c.Key].Expr, a)
 		case query.Metric:
 			asked = true
-			out += ` AND EXISTS (SELECT 1 FROM logged_model_metric x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + value(c, a) + measured + `)`
+			out += ` AND EXISTS (SELECT 1 FROM logged_model_metric x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + value(c, "x", a) + measured + `)`
 		default:
 			table := map[query.Entity]string{query.Param: "logged_model_param", query.Tag: "logged_model_tag"}[c.Entity]
 			out += ` AND EXISTS (SELECT 1 FROM ` + table + ` x WHERE x.model = m.id AND x.key = ` + a.Add(c.Key) + ` AND ` + c.Where("x.value", a) + `)`

@@ -8,6 +8,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/query"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
+	"github.com/slipway-ml/slipway/internal/sqlstore/tracking/record"
 	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
@@ -17,7 +18,7 @@ func (s *Store) AddRun(ctx context.Context, r tracking.Run, ev slipway.Event, re
 	if err != nil {
 		return sqlstore.Missing("experiment " + r.ExperimentID)
 	}
-	st := (&state{}).with(r.State)
+	st := (&record.State{}).With(r.State)
 	return s.db.Write(ctx, []slipway.Event{ev}, func(tx *sqlstore.Tx) error {
 		var num int64
 		var stage string
@@ -32,7 +33,7 @@ func (s *Store) AddRun(ctx context.Context, r tracking.Run, ev slipway.Event, re
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`INSERT INTO run_state (run, segments, unindexed, state, tail) VALUES ($1, 0, 0, $2, $3)`, num, st.encode(), []byte{}); err != nil {
+		if _, err := tx.Exec(`INSERT INTO run_state (run, segments, unindexed, state, tail) VALUES ($1, 0, 0, $2, $3)`, num, st.Encode(), []byte{}); err != nil {
 			return err
 		}
 		return setTags(tx, num, experiment, r.Tags)
@@ -67,12 +68,12 @@ func (s *Store) Run(ctx context.Context, teams []string, id string) (tracking.Ru
 	var r runRow
 	a := &query.Args{}
 	err := s.db.QueryRow(ctx, "run "+id, append(r.into(), &r.state), `SELECT `+runColumns+`, s.state FROM run r JOIN experiment e ON e.id = r.experiment JOIN run_state s ON s.run = r.num
-		WHERE r.id = `+a.Add(id)+` AND `+visible("e.team", teams, a), a.Values...)
+		WHERE r.id = `+a.Add(id)+` AND `+visible(teams, a), a.Values...)
 	if err != nil {
 		return tracking.Run{}, err
 	}
 	r.finish()
-	st, err := decodeState(r.state)
+	st, err := record.DecodeState(r.state)
 	if err != nil {
 		return tracking.Run{}, err
 	}
@@ -85,7 +86,7 @@ func (s *Store) RunOwner(ctx context.Context, teams []string, id string) (experi
 	a := &query.Args{}
 	var n int64
 	err = s.db.QueryRow(ctx, "run "+id, []any{&n, &team}, `SELECT r.experiment, e.team FROM run r JOIN experiment e ON e.id = r.experiment
-		WHERE r.id = `+a.Add(id)+` AND `+visible("e.team", teams, a), a.Values...)
+		WHERE r.id = `+a.Add(id)+` AND `+visible(teams, a), a.Values...)
 	return strconv.FormatInt(n, 10), team, err
 }
 
@@ -98,7 +99,7 @@ func (s *Store) ChangeRun(ctx context.Context, id string, change func(*tracking.
 			return nil, one(err, "run "+id)
 		}
 		r.finish()
-		st, err := decodeState(r.state)
+		st, err := record.DecodeState(r.state)
 		if err != nil {
 			return nil, err
 		}
@@ -119,8 +120,8 @@ func (s *Store) ChangeRun(ctx context.Context, id string, change func(*tracking.
 		if r.Name == name {
 			return events, nil
 		}
-		now := st.with(r.State)
-		if _, err := tx.Exec(`UPDATE run_state SET state = $2 WHERE run = $1`, r.num, now.encode()); err != nil {
+		now := st.With(r.State)
+		if _, err := tx.Exec(`UPDATE run_state SET state = $2 WHERE run = $1`, r.num, now.Encode()); err != nil {
 			return nil, err
 		}
 		return events, setTags(tx, r.num, r.experiment, []tracking.Tag{{Key: tracking.RunName, Value: r.Name}})

@@ -86,7 +86,7 @@ func (s *Store) owners(ctx context.Context, teams []string, ids []int64) (map[in
 		err := rows.Scan(&id, &team)
 		out[id] = team
 		return err
-	}, `SELECT e.id, e.team FROM experiment e WHERE e.id IN (`+query.List(a, ids)+`) AND `+visible("e.team", teams, a), a.Values...)
+	}, `SELECT e.id, e.team FROM experiment e WHERE e.id IN (`+query.List(a, ids)+`) AND `+visible(teams, a), a.Values...)
 	return out, err
 }
 
@@ -190,7 +190,7 @@ func (b *runSearch) build(q tracking.RunSearch, limit int) string {
 			where = append(where, `r.num IN (SELECT x.run FROM `+logTables[c.Entity]+` x WHERE `+entry(c, b.experiments, &b.args)+`)`)
 			continue
 		}
-		where = append(where, b.condition(c))
+		where = append(where, b.condition(q.Order, c))
 	}
 	if b.part.last != nil {
 		where = append(where, "("+query.After(terms[fixed:], b.part.last[fixed:], &b.args)+")")
@@ -236,11 +236,13 @@ func (b *runSearch) ranked(order []query.Order) []string {
 
 // condition writes a clause as a condition on r. It counts, since PostgreSQL makes a join of
 // an EXISTS, for which it would read all runs to give the first of them.
-func (b *runSearch) condition(c query.Clause) string {
-	switch c.Entity {
-	case query.Attribute:
+func (b *runSearch) condition(order []query.Order, c query.Clause) string {
+	switch {
+	case c.Entity == query.Attribute:
 		return c.Where(runKeys[c.Key].Expr, &b.args)
-	case query.Dataset:
+	case c.Entity == query.Metric && (b.part.rank == 0 || b.part.rank == 1) && c.Key == order[0].Key:
+		return value(c, "o0", &b.args)
+	case c.Entity == query.Dataset:
 		column := map[string]string{"name": "d.name", "digest": "d.digest", "context": "u.context"}[c.Key]
 		return `(SELECT COUNT(*) FROM run_dataset u JOIN dataset d ON d.num = u.dataset WHERE u.run = r.num AND ` + c.Where(column, &b.args) + `) > 0`
 	}
@@ -251,19 +253,19 @@ func (b *runSearch) condition(c query.Clause) string {
 	case query.IsNotNull:
 		return of + `) > 0`
 	}
-	return of + ` AND ` + value(c, &b.args) + `) > 0`
+	return of + ` AND ` + value(c, "x", &b.args) + `) > 0`
 }
 
 // value compares what was logged. What is not a number differs from every number, and
 // compares with none otherwise.
-func value(c query.Clause, a *query.Args) string {
-	if c.Entity != query.Metric {
-		return c.Where("x.value", a)
+func value(c query.Clause, table string, a *query.Args) string {
+	switch {
+	case c.Entity != query.Metric:
+		return c.Where(table+".value", a)
+	case c.Op == query.NotEqual:
+		return `(` + table + `.nan = 1 OR ` + c.Where(table+".value", a) + `)`
 	}
-	if c.Op == query.NotEqual {
-		return `(x.nan = 1 OR ` + c.Where("x.value", a) + `)`
-	}
-	return `x.nan = 0 AND ` + c.Where("x.value", a)
+	return table + `.nan = 0 AND ` + c.Where(table+".value", a)
 }
 
 // entry writes a clause as a condition on an index by value.
@@ -272,7 +274,7 @@ func entry(c query.Clause, experiments []int64, a *query.Args) string {
 	if text, ok := c.Value.(string); ok {
 		of += `substr(x.value, 1, 100) = ` + a.Add(prefix(text)) + ` AND `
 	}
-	return of + value(c, a)
+	return of + value(c, "x", a)
 }
 
 // prefix is the part of a text that is indexed: its first hundred characters.
@@ -289,7 +291,7 @@ func prefix(s string) string {
 
 // few is how many entries of an index lead faster to the runs than walking through all runs
 // does.
-const few = 2000
+const few = 1000
 
 // driver finds the clause that the fewest entries of an index fulfil, if they are few, or
 // gives -1: neither database knows it well enough by itself.

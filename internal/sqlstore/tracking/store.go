@@ -31,15 +31,15 @@ func (s *Store) Stores() tracking.Stores {
 	return tracking.Stores{Experiments: s, Runs: s, Log: s, History: s, Models: s}
 }
 
-// visible limits a statement to teams.
-func visible(column string, teams []string, a *query.Args) string {
+// visible limits a statement to experiments e of teams.
+func visible(teams []string, a *query.Args) string {
 	switch {
 	case teams == nil:
 		return "1 = 1"
 	case len(teams) == 0:
 		return "1 = 0"
 	}
-	return column + " IN (" + query.List(a, teams) + ")"
+	return "e.team IN (" + query.List(a, teams) + ")"
 }
 
 // numbers reads ids of experiments. Those that are none are nobody's.

@@ -1,4 +1,16 @@
-package tracking
+// Package record writes what was logged in a run as bytes, in two forms of our own, since a
+// page of a thousand runs has to be read in milliseconds. A number is a varint
+// (encoding/binary), with a sign zigzag; a text its length and its bytes; a value the eight
+// bytes of its float64, little-endian.
+//
+// A state is the number of its format, the number of metrics, each as key, id, step, timestamp and
+// value; the number of params and then of tags, each as key and value. The id names a
+// metric in the measurements of its run.
+//
+// Measurements have no format before them, so that they can be appended to: each is an id,
+// step and timestamp as differences from those of the one before, and value. The first
+// differs from zero.
+package record
 
 import (
 	"encoding/binary"
@@ -8,63 +20,52 @@ import (
 	"github.com/slipway-ml/slipway/internal/tracking"
 )
 
-// What was logged in a run is kept in two forms of our own, since a page of a thousand runs
-// has to be read in milliseconds. Both begin with their format. A number is a varint
-// (encoding/binary), with a sign zigzag; a text its length and its bytes; a value the eight
-// bytes of its float64, little-endian.
-//
-// A state is, after its format, the number of metrics, each as key, id, step, timestamp and
-// value; the number of params and then of tags, each as key and value. The id names a
-// metric in the measurements of its run.
-//
-// Measurements have no format before them, so that they can be appended to: each is an id,
-// step and timestamp as differences from those of the one before, and value. The first
-// differs from zero.
-
 const stateFormat = 1
 
-var errDamaged = errors.New("what was logged in a run cannot be read")
+// ErrDamaged is the answer to bytes that are no record.
+var ErrDamaged = errors.New("what was logged in a run cannot be read")
 
-// state is what is logged in a run, with the ids of its metrics beside them.
-type state struct {
+// State is what is logged in a run, with the ids of its metrics beside them.
+type State struct {
 	tracking.State
 
-	ids []uint64
+	IDs []uint64 // of Metrics, one each
 }
 
-// id finds the id of a metric, 0 if it has none.
-func (s *state) id(key string) uint64 {
+// ID finds the id of a metric, 0 if it has none.
+func (s *State) ID(key string) uint64 {
 	for i := range s.Metrics {
 		if s.Metrics[i].Key == key {
-			return s.ids[i]
+			return s.IDs[i]
 		}
 	}
 	return 0
 }
 
-// with is a state after a change, in which new metrics get the next ids.
-func (s *state) with(now tracking.State) state {
-	out := state{State: now, ids: make([]uint64, len(now.Metrics))}
+// With is a state after a change, in which new metrics get the next ids.
+func (s *State) With(now tracking.State) State {
+	out := State{State: now, IDs: make([]uint64, len(now.Metrics))}
 	next, old := uint64(len(s.Metrics)), 0
 	for i, m := range now.Metrics {
 		if old < len(s.Metrics) && s.Metrics[old].Key == m.Key {
-			out.ids[i] = s.ids[old]
+			out.IDs[i] = s.IDs[old]
 			old++
 			continue
 		}
 		next++
-		out.ids[i] = next
+		out.IDs[i] = next
 	}
 	return out
 }
 
-func (s *state) encode() []byte {
+// Encode writes a state.
+func (s *State) Encode() []byte {
 	b := make([]byte, 0, 64+48*(len(s.Metrics)+len(s.Params)+len(s.Tags)))
 	b = append(b, stateFormat)
 	b = binary.AppendUvarint(b, uint64(len(s.Metrics)))
 	for i, m := range s.Metrics {
 		b = appendText(b, m.Key)
-		b = binary.AppendUvarint(b, s.ids[i])
+		b = binary.AppendUvarint(b, s.IDs[i])
 		b = binary.AppendVarint(b, m.Step)
 		b = binary.AppendVarint(b, m.Timestamp)
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(m.Value))
@@ -84,18 +85,18 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decodeState is the inverse of encode. Its texts share one copy of b.
-func decodeState(b []byte) (s state, err error) {
+// DecodeState is the inverse of Encode. Its texts share one copy of b.
+func DecodeState(b []byte) (s State, err error) {
 	r := reader{b: b, s: string(b)}
 	if f := r.byte(); f != stateFormat {
-		return s, errDamaged
+		return s, ErrDamaged
 	}
 	if n := r.count(12); n > 0 {
-		s.Metrics, s.ids = make([]tracking.Metric, n), make([]uint64, n)
+		s.Metrics, s.IDs = make([]tracking.Metric, n), make([]uint64, n)
 	}
 	for i := range s.Metrics {
 		m := &s.Metrics[i]
-		m.Key, s.ids[i] = r.text(), r.uvarint()
+		m.Key, s.IDs[i] = r.text(), r.uvarint()
 		m.Step, m.Timestamp, m.Value = r.varint(), r.varint(), r.float()
 	}
 	if n := r.count(2); n > 0 {
@@ -111,37 +112,37 @@ func decodeState(b []byte) (s state, err error) {
 		s.Tags[i] = tracking.Tag{Key: r.text(), Value: r.text()}
 	}
 	if r.bad || len(r.b) != r.at {
-		return state{}, errDamaged
+		return State{}, ErrDamaged
 	}
 	return s, nil
 }
 
-// point is a measurement of the metric that id names.
-type point struct {
-	id         uint64
-	step, time int64
-	value      float64
+// Point is a measurement of the metric that ID names.
+type Point struct {
+	ID         uint64
+	Step, Time int64
+	Value      float64
 }
 
-// appendPoint adds a measurement after another, or after the zero one.
-func appendPoint(b []byte, before, p point) []byte {
-	b = binary.AppendUvarint(b, p.id)
-	b = binary.AppendVarint(b, p.step-before.step) // wraps around and back
-	b = binary.AppendVarint(b, p.time-before.time)
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(p.value))
+// AppendPoint adds a measurement after another, or after the zero one.
+func AppendPoint(b []byte, before, p Point) []byte {
+	b = binary.AppendUvarint(b, p.ID)
+	b = binary.AppendVarint(b, p.Step-before.Step) // wraps around and back
+	b = binary.AppendVarint(b, p.Time-before.Time)
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(p.Value))
 }
 
-// points reads measurements and gives each to use, in their order.
-func points(b []byte, use func(point)) error {
+// Points reads measurements and gives each to use, in their order.
+func Points(b []byte, use func(Point)) error {
 	r := reader{b: b}
-	var p point
+	var p Point
 	for r.at < len(r.b) {
-		p.id = r.uvarint()
-		p.step += r.varint()
-		p.time += r.varint()
-		p.value = r.float()
+		p.ID = r.uvarint()
+		p.Step += r.varint()
+		p.Time += r.varint()
+		p.Value = r.float()
 		if r.bad {
-			return errDamaged
+			return ErrDamaged
 		}
 		use(p)
 	}
