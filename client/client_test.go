@@ -209,6 +209,24 @@ func routes(ctx context.Context) []route {
 			}
 			return err
 		}},
+		{"POST /v1/imports/query", func(c *client.Client) error { _, err := c.Imported(ctx, api.ImportQuery{}); return err }},
+		{"POST /v1/imports/done", func(c *client.Client) error { return c.ImportDone(ctx, api.ImportDone{}) }},
+		{"POST /v1/imports/experiments", func(c *client.Client) error {
+			_, err := c.ImportExperiment(ctx, api.ImportExperiment{})
+			return err
+		}},
+		{"POST /v1/imports/runs", func(c *client.Client) error { _, err := c.ImportRun(ctx, api.ImportRun{}); return err }},
+		{"POST /v1/imports/runs/r/metrics", func(c *client.Client) error { return c.ImportMetrics(ctx, "r", api.ImportMetrics{}) }},
+		{"POST /v1/imports/logged-models", func(c *client.Client) error {
+			_, err := c.ImportLoggedModel(ctx, api.ImportLoggedModel{})
+			return err
+		}},
+		{"POST /v1/imports/models", func(c *client.Client) error { _, err := c.ImportModel(ctx, api.ImportModel{}); return err }},
+		{"POST /v1/imports/versions", func(c *client.Client) error { _, err := c.ImportVersion(ctx, api.ImportVersion{}); return err }},
+		{"GET /api/2.0/mlflow-artifacts/artifacts?path=1%2Fr", func(c *client.Client) error { _, err := c.Artifacts(ctx, "1/r"); return err }},
+		{"PUT /api/2.0/mlflow-artifacts/artifacts/1/r/a%20b", func(c *client.Client) error {
+			return c.PutArtifact(ctx, "1/r/a b", 1, strings.NewReader("x"))
+		}},
 		{"GET /v1/info", func(c *client.Client) error { _, err := c.Info(ctx); return err }},
 		{"GET /v2/models/e", func(c *client.Client) error { _, err := c.Metadata(ctx, "e"); return err }},
 		{"POST /v2/models/e/infer", func(c *client.Client) error { _, err := c.Infer(ctx, "e", []byte("{}")); return err }},

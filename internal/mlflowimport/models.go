@@ -14,7 +14,7 @@ import (
 // registered copies registered models, and prompts, which MLflow keeps as such and shows to
 // nobody who does not ask for them.
 func (i *Import) registered(ctx context.Context) error {
-	for _, filter := range []string{"", "tags.`mlflow.prompt.is_prompt` = 'true'"} {
+	for _, filter := range []string{"", prompts} {
 		for token, more := "", true; more; more = token != "" {
 			var page []registeredModel
 			var err error
@@ -57,7 +57,7 @@ func (i *Import) model(ctx context.Context, m registeredModel) error {
 			i.note(api.ImportLeft{What: "model", ID: m.Name, Why: here.Note})
 		}
 	}
-	whole, err := i.versions(ctx, m.Name)
+	whole, err := i.versions(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -75,11 +75,12 @@ func (i *Import) model(ctx context.Context, m registeredModel) error {
 
 // versions copies the versions of a model, in the order of their numbers, and says whether all
 // have come.
-func (i *Import) versions(ctx context.Context, model string) (whole bool, err error) {
+func (i *Import) versions(ctx context.Context, m registeredModel) (whole bool, err error) {
+	model := m.Name
 	whole = true
 	for token, more := "", true; more; more = token != "" {
 		var page []version
-		if page, token, err = i.s.versions(ctx, model, token); err != nil {
+		if page, token, err = i.s.versions(ctx, model, m.prompt(), token); err != nil {
 			return false, err
 		}
 		ids := make([]string, len(page))
@@ -114,6 +115,9 @@ func (i *Import) version(ctx context.Context, v version, id string) error {
 	number, err := strconv.Atoi(string(v.Number))
 	if err != nil || number < 1 {
 		return i.s.strange("a version of %s has the number %q", slipway.OneLine(v.Name, 100), slipway.OneLine(string(v.Number), 40))
+	}
+	if id, ok := strings.CutPrefix(v.Source, "models:/m-"); ok && v.Model == "" { // lists leave it out
+		v.Model = "m-" + id
 	}
 	origin, err := i.moved(ctx, v)
 	if err != nil {
@@ -185,9 +189,9 @@ func (i *Import) aliases(ctx context.Context, m registeredModel) error {
 		if err != nil {
 			return err
 		}
-		_, number, _ := cutLast(known[id].ID, "/")
-		n, err := strconv.Atoi(number)
-		if err != nil {
+		here := known[id]
+		n, err := strconv.Atoi(here.ID[strings.LastIndex(here.ID, "/")+1:])
+		if err != nil || here.Mark == "" {
 			i.note(api.ImportLeft{What: "alias", ID: m.Name + "@" + a.Alias, Why: "the version that it points at is not here", Failed: true})
 			continue
 		}
@@ -198,14 +202,6 @@ func (i *Import) aliases(ctx context.Context, m registeredModel) error {
 		i.did(m.Name, func(r *api.ImportReport) { count(&r.Aliases, true, err == nil) })
 	}
 	return nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	at := strings.LastIndex(s, sep)
-	if at < 0 {
-		return s, "", false
-	}
-	return s[:at], s[at+len(sep):], true
 }
 
 // traces says that an experiment has traces, which are not copied.

@@ -98,8 +98,11 @@ func (s *Source) models(ctx context.Context, filter, token string) (out []regist
 	return page.Models, page.Next, err
 }
 
+// prompts is what asks for prompts, which MLflow keeps as models.
+const prompts = "tags.`mlflow.prompt.is_prompt` = 'true'"
+
 // versions gives the oldest of a model first.
-func (s *Source) versions(ctx context.Context, model, token string) (out []version, next string, err error) {
+func (s *Source) versions(ctx context.Context, model string, prompt bool, token string) (out []version, next string, err error) {
 	var page struct {
 		Versions []version `json:"model_versions"`
 		Next     string    `json:"next_page_token"`
@@ -108,7 +111,11 @@ func (s *Source) versions(ctx context.Context, model, token string) (out []versi
 	if strings.Contains(model, quote) {
 		quote = `"`
 	}
-	q := url.Values{"max_results": {strconv.Itoa(pageOfModels)}, "order_by": {"version_number ASC"}, "filter": {"name = " + quote + model + quote}}
+	filter := "name = " + quote + model + quote
+	if prompt {
+		filter += " AND " + prompts // which are shown to nobody else
+	}
+	q := url.Values{"max_results": {strconv.Itoa(pageOfModels)}, "order_by": {"version_number ASC"}, "filter": {filter}}
 	if token != "" {
 		q.Set("page_token", token)
 	}

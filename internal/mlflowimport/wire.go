@@ -3,6 +3,7 @@ package mlflowimport
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -168,6 +169,11 @@ type registeredModel struct {
 		Alias   string     `json:"alias"`
 		Version identifier `json:"version"`
 	} `json:"aliases"`
+}
+
+// prompt says whether it is a prompt, by its tag.
+func (m *registeredModel) prompt() bool {
+	return slices.Contains(m.Tags, pair{"mlflow.prompt.is_prompt", "true"})
 }
 
 type version struct {

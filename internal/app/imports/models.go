@@ -77,12 +77,15 @@ func (s *Service) Version(ctx context.Context, p slipway.Principal, in api.Impor
 	case came && !there && row.Mark != "":
 		return imported(row, "it was deleted here, and does not come again"), nil
 	default:
-		row = store.Row{Key: key(in.ImportOrigin, api.ImportVersions), ID: idOf(in.Model, max(in.Number, m.Latest+1)), Team: m.Team}
+		row = store.Row{Key: key(in.ImportOrigin, api.ImportVersions), ID: idOf(in.Model, m.Latest+1), Team: m.Team}
 		if v, err = s.addVersion(ctx, c, in, row); err != nil {
 			return api.Imported{}, err
 		}
-		row.ID = idOf(in.Model, v.Number)
 	}
+	if v.Number, err = s.Store.Renumber(ctx, in.Model, v.Number, in.Number); err != nil {
+		return api.Imported{}, err
+	}
+	row.ID = idOf(in.Model, v.Number)
 	if in.Stage != "" && in.Stage != v.Stage {
 		if v, err = s.Registry.Stage(ctx, c, in.Model, strconv.Itoa(v.Number), in.Stage, false); err != nil {
 			return api.Imported{}, err
@@ -101,7 +104,7 @@ func noteOn(in api.ImportVersion, v registry.Version) string {
 	if v.Number != in.Number {
 		notes = append(notes, fmt.Sprintf("it is version %d here, since version %d was another one already", v.Number, in.Number))
 	}
-	if v.Digest == "" {
+	if v.Digest == "" && v.Tags[registry.PromptTag] != "true" {
 		notes = append(notes, "its files lie at "+slipway.OneLine(in.Origin, 200)+", not here: it cannot be deployed")
 	}
 	return strings.Join(notes, "; ")
@@ -122,9 +125,6 @@ func (s *Service) version(ctx context.Context, c mlflowapi.Caller, id string) (v
 // addVersion registers a version. The number that it will get is noted first, so that the next
 // attempt after a crash finds its own version.
 func (s *Service) addVersion(ctx context.Context, c mlflowapi.Caller, in api.ImportVersion, row store.Row) (registry.Version, error) {
-	if err := s.Store.SkipTo(ctx, in.Model, in.Number); err != nil {
-		return registry.Version{}, err
-	}
 	if err := s.Store.Put(ctx, row); err != nil {
 		return registry.Version{}, err
 	}

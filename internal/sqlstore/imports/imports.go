@@ -4,7 +4,6 @@ package imports
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -85,20 +84,32 @@ func (s *Store) Mark(ctx context.Context, k Key, mark string) error {
 	})
 }
 
-// SkipTo lets the next version of a model have a number, if no version has had that yet: the
-// numbers before it, of versions that are not there any more, are never given.
-func (s *Store) SkipTo(ctx context.Context, model string, number int) error {
+// Renumber gives a version that was just registered the number that it had elsewhere, unless
+// a version of a model of that name has, or has had, that number. It answers the number that
+// the version has then.
+func (s *Store) Renumber(ctx context.Context, model string, from, to int) (int, error) {
+	if from == to {
+		return to, nil
+	}
 	err := s.db.Write(ctx, nil, func(tx *sqlstore.Tx) error {
-		n, err := tx.Exec(`UPDATE model SET latest = $2 WHERE name = $1 AND latest < $2`, model, number-1)
-		if err == nil && n == 0 {
-			err = sqlstore.ErrUnchanged
+		var taken int
+		err := tx.QueryRow([]any{&taken}, `SELECT (SELECT COUNT(*) FROM version WHERE model = $1 AND number = $2) + (SELECT COUNT(*) FROM model_retired WHERE name = $1 AND latest >= $2)`, model, to)
+		if err == nil && taken > 0 {
+			to, err = from, sqlstore.ErrUnchanged
+		}
+		if err == nil {
+			_, err = tx.Exec(`UPDATE version_tag SET number = $3 WHERE model = $1 AND number = $2`, model, from, to)
+		}
+		if err == nil {
+			_, err = tx.Exec(`UPDATE version SET number = $3 WHERE model = $1 AND number = $2`, model, from, to)
+		}
+		if err == nil {
+			_, err = tx.Exec(`UPDATE model SET latest = (SELECT MAX(v.number) FROM version v WHERE v.model = $1) WHERE name = $1
+				AND NOT EXISTS (SELECT 1 FROM model_retired r WHERE r.name = $1 AND r.latest >= (SELECT MAX(v.number) FROM version v WHERE v.model = $1))`, model)
 		}
 		return err
 	})
-	if errors.Is(err, sqlstore.ErrUnchanged) {
-		return nil
-	}
-	return err
+	return to, err
 }
 
 // Date gives a version, or with 0 a model, the times in milliseconds that it had elsewhere.
