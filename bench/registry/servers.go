@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -103,19 +102,17 @@ func (b *bench) peer(ctx context.Context, database string, runs, models int) (*s
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(b.python, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", filepath.Join(dir, "artifacts"), "--host", "127.0.0.1", "--port", port)
+	cmd := exec.Command(b.python, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", filepath.Join(dir, "artifacts"), "--host", "127.0.0.1", "--port", port,
+		"--uvicorn-opts", "--timeout-worker-healthcheck 120") // else a busy machine ends its workers while they start
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	s := &server{url: "http://127.0.0.1:" + port, experiment: strings.TrimSpace(string(experiment)), cmd: cmd}
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if resp, err := http.Get(s.url + "/health"); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return s, nil
-			}
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		if s.ask(ctx, post("experiments/search", map[string]int{"max_results": 1}), nil) == nil {
+			return s, nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			s.stop()

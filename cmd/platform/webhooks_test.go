@@ -22,9 +22,10 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/internal/storetest"
 )
 
-// python is the interpreter with MLflow's client.
+// mlflowPython is the interpreter with MLflow's client.
 func mlflowPython(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs("../../.venv/bin/python")
@@ -37,26 +38,32 @@ func mlflowPython(t *testing.T) string {
 	return path
 }
 
-// TestWebhooksOfMLflow: MLflow's own client makes webhooks here, and MLflow's own code
-// verifies what comes of them.
+// TestWebhooksOfMLflow: MLflow's own client makes webhooks here, on both databases, and
+// MLflow's own code verifies what comes of them.
 func TestWebhooksOfMLflow(t *testing.T) {
 	python := mlflowPython(t)
-	s := newServer(t)
-	own := api.CreateWebhook{Team: "default", Name: "own", URL: "http://127.0.0.1:1/", Events: []string{"alias.moved"}} // which MLflow's client must not see
-	if _, err := s.c.CreateWebhook(t.Context(), own); err != nil {
-		t.Fatal(err)
-	}
-	token, err := os.ReadFile(filepath.Join(s.home, "owner.token"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, python, "-W", "ignore", "testdata/webhooks/peer.py", s.url)
-	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_TOKEN="+strings.TrimSpace(string(token)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES=0", "MLFLOW_DISABLE_TELEMETRY=true", "PYTHONDONTWRITEBYTECODE=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.HasSuffix(string(out), "all is well\n") {
-		t.Fatalf("%v: %s", err, out)
+	for name, start := range map[string]func(t *testing.T) *server{
+		"sqlite":   func(t *testing.T) *server { return newServer(t) },
+		"postgres": func(t *testing.T) *server { return newServer(t, "SLIPWAY_DATABASE="+storetest.Postgres(t).URL) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			own := api.CreateWebhook{Team: "default", Name: "own", URL: "http://127.0.0.1:1/", Events: []string{"alias.moved"}} // which MLflow's client must not see
+			if _, err := s.c.CreateWebhook(t.Context(), own); err != nil {
+				t.Fatal(err)
+			}
+			token, err := os.ReadFile(filepath.Join(s.home, "owner.token"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, python, "-W", "ignore", "testdata/webhooks/peer.py", s.url)
+			cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_TOKEN="+strings.TrimSpace(string(token)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES=0", "MLFLOW_DISABLE_TELEMETRY=true", "PYTHONDONTWRITEBYTECODE=1")
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.HasSuffix(string(out), "all is well\n") {
+				t.Fatalf("%v: %s", err, out)
+			}
+		})
 	}
 }
 

@@ -38,13 +38,18 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
 	body := &upload{ReadCloser: r.Body, c: c}
 	r = r.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
 	r.Body = body
+	_ = c.EnableFullDuplex() // a refusal is not held back by a body that nobody wants
 	g.proxy.ServeHTTP(w, r)
+	if body.refused && c.Flush() == nil {
+		_, _ = io.CopyN(io.Discard, body, refusedBody) // a client that left
+	}
 }
 
 // upload is a body that may be large, but must go on.
 type upload struct {
 	io.ReadCloser
-	c *http.ResponseController
+	c       *http.ResponseController
+	refused bool // by the server, whose answer is known
 }
 
 func (u *upload) Read(p []byte) (int, error) {

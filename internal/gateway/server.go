@@ -53,11 +53,11 @@ func (s *server) transport() *http.Transport {
 const (
 	// large bodies are asked for by the server when it has let their sender in: one that it
 	// refuses is answered as it was, and not with a connection that broke while it was sent.
-	large       = 256 << 10 // bytes
+	large       = 64 << 10 // bytes
 	expectLimit = 10 * time.Second
 
-	// refusedBody is how much of a body is read that the server does not want, so that its
-	// sender, who reads no answer before the end, gets it.
+	// refusedBody is how much of a body is read that the server does not want, after the answer
+	// was sent: some senders read none before the end.
 	refusedBody = 256 << 20
 )
 
@@ -68,10 +68,10 @@ func expect(out *http.Request) {
 	}
 }
 
-// refused reads what is left of a large body that the server has refused.
+// refused notes that the server does not want the body of a request.
 func refused(r *http.Response) error {
 	if u, ok := r.Request.Context().Value(uploadKey{}).(*upload); ok && r.StatusCode >= http.StatusBadRequest {
-		_, _ = io.CopyN(io.Discard, u, refusedBody) // a client that left
+		u.refused = true
 	}
 	return nil
 }

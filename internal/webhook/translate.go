@@ -75,7 +75,18 @@ type Deployment struct {
 	Endpoint, Model, Version string
 }
 
-// Translate says what a recorded event means to receivers: mostly nothing.
+// Means gives what a recorded action may mean to receivers: mostly nothing.
+func Means(action string) (out []Event) {
+	for _, p := range ofModels[action] {
+		out = append(out, p.event, p.prompt)
+	}
+	if event, ok := ofDeployments[action]; ok {
+		out = append(out, event)
+	}
+	return out
+}
+
+// Translate says what a recorded event means to receivers.
 func Translate(ctx context.Context, ev *slipway.Event, facts Facts) ([]Notice, error) {
 	if read, ok := ofModels[ev.Action]; ok {
 		return aboutModel(ctx, ev, facts, read)

@@ -321,6 +321,25 @@ def test_a_version_is_copied(client, name, logged):
     np.testing.assert_allclose(answers(f"models:/{name}-copy/2"), want)
 
 
+@pytest.mark.ours  # the peer asks the name service for the receiver
+@pytest.mark.skipif(MAJOR < 3, reason="webhooks came with 3")
+def test_webhooks_are_made_changed_and_removed(client, name):
+    from mlflow.entities.webhook import WebhookEvent, WebhookStatus
+
+    name, events = name[-40:], [WebhookEvent.from_str("model_version.created")]
+    made = client.create_webhook(name, "https://example.com/hook", events, "about it", secret="not to be seen")
+    assert (made.name, made.url, made.events, made.description, made.secret) == (name, "https://example.com/hook", events, "about it", None)
+    assert made.status == WebhookStatus.ACTIVE and made.creation_timestamp > 0
+    assert name in {w.name for w in client.list_webhooks(max_results=1000)}
+    more = [*events, WebhookEvent.from_str("model_version_alias.created")]
+    changed = client.update_webhook(made.webhook_id, events=more, status=WebhookStatus.DISABLED)
+    assert set(map(str, changed.events)) == set(map(str, more)) and changed.status == WebhookStatus.DISABLED and changed.url == made.url
+    assert client.get_webhook(made.webhook_id).name == name
+    refused(lambda: client.update_webhook(made.webhook_id, url="ftp://example.com"), "INVALID_PARAMETER_VALUE")
+    client.delete_webhook(made.webhook_id)
+    refused(lambda: client.get_webhook(made.webhook_id), "RESOURCE_DOES_NOT_EXIST")
+
+
 @pytest.mark.ours
 def test_a_version_does_not_change(client, name):
     """MLflow's versions point at files that anybody may write later; ours are what was registered."""
@@ -347,7 +366,7 @@ def test_mlflow_serves_from_our_address(client, server, name, logged, tmp_path):
     with (tmp_path / "log").open("wb") as out:
         served = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
     try:
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
         while True:
             try:
                 if requests.get(url + "/ping", timeout=5).ok:

@@ -392,6 +392,35 @@ def test_artifacts_come_back_as_they_were(client, tmp_path):
         mlflow.artifacts.download_artifacts(run_id=id, artifact_path="nosuch.txt", dst_path=str(tmp_path))
 
 
+def test_images_of_steps_keep_their_names(client, tmp_path):
+    """Their names hold % and #, which addresses must not mistake."""
+    with mlflow.start_run() as run:
+        mlflow.log_image(np.full((4, 4, 3), 7, np.uint8), key="dog", step=20, timestamp=100, synchronous=True)
+    names = [f.path for f in client.list_artifacts(run.info.run_id, "images")]
+    assert len(names) == 2 and all(n.startswith("images/dog") for n in names)
+    local = pathlib.Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="images", dst_path=str(tmp_path)))
+    assert sorted(p.name for p in local.iterdir()) == sorted(n.removeprefix("images/") for n in names)
+
+
+@pytest.mark.ours
+def test_a_large_file_goes_and_comes_in_parts(client, tmp_path, monkeypatch):
+    for name, value in {
+        "ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+        "ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
+        "MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": str(5 << 20),
+        "MULTIPART_UPLOAD_CHUNK_SIZE": str(5 << 20),
+        "MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": str(5 << 20),
+        "MULTIPART_DOWNLOAD_CHUNK_SIZE": str(5 << 20),
+    }.items():
+        monkeypatch.setenv("MLFLOW_" + name, value)
+    (tmp_path / "large.bin").write_bytes(np.random.default_rng(1).bytes((12 << 20) + 17))
+    run = mlflow.start_run().info
+    client.log_artifact(run.run_id, str(tmp_path / "large.bin"), "deep/dir")
+    assert [(f.path, f.file_size) for f in client.list_artifacts(run.run_id, "deep/dir")] == [("deep/dir/large.bin", (12 << 20) + 17)]
+    got = mlflow.artifacts.download_artifacts(run_id=run.run_id, artifact_path="deep/dir/large.bin", dst_path=str(tmp_path / "down"))
+    assert pathlib.Path(got).read_bytes() == (tmp_path / "large.bin").read_bytes()
+
+
 def send(server, method, url):
     """Send a request to exactly this URL: requests would tidy it up."""
     request = requests.Request(method, url, headers={"Authorization": "Bearer " + server.token}, data=b"x" if method == "PUT" else None).prepare()

@@ -156,6 +156,9 @@ func (s *Service) load(ctx context.Context) error {
 func (s *Service) deliveries(ctx context.Context, events []event.Event) (out []webhook.Delivery, err error) {
 	for i := range events {
 		e := &events[i]
+		if !s.outbox.wants(e.Action) {
+			continue
+		}
 		notices, err := webhook.Translate(ctx, &e.Event, s.Facts)
 		if err != nil {
 			return nil, err
@@ -178,6 +181,13 @@ func (s *Service) deliveries(ctx context.Context, events []event.Event) (out []w
 		}
 	}
 	return out, nil
+}
+
+// wants says whether any hook may be told of an action. Nothing is looked up for others.
+func (o *outbox) wants(action string) bool {
+	return slices.ContainsFunc(webhook.Means(action), func(e webhook.Event) bool {
+		return slices.ContainsFunc(o.hooks, func(h webhook.Hook) bool { return slices.Contains(h.Events, e) })
+	})
 }
 
 // sees says whether a hook is told of a resource: one of its own team, which the policies let

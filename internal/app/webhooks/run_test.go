@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/storetest"
 	"github.com/slipway-ml/slipway/internal/webhook"
 )
@@ -45,6 +46,32 @@ func TestTold(t *testing.T) {
 			if strings.Join(got, ", ") != want {
 				t.Errorf("%s got %v, want %s", url, got, want)
 			}
+		}
+	})
+}
+
+// TestPoliciesDecide: a hook is told of what the policies let its team read, and of no more.
+func TestPoliciesDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, storetest.SQLite(t))
+		text := string(authz.Policies()) + `
+@id("fraud-is-for-people")
+forbid (principal, action == Action::"model:read", resource)
+when { resource.name == "fraud" && principal.kind == "service" };
+`
+		engine, err := authz.New([]byte(text), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.access.engine = engine
+		s.run(t)
+		s.hook(t, engineer("risk"), "risk", "https://risk.example.com/")
+		s.hook(t, platform, "", "https://all.example.com/")
+		s.record(t, "model.created", "fraud")
+		s.record(t, "model.created", "other")
+		time.Sleep(time.Second)
+		if n, m := len(s.out.to("https://risk.example.com/")), len(s.out.to("https://all.example.com/")); n != 0 || m != 1 {
+			t.Errorf("%d and %d were told", n, m)
 		}
 	})
 }

@@ -62,7 +62,7 @@ func BenchmarkManyVersions(b *testing.B) {
 		return query.Order{Entity: query.Attribute, Key: key, Desc: desc}
 	}
 	order := []query.Order{attr(models.KeyUpdated, true), attr(models.KeyName, false), attr(models.KeyNumber, true)}
-	for _, filter := range []string{"", "tags.env = 'prod'", "tags.i = '777'", "tags.ten = '3'", "tags.env != 'prod'", "tags.i LIKE '77%'"} {
+	for _, filter := range []string{"", "tags.env = 'prod'", "tags.i = '777'", "tags.ten = '3'", "tags.env != 'prod'", "tags.i LIKE '77%'", "version_number > 5000", "version_number > 9990", "version_number < 100", "version_number <= 9000"} {
 		all := "name = 'm'"
 		if filter != "" {
 			all += " AND " + filter

@@ -13,7 +13,9 @@ import (
 )
 
 // columns are the attributes of a search.
-type columns map[string]struct {
+type columns map[string]column
+
+type column struct {
 	expr string
 	kind query.Kind
 }
@@ -138,6 +140,29 @@ func (c columns) terms(order []query.Order) []query.Term {
 	return out
 }
 
+// wide says whether the numbers that a search of one model asks for are many: they would be
+// sorted, all of them, where going in the order asked for finds enough soon.
+func (s *Store) wide(ctx context.Context, q registry.Query, model string) (bool, error) {
+	if model == "" || len(q.Order) > 0 && q.Order[0].Key == registry.KeyNumber {
+		return false, nil
+	}
+	var a query.Args
+	where := `v.model = ` + a.Add(model) + ` AND v.deleted = 0`
+	asked := false
+	for i := range q.Where {
+		if c := &q.Where[i]; c.Entity == query.Attribute && c.Key == registry.KeyNumber {
+			asked = true
+			where += ` AND ` + c.Where("v.number", &a)
+		}
+	}
+	if !asked {
+		return false, nil
+	}
+	var n int
+	err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM version v WHERE `+where+` LIMIT `+a.Add(few)+`) x`, a.Values...)
+	return n == few, err
+}
+
 // SearchModels implements registry.Finder.
 func (s *Store) SearchModels(ctx context.Context, q registry.Query) ([]registry.Entry, error) {
 	rare, err := s.rare(ctx, q, modelTags, "")
@@ -167,6 +192,13 @@ func (s *Store) SearchVersions(ctx context.Context, q registry.Query) ([]registr
 	if err != nil {
 		return nil, err
 	}
+	columns := ofVersions
+	if wide, err := s.wide(ctx, q, model); err != nil {
+		return nil, err
+	} else if wide {
+		columns = maps.Clone(ofVersions)
+		columns[registry.KeyNumber] = column{"+v.number", query.Int} // an expression: no index of it
+	}
 	var a query.Args
 	terms := ofVersions.terms(q.Order)
 	from := `version v CROSS JOIN model m WHERE `
@@ -176,7 +208,7 @@ func (s *Store) SearchVersions(ctx context.Context, q registry.Query) ([]registr
 	case model != "":
 		from = `model m CROSS JOIN version v WHERE m.name = ` + a.Add(model) + ` AND `
 	}
-	text := `SELECT ` + detailColumns + ` FROM ` + from + `m.name = v.model AND v.deleted = 0 AND ` + where(q, rare, ofVersions, versionTags, terms, &a) +
+	text := `SELECT ` + detailColumns + ` FROM ` + from + `m.name = v.model AND v.deleted = 0 AND ` + where(q, rare, columns, versionTags, terms, &a) +
 		` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
 	return s.details(ctx, text, a.Values...)
 }

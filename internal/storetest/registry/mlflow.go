@@ -34,10 +34,11 @@ func (f fixture) foreign(model string, minute int, tags map[string]string) regis
 	return out
 }
 
-func (f fixture) stage(model string, number int, stage string, archive bool) {
+// stage brings a version of m to a stage.
+func (f fixture) stage(number int, stage string, archive bool) {
 	f.Helper()
 	c := registry.Change{Stage: stage, Archive: archive, Touch: true, Time: start.Add(time.Hour)}
-	if err := f.store.ChangeVersion(f.Context(), model, number, c, eventtest.At(start, model)); err != nil {
+	if err := f.store.ChangeVersion(f.Context(), "m", number, c, eventtest.At(start, "m")); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -110,9 +111,10 @@ func testTwice(f fixture) {
 	f.same("added anew", []any{4, true}, []any{got.Number, added}, nil)
 }
 
-func (f fixture) newest(model string) map[string]int {
+// newest gives the newest versions of m by stage.
+func (f fixture) newest() map[string]int {
 	f.Helper()
-	e, err := f.store.Entry(f.Context(), model)
+	e, err := f.store.Entry(f.Context(), "m")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -128,20 +130,20 @@ func testStages(f fixture) {
 	for i := range 5 {
 		f.foreign("m", i, nil)
 	}
-	f.same("all at the beginning", map[string]int{"None": 5}, f.newest("m"), nil)
-	f.stage("m", 2, registry.StageProduction, false)
-	f.stage("m", 4, registry.StageProduction, false)
+	f.same("all at the beginning", map[string]int{"None": 5}, f.newest(), nil)
+	f.stage(2, registry.StageProduction, false)
+	f.stage(4, registry.StageProduction, false)
 	f.same("from", "None", f.lastEvent().Detail["from"], nil)
-	f.stage("m", 5, registry.StageStaging, false)
-	f.same("three stages", map[string]int{"None": 3, "Production": 4, "Staging": 5}, f.newest("m"), nil)
-	f.stage("m", 1, registry.StageProduction, true)
-	f.same("archived", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 4}, f.newest("m"), nil)
+	f.stage(5, registry.StageStaging, false)
+	f.same("three stages", map[string]int{"None": 3, "Production": 4, "Staging": 5}, f.newest(), nil)
+	f.stage(1, registry.StageProduction, true)
+	f.same("archived", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 4}, f.newest(), nil)
 	v, err := f.store.Detail(f.Context(), "m", 2)
 	f.same("what was archived was updated", start.Add(time.Hour), v.Updated, err)
 	m, err := f.store.Model(f.Context(), "m")
 	f.same("the model, too", start.Add(time.Hour), m.Updated, err)
 	f.same("deleted", nil, f.store.DeleteVersion(f.Context(), "m", 4, gone, eventtest.At(start, "m")), nil)
-	f.same("the one before", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 2}, f.newest("m"), nil)
+	f.same("the one before", map[string]int{"None": 3, "Production": 1, "Staging": 5, "Archived": 2}, f.newest(), nil)
 }
 
 func testDeleteVersion(f fixture) {
