@@ -62,8 +62,8 @@ race: $(VENV) ## run the Go tests with the race detector
 .PHONY: foreign
 foreign: build $(VENV) $(MLFLOW2) $(MLFLOW3) ## call a running platform with clients that others wrote
 	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python --ignore python/registry
-	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow2/bin/python -m pytest -q --disable-warnings python/registry
-	PLATFORM=$(CURDIR)/bin/platform .venv-mlflow3/bin/python -m pytest -q --disable-warnings python/registry
+	@export PLATFORM=$(CURDIR)/bin/platform; test='-m pytest -q --disable-warnings -p no:cacheprovider python/registry'; \
+		.venv-mlflow2/bin/python $$test & .venv-mlflow3/bin/python $$test; three=$$?; wait $$! && exit $$three
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME (20s)
