@@ -49,19 +49,25 @@ func get(path string, query ...string) call {
 
 func (s *server) createRun(ctx context.Context, name string, tags ...pair) (string, error) {
 	var made struct {
-		Run struct{ Info struct{ Run_id string } } //nolint:revive // the name on the wire
+		Run struct {
+			Info struct {
+				ID string `json:"run_id"`
+			} `json:"info"`
+		} `json:"run"`
 	}
 	err := s.ask(ctx, post("runs/create", createRun{s.experiment, name, time.Now().UnixMilli(), "bench", tags}), &made)
-	return made.Run.Info.Run_id, err
+	return made.Run.Info.ID, err
 }
 
 // seed gives the platform what seed.py gives the peer, over HTTP.
 func (s *server) seed(ctx context.Context) error {
-	var made struct{ Experiment_id string } //nolint:revive // the name on the wire
+	var made struct {
+		ID string `json:"experiment_id"`
+	}
 	if err := s.ask(ctx, post("experiments/create", map[string]string{"name": "bench"}), &made); err != nil {
 		return err
 	}
-	s.experiment = made.Experiment_id
+	s.experiment = made.ID
 	err := each(runs, func(i int) error {
 		run, err := s.createRun(ctx, fmt.Sprint("run-", i), pair{"cost", strconv.Itoa(i % 5)})
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -112,11 +111,8 @@ func (b *bench) peer(ctx context.Context, database string, runs, models int) (*s
 	}
 	s := &server{url: "http://127.0.0.1:" + port, experiment: strings.TrimSpace(string(experiment)), cmd: cmd}
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if resp, err := http.Get(s.url + "/health"); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return s, nil
-			}
+		if s.ask(ctx, post("experiments/search", map[string]int{"max_results": 1}), nil) == nil {
+			return s, nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			s.stop()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -96,13 +97,13 @@ func (s *server) pages(ctx context.Context) ([]call, error) {
 			c.query.Set("page_token", token)
 		}
 		var page struct {
-			Model_versions  []struct{ Version string } //nolint:revive // the name on the wire
-			Next_page_token string                     //nolint:revive // the name on the wire
+			Versions []json.RawMessage `json:"model_versions"`
+			Next     string            `json:"next_page_token"`
 		}
 		if err := s.ask(ctx, c, &page); err != nil {
 			return nil, err
 		}
-		calls, seen, token = append(calls, c), seen+len(page.Model_versions), page.Next_page_token
+		calls, seen, token = append(calls, c), seen+len(page.Versions), page.Next
 		if token == "" {
 			break
 		}

@@ -149,7 +149,7 @@ func (a *App) open(ctx context.Context) (err error) {
 	a.newTracking()
 	a.newArtifacts()
 	a.safe.Access, a.safe.Records, a.safe.Models = a.access, a.rollouts, a.models
-	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: sources{a, new(sync.Mutex)}, Adopt: a.safe.Adopt, Log: a.o.Log})
+	a.registered = models.New(models.Config{Registry: a.models, Access: a.access, Fleet: a.rollouts, Sources: sources{a, new(sync.Mutex)}, Adopt: a.safe.Adopt, Now: time.Now, Log: a.o.Log})
 	a.admin = gateway.NewAdminClient(socketPath(a.runDir, adminSocket))
 	a.link = safe.NewLink(a.admin, a.safe)
 	a.safe.Gateway, a.safe.Changed = a.admin.Observe, a.link.Refresh

@@ -82,7 +82,8 @@ func (a *App) newGovernance(ctx context.Context) error {
 		Fleet: a.rollouts, Gateway: a.admin, Runs: a.tracking, Tracked: a.experiments, Endpoint: access.EndpointOf,
 		Files: func(ctx context.Context, v registry.Version) fs.FS { return versionFiles{ctx, a.blobs, v} },
 		Free: func(ctx context.Context, digests []slipway.Digest) (int, int64, error) {
-			return a.doctor().Free(ctx, digests)
+			f, err := a.artifacts.Artifacts.Release(ctx, digests)
+			return f.Blobs, f.Bytes, err
 		},
 		Now: time.Now, Log: a.o.Log})
 	a.safe.Ring.Register(kindSigning, a.governance)

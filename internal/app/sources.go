@@ -9,6 +9,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/app/models"
+	apptracking "github.com/slipway-ml/slipway/internal/app/tracking"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 	"github.com/slipway-ml/slipway/internal/registry"
@@ -88,7 +89,7 @@ func (s sources) Registered(ctx context.Context, c mlflowapi.Caller, logged, mod
 	}
 	var all []made
 	for _, t := range m.Tags {
-		if t.Key == tracking.VersionsTag && json.Unmarshal([]byte(t.Value), &all) != nil {
+		if t.Key == apptracking.VersionsTag && json.Unmarshal([]byte(t.Value), &all) != nil {
 			all = nil // somebody else's value
 		}
 	}
@@ -96,7 +97,7 @@ func (s sources) Registered(ctx context.Context, c mlflowapi.Caller, logged, mod
 	if err != nil {
 		return err
 	}
-	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: tracking.VersionsTag, Value: string(b)}})
+	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: apptracking.VersionsTag, Value: string(b)}})
 }
 
 // versions is artifacts.Versions.

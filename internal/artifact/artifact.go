@@ -88,8 +88,5 @@ type Bytes interface {
 type Deleted struct {
 	Files int
 	Bytes int64 // of those files
-	Freed int64 // of blobs that nothing names any more and that went at once
-	// Later is how many blobs go when nobody has relied on them for a minute. The rest is named
-	// by versions, deployments or other paths.
-	Later int
+	Freed Freed // of these, and of what deletions before have left
 }

@@ -244,6 +244,6 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if _, err := s.Uploads.Abort(ctx, "", s.Now()); err != nil {
 		return err
 	}
-	_, _, err := s.Reclaim(ctx)
+	_, err := s.Reclaim(ctx)
 	return err
 }

@@ -155,49 +155,57 @@ func (s *Service) Delete(ctx context.Context, by slipway.Principal, p string) (d
 	if err != nil {
 		return d, err
 	}
-	d.Freed, d.Later, err = s.Reclaim(ctx)
+	d.Freed, err = s.Reclaim(ctx)
 	return d, err
 }
 
 // Release frees what something else has named and does not any more: the files of versions
 // that were deleted.
-func (s *Service) Release(ctx context.Context, digests []slipway.Digest) (freed int64, later int, err error) {
+func (s *Service) Release(ctx context.Context, digests []slipway.Digest) (Freed, error) {
 	if err := s.Ledger.Release(ctx, digests); err != nil {
-		return 0, 0, err
+		return Freed{}, err
 	}
-	return s.Reclaim(ctx)
+	return s.reclaim(ctx, digests)
 }
 
 // grace is how long a blob stays after somebody has stored it or asked for it: as long as one
 // may take to make known what he relies on.
 const grace = time.Minute
 
+// Freed is what went of blobs that came to be unused.
+type Freed struct {
+	Blobs int
+	Bytes int64
+	Later int // that wait, since somebody has asked for them lately or a backup runs
+}
+
 // Reclaim removes blobs that came to be unused: those that nothing names, and that nobody has
-// asked for lately. It gives the bytes that went, and how many blobs wait.
-func (s *Service) Reclaim(ctx context.Context) (freed int64, later int, err error) {
+// asked for lately.
+func (s *Service) Reclaim(ctx context.Context) (all Freed, err error) {
 	for after := slipway.Digest(""); ; {
 		some, err := s.Ledger.Unused(ctx, after, page)
 		if err != nil || len(some) == 0 {
-			return freed, later, err
+			return all, err
 		}
 		after = some[len(some)-1]
-		bytes, wait, err := s.reclaim(ctx, some)
-		if freed, later = freed+bytes, later+wait; err != nil {
-			return freed, later, err
+		f, err := s.reclaim(ctx, some)
+		all = Freed{all.Blobs + f.Blobs, all.Bytes + f.Bytes, all.Later + f.Later}
+		if err != nil {
+			return all, err
 		}
 	}
 }
 
-func (s *Service) reclaim(ctx context.Context, digests []slipway.Digest) (freed int64, later int, err error) {
+func (s *Service) reclaim(ctx context.Context, digests []slipway.Digest) (f Freed, err error) {
 	release, ok := s.Alone()
 	if !ok {
-		return 0, len(digests), nil
+		return Freed{Later: len(digests)}, nil
 	}
 	defer release()
 	before := s.Now().Add(-grace)
 	named, err := s.named(ctx, digests)
 	if err != nil {
-		return 0, 0, err
+		return f, err
 	}
 	var free, done []slipway.Digest
 	for _, d := range digests {
@@ -209,13 +217,14 @@ func (s *Service) reclaim(ctx context.Context, digests []slipway.Digest) (freed 
 	}
 	gone, err := s.Blobs.Reclaim(ctx, free, before)
 	for d, size := range gone {
-		freed += size
+		f.Bytes += size
 		done = append(done, d)
 	}
+	f.Blobs, f.Later = len(gone), len(free)-len(gone)
 	if err != nil {
-		return freed, 0, err
+		return f, err
 	}
-	return freed, len(free) - len(gone), s.Ledger.Forget(ctx, done)
+	return f, s.Ledger.Forget(ctx, done)
 }
 
 func (s *Service) named(ctx context.Context, digests []slipway.Digest) (map[slipway.Digest]bool, error) {

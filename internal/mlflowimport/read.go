@@ -264,7 +264,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	n, err := p.in.Read(b)
 	if err == nil {
 		p.timer.Reset(p.s.idle)
-	} else if err != io.EOF { //nolint:errorlint // as readers give it
+	} else if err != io.EOF {
 		err = &slipway.Error{Code: slipway.CodeSource, Kind: slipway.Unavailable, Cause: err, Message: p.s.base.Host + " broke off a file", Next: "run the same command again: it goes on"}
 	}
 	return n, err

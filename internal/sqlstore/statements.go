@@ -47,14 +47,14 @@ func (s *statements) find(query string) (prepared *sql.Stmt, due bool) {
 
 // prepare keeps a statement. One that cannot be prepared is run as it is, and fails there.
 func (s *statements) prepare(ctx context.Context, query string) *sql.Stmt {
-	st, err := s.db.PrepareContext(ctx, query) //nolint:sqlclosecheck // it is kept
+	st, err := s.db.PrepareContext(ctx, query)
 	if err != nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.known[query]; old != nil { // somebody was faster
-		st.Close()
+		st.Close() //nolint:sqlclosecheck // the others are kept
 		return old
 	}
 	s.known[query] = st

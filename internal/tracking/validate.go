@@ -309,9 +309,6 @@ func withModelTags(tags []Tag, set []Tag) ([]Tag, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.Key == VersionsTag {
-			t.Value = eachOnce(t.Value)
-		}
 		tags = withTag(tags, t)
 	}
 	if len(tags) > maxModelTags {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/artifact"
 )
 
 func TestFiles(t *testing.T) {
@@ -206,25 +207,25 @@ func TestDeletionFrees(t *testing.T) {
 	s.named[slipway.DigestOf([]byte(version))] = true
 	ana, _ := s.Authenticate(t.Context(), "ana")
 	d, err := s.service.Artifacts.Delete(t.Context(), ana, "1/a")
-	if err != nil || d.Files != 3 || d.Bytes != 1110 || d.Freed != 0 || d.Later != 1 {
+	if err != nil || d.Files != 3 || d.Bytes != 1110 || d.Freed != (artifact.Freed{Later: 1}) {
 		t.Fatalf("%+v, %v: what is young stays for a minute", d, err)
 	}
 	s.later(2 * time.Minute)
 	s.backup = true
-	if freed, later, err := s.service.Artifacts.Reclaim(t.Context()); freed != 0 || later != 1 || err != nil {
-		t.Errorf("while a backup runs: %d, %d, %v", freed, later, err)
+	if f, err := s.service.Artifacts.Reclaim(t.Context()); f != (artifact.Freed{Later: 1}) || err != nil {
+		t.Errorf("while a backup runs: %+v, %v", f, err)
 	}
 	s.backup = false
-	freed, later, err := s.service.Artifacts.Reclaim(t.Context())
-	if err != nil || freed != 100 || later != 0 {
-		t.Errorf("freed %d, %d wait, %v", freed, later, err)
+	f, err := s.service.Artifacts.Reclaim(t.Context())
+	if err != nil || f != (artifact.Freed{Blobs: 1, Bytes: 100}) {
+		t.Errorf("freed %+v, %v", f, err)
 	}
 	s.want(200, "ss", "ana", http.MethodGet, api+"artifacts/1/b/shared", nil)
 	s.later(time.Hour)
 	s.want(200, "{}", "ana", http.MethodDelete, api+"artifacts/1/b", nil)
 	delete(s.named, slipway.DigestOf([]byte(version)))
-	if freed, later, err := s.service.Artifacts.Release(t.Context(), []slipway.Digest{slipway.DigestOf([]byte(version))}); freed != 10 || later != 0 || err != nil {
-		t.Errorf("released: %d, %d, %v", freed, later, err)
+	if f, err := s.service.Artifacts.Release(t.Context(), []slipway.Digest{slipway.DigestOf([]byte(version))}); f != (artifact.Freed{Blobs: 1, Bytes: 10}) || err != nil {
+		t.Errorf("released: %+v, %v", f, err)
 	}
 	left, err := filepath.Glob(filepath.Join(s.path, "*", "*.sealed"))
 	if err != nil || len(left) != 0 {

@@ -26,7 +26,7 @@ import (
 // is no state: it is in clear, and made again from blobs.
 func collect(ctx context.Context, c config.Config, known *digests, early bool) ([]backup.File, error) {
 	var out []backup.File
-	clear, err := inClear(ctx, c)
+	plain, err := inClear(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func collect(ctx context.Context, c config.Config, known *digests, early bool) (
 			if err != nil {
 				return err
 			}
-			if state, _ := config.Belongs(filepath.ToSlash(rel)); !state || clear[path] {
+			if state, _ := config.Belongs(filepath.ToSlash(rel)); !state || plain[path] {
 				return nil
 			}
 			if item.Change != config.Never {

@@ -2,6 +2,7 @@ package governance
 
 import (
 	"context"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
@@ -93,7 +94,7 @@ func (s *Service) aliasesAt(ctx context.Context, v registry.Version, a route.Ans
 	}
 	var out []api.AliasSpan
 	for alias := range m.Aliases {
-		found, err := s.Dossier.Spans(ctx, dossier.SpanQuery{Model: v.Model, Alias: alias, From: a.Time, Until: a.Time.Add(1), Limit: 1})
+		found, err := s.Dossier.Spans(ctx, dossier.SpanQuery{Model: v.Model, Alias: alias, From: a.Time, Until: a.Time.Add(time.Microsecond), Limit: 1})
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/authz"
@@ -23,16 +25,50 @@ type Config struct {
 	Sources  Sources
 	// Adopt gives blobs to a team.
 	Adopt func(ctx context.Context, team string, digests ...slipway.Digest)
+	Now   func() time.Time
 	Log   *slog.Logger
 }
 
 // Service is the use cases. It is safe for concurrent use.
-type Service struct{ Config }
+type Service struct {
+	Config
+	teams teams
+}
+
+// teams are those that own models, known for a moment: each search asks.
+type teams struct {
+	mu    sync.Mutex
+	known []string
+	until time.Time
+}
+
+// freshness is how long a team whose first model was made by another server stays out of lists.
+const freshness = time.Second
+
+func (s *Service) owners(ctx context.Context) ([]string, error) {
+	s.teams.mu.Lock()
+	defer s.teams.mu.Unlock()
+	if now := s.Now(); !now.Before(s.teams.until) {
+		known, err := s.Registry.Teams(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.teams.known, s.teams.until = known, now.Add(freshness)
+	}
+	return s.teams.known, nil
+}
+
+// forget lets a new owner be in lists at once.
+func (s *Service) forget() {
+	s.teams.mu.Lock()
+	defer s.teams.mu.Unlock()
+	s.teams.until = time.Time{}
+}
 
 var _ mlflow.Registry = (*Service)(nil)
 
 // New makes a Service.
-func New(c Config) *Service { return &Service{c} }
+func New(c Config) *Service { return &Service{Config: c} }
 
 // Access decides who may do what, and records what it denies.
 type Access interface {
@@ -161,7 +197,7 @@ func inUse(model string, number int, endpoint string) error {
 
 // visible gives the teams whose models the caller may see, nil for all.
 func (s *Service) visible(ctx context.Context, c mlflowapi.Caller) ([]string, error) {
-	all, err := s.Registry.Teams(ctx)
+	all, err := s.owners(ctx)
 	if err != nil {
 		return nil, err
 	}

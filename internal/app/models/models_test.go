@@ -128,7 +128,7 @@ func newSite(t *testing.T) *site {
 		},
 		files: map[string][]registry.File{"1/run/artifacts/old": file, "1/other/artifacts/x": file, "1/models/m-1/artifacts": file},
 	}
-	s.Service = models.New(models.Config{Registry: registry.New(registrystore.New(db), s, time.Now), Access: s, Fleet: s, Sources: s, Log: slog.New(slog.DiscardHandler),
+	s.Service = models.New(models.Config{Registry: registry.New(registrystore.New(db), s, time.Now), Access: s, Fleet: s, Sources: s, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Adopt: func(_ context.Context, team string, digests ...slipway.Digest) { s.adopted[team] += len(digests) }})
 	return s
 }

@@ -17,6 +17,7 @@ func (s *Service) AddModel(ctx context.Context, c mlflowapi.Caller, name, descri
 	if err := s.Access.Check(ctx, c.Principal, authz.ModelRegister, resource(name, c.Team)); err != nil {
 		return registry.Entry{}, err
 	}
+	defer s.forget()
 	return s.Registry.AddModel(ctx, c.Principal, registry.Model{Name: name, Team: c.Team, Description: description}, tags)
 }
 
@@ -58,6 +59,7 @@ func (s *Service) DeleteModel(ctx context.Context, c mlflowapi.Caller, name stri
 	if err := s.unused(ctx, name, 0); err != nil {
 		return err
 	}
+	defer s.forget()
 	return s.Registry.DeleteModel(ctx, c.Principal, name)
 }
 

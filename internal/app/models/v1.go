@@ -25,6 +25,7 @@ func (s *Service) Register(ctx context.Context, p slipway.Principal, model strin
 	if err != nil {
 		return api.Version{}, err
 	}
+	defer s.forget()
 	v, added, err := s.Registry.Register(ctx, p, model, team, files, r.Source)
 	if err != nil {
 		return api.Version{}, err
@@ -68,6 +69,7 @@ func (s *Service) FromRun(ctx context.Context, p slipway.Principal, team string,
 		return registry.Version{}, err
 	}
 	draft.Team = team
+	defer s.forget()
 	v, added, err := s.Registry.RegisterDraft(ctx, p, draft)
 	if err != nil {
 		return registry.Version{}, err

@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"context"
+	"slices"
 
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
@@ -100,6 +101,12 @@ func (s *Service) DeleteModel(ctx context.Context, c mlflowapi.Caller, id string
 func (s *Service) SetModelTags(ctx context.Context, c mlflowapi.Caller, id string, tags []tracking.Tag) error {
 	if err := s.mayModel(ctx, c, authz.ExperimentWrite, id); err != nil {
 		return err
+	}
+	tags = slices.Clone(tags)
+	for i, t := range tags {
+		if t.Key == VersionsTag {
+			tags[i].Value = eachOnce(t.Value)
+		}
 	}
 	return s.tracking.SetModelTags(ctx, id, tags)
 }

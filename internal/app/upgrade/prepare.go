@@ -85,6 +85,9 @@ func losesNothing(ctx context.Context, o sqlstore.Options, target About) error {
 	if err := keepsWebhooks(ctx, db, target); err != nil {
 		return err
 	}
+	if err := keepsProtection(ctx, db, target); err != nil {
+		return err
+	}
 	return keepsAccess(ctx, db, target)
 }
 

@@ -25,7 +25,8 @@ var (
 )
 
 // Spans implements dossier.Store. A span begins with its move and ends with the next one of
-// the alias, by sequence. The one in force at a time is that of the last move until then.
+// the alias, by sequence. The one in force at a time is that of the last move until then; what
+// comes before the latest of these by its time is not read.
 func (s *Store) Spans(ctx context.Context, q dossier.SpanQuery) ([]dossier.Span, error) {
 	before, until := int64(math.MaxInt64), int64(math.MaxInt64)
 	if q.Before > 0 {
@@ -52,14 +53,15 @@ func (s *Store) Spans(ctx context.Context, q dossier.SpanQuery) ([]dossier.Span,
 		}
 		out = append(out, v)
 		return nil
-	}, `SELECT c.seq, c.to_number, COALESCE(v.digest, ''), c.time,
-			COALESCE((SELECT n.time FROM alias_change n WHERE n.model = c.model AND n.alias = c.alias AND n.seq > c.seq ORDER BY n.seq LIMIT 1), 0),
-			c.actor, c.reason, c.request, COALESCE(r.document, '')
-		FROM alias_change c
+	}, `SELECT c.seq, c.to_number, COALESCE(v.digest, ''), c.time, c.ended, c.actor, c.reason, c.request, COALESCE(r.document, '')
+		FROM (SELECT h.model, h.seq, h.to_number, h.time, h.actor, h.reason, h.request,
+				COALESCE((SELECT n.time FROM alias_change n WHERE n.model = h.model AND n.alias = h.alias AND n.seq > h.seq ORDER BY n.seq LIMIT 1), 0) AS ended
+			FROM alias_change h
+			WHERE h.model = $1 AND h.alias = $2 AND h.seq < $3 AND h.time < $4
+				AND h.seq >= COALESCE((SELECT p.seq FROM alias_change p WHERE p.model = $1 AND p.alias = $2 AND p.time <= $5 ORDER BY p.time DESC, p.seq DESC LIMIT 1), 0)) c
 			LEFT JOIN version v ON v.model = c.model AND v.number = c.to_number
 			LEFT JOIN alias_request r ON r.id = c.request AND c.request <> ''
-		WHERE c.model = $1 AND c.alias = $2 AND c.seq < $3 AND c.time < $4
-			AND c.seq >= COALESCE((SELECT MAX(p.seq) FROM alias_change p WHERE p.model = $1 AND p.alias = $2 AND p.time <= $5), 0)
+		WHERE c.ended = 0 OR c.ended > $5
 		ORDER BY c.seq DESC LIMIT $6`, q.Model, q.Alias, before, until, from, q.Limit)
 	return out, err
 }

@@ -29,8 +29,9 @@ ALTER TABLE alias_change ADD COLUMN request TEXT NOT NULL DEFAULT '';
 CREATE INDEX alias_change_by_alias ON alias_change (model, alias, seq);
 CREATE INDEX alias_change_by_time ON alias_change (model, alias, time, seq);
 
--- Keys that sign versions, the private half sealed. Retired 0: it signs.
-CREATE TABLE signing_key (
+-- Keys that sign versions, the private half sealed. Retired 0: it signs. An older program
+-- leaves this table and the next two as they are: signatures and cards are for good.
+CREATE TABLE IF NOT EXISTS signing_key (
     id      TEXT PRIMARY KEY,
     public  TEXT NOT NULL,
     sealed  TEXT NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE signing_key (
 );
 
 -- Signatures of versions, as sigstore bundles.
-CREATE TABLE signature (
+CREATE TABLE IF NOT EXISTS signature (
     model   TEXT NOT NULL,
     number  BIGINT NOT NULL,
     seq     BIGINT NOT NULL,
@@ -51,7 +52,7 @@ CREATE TABLE signature (
 );
 
 -- Model cards of versions, each text that they ever had.
-CREATE TABLE model_card (
+CREATE TABLE IF NOT EXISTS model_card (
     model   TEXT NOT NULL,
     number  BIGINT NOT NULL,
     seq     BIGINT NOT NULL,
@@ -76,9 +77,6 @@ DROP INDEX deployment_by_version;
 ALTER TABLE deployment DROP COLUMN revision;
 ALTER TABLE deployment DROP COLUMN version;
 ALTER TABLE deployment DROP COLUMN model;
-DROP TABLE model_card;
-DROP TABLE signature;
-DROP TABLE signing_key;
 DROP INDEX alias_change_by_time;
 DROP INDEX alias_change_by_alias;
 ALTER TABLE alias_change DROP COLUMN request;
