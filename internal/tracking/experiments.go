@@ -26,12 +26,16 @@ func (s *Service) CreateExperiment(ctx context.Context, p slipway.Principal, tea
 		}
 		set[t.Key] = t.Value
 	}
-	return s.addExperiment(ctx, p, Experiment{Name: name, Team: team, ArtifactLocation: location, Tags: sortedTags(set)})
+	if team == DefaultTeam && name != DefaultName {
+		if _, err := s.Default(ctx, p, team); err != nil { // MLflow's clients know it as the oldest
+			return Experiment{}, err
+		}
+	}
+	return s.addExperiment(ctx, p, Experiment{Name: name, Team: team, ArtifactLocation: location, Tags: sortedTags(set)}, s.millis())
 }
 
-func (s *Service) addExperiment(ctx context.Context, p slipway.Principal, e Experiment) (Experiment, error) {
-	now := s.millis()
-	e.Stage, e.Created, e.Updated = Active, now, now
+func (s *Service) addExperiment(ctx context.Context, p slipway.Principal, e Experiment, created int64) (Experiment, error) {
+	e.Stage, e.Created, e.Updated = Active, created, created
 	place := func(id string) string { return s.root + "/" + id }
 	out, err := s.stores.Experiments.AddExperiment(ctx, e, place, s.event(p, "experiment.created", "", map[string]string{"team": e.Team}))
 	if errors.Is(err, &slipway.Error{Code: slipway.CodeExists}) {
@@ -47,8 +51,8 @@ func (s *Service) Default(ctx context.Context, p slipway.Principal, team string)
 	}
 	e, err := s.stores.Experiments.ExperimentByName(ctx, team, DefaultName)
 	if errors.Is(err, &slipway.Error{Code: slipway.CodeNotFound}) {
-		e, err = s.addExperiment(ctx, p, Experiment{Name: DefaultName, Team: team})
-		if errors.Is(err, &slipway.Error{Code: slipway.CodeExists}) { // somebody was faster
+		e, err = s.addExperiment(ctx, p, Experiment{Name: DefaultName, Team: team}, s.millis()-1) // before what it is made for
+		if errors.Is(err, &slipway.Error{Code: slipway.CodeExists}) {                             // somebody was faster
 			e, err = s.stores.Experiments.ExperimentByName(ctx, team, DefaultName)
 		}
 	}

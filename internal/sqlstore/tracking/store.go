@@ -53,23 +53,29 @@ func numbers(ids []string) []int64 {
 	return out
 }
 
-// pieces are how many rows one statement inserts, so that there are few different ones.
-var pieces = []int{64, 8, 1}
+// Rows that one statement inserts: so many, or those that are left if they are few. There
+// are few different statements then, which are kept prepared, and PostgreSQL is asked seldom.
+const (
+	manyRows = 64
+	someRows = 16
+)
 
 // insert runs an insert for many rows of as many columns as each has; tail is what follows
 // the values.
 func insert(tx *sqlstore.Tx, head, tail string, rows [][]any) error {
-	for _, size := range pieces {
-		for len(rows) >= size {
-			var args []any
-			for _, r := range rows[:size] {
-				args = append(args, r...)
-			}
-			if _, err := tx.Exec(head+places(size, len(rows[0]))+tail, args...); err != nil {
-				return err
-			}
-			rows = rows[size:]
+	for len(rows) > 0 {
+		size := min(len(rows), someRows)
+		if len(rows) >= manyRows {
+			size = manyRows
 		}
+		var args []any
+		for _, r := range rows[:size] {
+			args = append(args, r...)
+		}
+		if _, err := tx.Exec(head+places(size, len(rows[0]))+tail, args...); err != nil {
+			return err
+		}
+		rows = rows[size:]
 	}
 	return nil
 }

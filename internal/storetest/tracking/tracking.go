@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"experiments live, die and come back", testExperiments},
 		{"every team has its Default", testDefault},
+		{"the Default of the default team is the oldest", testOldest},
 		{"experiments are found in pages", testExperimentSearch},
 		{"what a team may not see is not there", testTeams},
 		{"a run lives, dies and comes back", testRun},
@@ -51,7 +52,7 @@ func Run(t *testing.T, open Open) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stores, events := open(t)
-			f := &fixture{T: t, events: events, now: time.UnixMilli(1_800_000_000_000)}
+			f := &fixture{T: t, stores: stores, events: events, now: time.UnixMilli(1_800_000_000_000)}
 			f.s = tracking.New(stores, "mlflow-artifacts:", func() time.Time { f.now = f.now.Add(time.Millisecond); return f.now })
 			c.test(f)
 		})
@@ -62,6 +63,7 @@ type fixture struct {
 	*testing.T
 
 	s      *tracking.Service
+	stores tracking.Stores
 	events eventtest.Reader
 	now    time.Time
 }
@@ -194,6 +196,12 @@ func testDefault(f *fixture) {
 	f.same("its name", "Default of risk in mlflow-artifacts:/1", e.Name+" of "+e.Team+" in "+e.ArtifactLocation, err)
 	id, err := f.s.ExperimentID(ctx, ada, "risk", "7")
 	f.same("another id", "7", id, err)
+}
+
+func testOldest(f *fixture) {
+	f.s = tracking.New(f.stores, "mlflow-artifacts:", func() time.Time { return f.now }) // in one millisecond
+	f.experiment("default", "one")
+	f.same("names", []string{"one", "Default"}, f.names(nil, tracking.Search{Max: 5}), nil)
 }
 
 func (f *fixture) names(teams []string, in tracking.Search) (out []string) {
