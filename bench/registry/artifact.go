@@ -51,7 +51,7 @@ func (b *bench) artifact(ctx context.Context, database string) error {
 		return err
 	}
 	var ups, downs, pipeUps, pipeDowns []float64
-	var extra float64
+	var extra, resting float64
 	for i := range 3 { // in turns, so that both see the same disk
 		file := filepath.Join(b.dir, fmt.Sprint("pipe-", i))
 		up, down, err := pipe(ctx, file, size)
@@ -59,11 +59,10 @@ func (b *bench) artifact(ctx context.Context, database string) error {
 			return err
 		}
 		pipeUps, pipeDowns = append(pipeUps, up), append(pipeDowns, down)
-		before, err := s.resident()
-		if err != nil {
+		if resting, err = s.resident(); err != nil {
 			return err
 		}
-		watching := s.watch(before)
+		watching := s.watch(resting)
 		url := at + fmt.Sprint("file-", i)
 		up, err1 := s.transfer(ctx, http.MethodPut, url, noise(size), size)
 		down, err2 := s.transfer(ctx, http.MethodGet, url, nil, size)
@@ -73,6 +72,7 @@ func (b *bench) artifact(ctx context.Context, database string) error {
 		}
 		ups, downs = append(ups, up), append(downs, down)
 	}
+	note("resident before the last one: %.0f MiB", resting)
 	note("seconds for %d GiB: up %.2f, pipe into a file %.2f; down %.2f, pipe out of it %.2f", b.gib, ups, pipeUps, downs, pipeDowns)
 	mib := float64(size >> 20)
 	b.beside("artifact_up_mib_s", mib/median(ups), mib/median(pipeUps), 1/1.5)
