@@ -39,30 +39,7 @@ func (b *bench) versions(ctx context.Context, database string) error {
 	if err != nil {
 		return err
 	}
-	lookups := []struct {
-		name string
-		next func(conn, i int) call
-	}{
-		{"page", func(conn, i int) call { return pages[(conn*61+i)%len(pages)] }},
-		{"page_by_tag", func(conn, i int) call {
-			return get("model-versions/search", "filter", fmt.Sprintf("name = 'many' AND tags.n = '%d'", (conn*977+i)%versions), "max_results", "100")
-		}},
-		{"page_by_number", func(conn, i int) call {
-			return get("model-versions/search", "filter", fmt.Sprintf("name = 'many' AND version_number > %d", (conn*977+i)%versions), "max_results", "100",
-				"order_by", "version_number ASC")
-		}},
-		{"version", func(conn, i int) call {
-			return get("model-versions/get", "name", "many", "version", strconv.Itoa((conn*977+i)%versions+1))
-		}},
-		{"alias", func(_, i int) call {
-			return get("registered-models/alias", "name", "many", "alias", fmt.Sprint("alias-", i%100))
-		}},
-		{"model", func(int, int) call { return get("registered-models/get", "name", "many") }},
-		{"latest", func(int, int) call { return get("registered-models/get-latest-versions", "name", "many") }},
-		{"download_uri", func(conn, i int) call {
-			return get("model-versions/get-download-uri", "name", "many", "version", strconv.Itoa((conn*977+i)%versions+1))
-		}},
-	}
+	lookups := lookups(pages)
 	for _, clients := range []int{1, connections} {
 		bar, worst, which := 5.0, 0.0, ""
 		if clients > 1 {
@@ -85,6 +62,36 @@ func (b *bench) versions(ctx context.Context, database string) error {
 		b.lower(fmt.Sprintf("versions_10k_p99_ms_%d_clients.%s", clients, database), worst, bar)
 	}
 	return nil
+}
+
+// lookup is one kind of call about the model, and which of them a connection makes next.
+type lookup struct {
+	name string
+	next func(conn, i int) call
+}
+
+func lookups(pages []call) []lookup {
+	return []lookup{
+		{"page", func(conn, i int) call { return pages[(conn*61+i)%len(pages)] }},
+		{"page_by_tag", func(conn, i int) call {
+			return get("model-versions/search", "filter", fmt.Sprintf("name = 'many' AND tags.n = '%d'", (conn*977+i)%versions), "max_results", "100")
+		}},
+		{"page_by_number", func(conn, i int) call {
+			return get("model-versions/search", "filter", fmt.Sprintf("name = 'many' AND version_number > %d", (conn*977+i)%versions), "max_results", "100",
+				"order_by", "version_number ASC")
+		}},
+		{"version", func(conn, i int) call {
+			return get("model-versions/get", "name", "many", "version", strconv.Itoa((conn*977+i)%versions+1))
+		}},
+		{"alias", func(_, i int) call {
+			return get("registered-models/alias", "name", "many", "alias", fmt.Sprint("alias-", i%100))
+		}},
+		{"model", func(int, int) call { return get("registered-models/get", "name", "many") }},
+		{"latest", func(int, int) call { return get("registered-models/get-latest-versions", "name", "many") }},
+		{"download_uri", func(conn, i int) call {
+			return get("model-versions/get-download-uri", "name", "many", "version", strconv.Itoa((conn*977+i)%versions+1))
+		}},
+	}
 }
 
 // pages are the calls of a walk through all versions, 100 at a time.
