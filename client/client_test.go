@@ -236,7 +236,7 @@ func routes(ctx context.Context) []route {
 
 // TestRoutes calls every method once and compares what reaches the server.
 func TestRoutes(t *testing.T) {
-	for _, tt := range routes(t.Context()) {
+	for _, tt := range append(routes(t.Context()), registryRoutes(t.Context())...) {
 		var got, auth string
 		c := over(t, func(r *http.Request) (*http.Response, error) {
 			got, auth = r.Method+" "+r.URL.RequestURI(), r.Header.Get("Authorization")
@@ -269,7 +269,7 @@ func TestEveryRouteHasAMethod(t *testing.T) {
 	for path, methods := range doc.Paths {
 		pattern := regexp.MustCompile("^" + regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "[^/]+") + "$")
 		for method := range methods {
-			if !slices.ContainsFunc(routes(t.Context()), func(r route) bool {
+			if !slices.ContainsFunc(append(routes(t.Context()), registryRoutes(t.Context())...), func(r route) bool {
 				m, target, _ := strings.Cut(r.want, " ")
 				target, _, _ = strings.Cut(target, "?")
 				return strings.EqualFold(m, method) && pattern.MatchString(target)
