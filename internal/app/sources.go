@@ -97,7 +97,7 @@ func (s sources) Registered(ctx context.Context, c mlflowapi.Caller, logged, mod
 	if err != nil {
 		return err
 	}
-	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: apptracking.VersionsTag, Value: string(b)}})
+	return s.a.tracking.SetModelTags(ctx, logged, []tracking.Tag{{Key: apptracking.VersionsTag, Value: apptracking.EachOnce(string(b))}})
 }
 
 // versions is artifacts.Versions.

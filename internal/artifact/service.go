@@ -69,7 +69,7 @@ const maxType = 200
 var byEnding = map[string]string{".html": "text/html", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".svg": "image/svg+xml",
 	".pdf": "application/pdf", ".zip": "application/zip"}
 
-const readable = " txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst MLmodel MLproject "
+const readable = " txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst mlmodel mlproject "
 
 // TypeOf is the content type of a file: what was sent, if that is one, else by the name.
 func TypeOf(sent, p string) string {
@@ -77,7 +77,7 @@ func TypeOf(sent, p string) string {
 		return sent
 	}
 	ending := path.Ext(p)
-	if word := cmp.Or(strings.TrimPrefix(ending, "."), path.Base(p)); strings.Contains(readable, " "+word+" ") {
+	if word := cmp.Or(strings.TrimPrefix(ending, "."), path.Base(p)); strings.Contains(readable, " "+strings.ToLower(word)+" ") {
 		return "text/plain"
 	}
 	return cmp.Or(byEnding[ending], "application/octet-stream")

@@ -58,8 +58,9 @@ func (s *Service) MetricHistories(ctx context.Context, teams, runs []string, key
 	return s.stores.History.Histories(ctx, teams, runs, key, limit)
 }
 
-// SampleHistories gives about most measurements of a key in each run, evenly chosen, with
-// the first and the last; between steps, if both are given.
+// SampleHistories gives a key's measurements in many runs at about most of their steps, the
+// same in all runs, so that curves can be laid over each other; between two steps, if both
+// are given. They are ordered by run as asked, then by step. One run is held at a time.
 func (s *Service) SampleHistories(ctx context.Context, teams, runs []string, key string, start, end *int64, most int) ([]Metric, error) {
 	if len(runs) > maxBulkRuns {
 		return nil, invalid("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids.", maxBulkRuns, len(runs))
@@ -68,27 +69,86 @@ func (s *Service) SampleHistories(ctx context.Context, teams, runs []string, key
 	if err != nil {
 		return nil, invalid("max_results must be between 1 and %d.", maxSample)
 	}
-	var steps *[2]int64
+	steps := [2]int64{0, math.MaxInt64}
 	switch {
 	case (start == nil) != (end == nil):
 		return nil, invalid("If either start step or end step are specified, both must be specified.")
 	case start != nil && *start > *end:
 		return nil, invalid("end_step must be greater than start_step. Found start_step=%d and end_step=%d.", *start, *end)
 	case start != nil:
-		steps = &[2]int64{*start, *end}
+		steps = [2]int64{*start, *end}
 	}
-	var out []Metric
-	for _, run := range runs { // at most a hundred, each bounded
+	var each [][]int64
+	for _, run := range runs {
 		if _, _, err := s.RunOwner(ctx, teams, run); err != nil {
 			return nil, err
 		}
-		found, err := s.stores.History.Sample(ctx, run, key, steps, limit)
+		found, err := s.stores.History.Series(ctx, run, key)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, found...)
+		each = append(each, stepsOf(found))
+	}
+	chosen := sampled(each, steps, limit)
+	var out []Metric
+	for _, run := range runs {
+		found, err := s.stores.History.Series(ctx, run, key)
+		if err != nil {
+			return nil, err
+		}
+		found = slices.DeleteFunc(found, func(m Metric) bool { _, in := slices.BinarySearch(chosen, m.Step); return !in })
+		out = append(out, evenly(found, len(chosen))...)
 	}
 	return out, nil
+}
+
+// stepsOf are the steps of a series, each once.
+func stepsOf(series []Metric) []int64 {
+	out := make([]int64, len(series))
+	for i, m := range series {
+		out[i] = m.Step
+	}
+	return slices.Compact(out)
+}
+
+// sampled chooses steps as MLflow does (mlflow/store/tracking/abstract_store.py): of all that
+// the runs have between two steps, evenly, limit and the last of them, and the first and the
+// last of each run. The result is sorted.
+func sampled(runs [][]int64, between [2]int64, limit int) []int64 {
+	var all, ends []int64
+	for _, run := range runs {
+		all = append(all, run...)
+		if len(run) > 0 {
+			ends = append(ends, run[0], run[len(run)-1])
+		}
+	}
+	outside := func(step int64) bool { return step < between[0] || step > between[1] }
+	slices.Sort(all)
+	all = slices.DeleteFunc(slices.Compact(all), outside)
+	out := slices.DeleteFunc(ends, outside)
+	if len(all) <= limit {
+		out = append(out, all...)
+	} else {
+		for i := range limit {
+			out = append(out, all[i*len(all)/limit])
+		}
+		out = append(out, all[len(all)-1])
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// evenly chooses at most limit of a series, with the first and the last: one step may have
+// very many measurements.
+func evenly(all []Metric, limit int) []Metric {
+	if len(all) <= limit {
+		return all
+	}
+	out := make([]Metric, limit)
+	for i := range out {
+		out[i] = all[i*(len(all)-1)/max(1, limit-1)]
+	}
+	return out
 }
 
 // SearchDatasets lists what data sets experiments used.

@@ -105,7 +105,7 @@ func (s *Service) SetModelTags(ctx context.Context, c mlflowapi.Caller, id strin
 	tags = slices.Clone(tags)
 	for i, t := range tags {
 		if t.Key == VersionsTag {
-			tags[i].Value = eachOnce(t.Value)
+			tags[i].Value = EachOnce(t.Value)
 		}
 	}
 	return s.tracking.SetModelTags(ctx, id, tags)

@@ -3,6 +3,7 @@ package tracking
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -10,9 +11,10 @@ import (
 // made of it, as a JSON list of names and numbers.
 const VersionsTag = "mlflow.modelVersions"
 
-// eachOnce takes what the list of versions has twice out of it: a client adds to it what the
-// server has added, with a text as the number. What is no such list stays as it is.
-func eachOnce(value string) string {
+// EachOnce takes what the list of versions has twice out of it: a client adds to it what the
+// server has added, with a text as the number. What is no such list stays as it is. It is
+// written as MLflow's server writes it.
+func EachOnce(value string) string {
 	var all []struct {
 		Name    string `json:"name"`
 		Version any    `json:"version"`
@@ -22,21 +24,19 @@ func eachOnce(value string) string {
 	if d.Decode(&all) != nil {
 		return value
 	}
-	type version struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
-	}
-	out := []version{}
+	type version struct{ name, number string }
+	out := []string{}
 	seen := map[version]bool{}
 	for _, v := range all {
-		if one := (version{v.Name, fmt.Sprint(v.Version)}); !seen[one] {
+		one := version{v.Name, fmt.Sprint(v.Version)}
+		name, err := json.Marshal(v.Name)
+		if _, e := strconv.ParseUint(one.number, 10, 63); err != nil || e != nil {
+			return value
+		}
+		if !seen[one] {
 			seen[one] = true
-			out = append(out, one)
+			out = append(out, fmt.Sprintf(`{"name": %s, "version": %s}`, name, one.number))
 		}
 	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		return value
-	}
-	return string(b)
+	return "[" + strings.Join(out, ", ") + "]"
 }

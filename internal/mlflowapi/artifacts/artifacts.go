@@ -244,6 +244,11 @@ func (c Config) upload(w http.ResponseWriter, r *http.Request, who mlflowapi.Cal
 		return invalid("Request must specify run_uuid.")
 	case p == "":
 		return invalid("Request must specify path.")
+	}
+	if _, err := artifact.ParsePath(p); err != nil {
+		return err
+	}
+	switch {
 	case r.ContentLength > maxPage || r.ContentLength < 0:
 		return invalid("Artifact size is too large. Max size is 10MB.")
 	case r.ContentLength == 0:

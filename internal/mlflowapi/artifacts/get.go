@@ -42,6 +42,11 @@ func (c Config) getOfVersion(w http.ResponseWriter, r *http.Request, who mlflowa
 			return missing(name)
 		}
 	}
+	if p := q.Get("path"); p != "" {
+		if _, err := artifact.ParsePath(p); err != nil {
+			return err
+		}
+	}
 	uri, err := c.Places.Version(r.Context(), who, q.Get("name"), q.Get("version"))
 	if err != nil {
 		return err

@@ -168,34 +168,14 @@ func (s *Store) Histories(ctx context.Context, teams []string, runs []string, ke
 	return out, nil
 }
 
-// Sample implements tracking.HistoryStore.
-func (s *Store) Sample(ctx context.Context, run, key string, steps *[2]int64, limit int) ([]tracking.Metric, error) {
+// Series implements tracking.HistoryStore.
+func (s *Store) Series(ctx context.Context, run, key string) ([]tracking.Metric, error) {
 	found, err := s.series(ctx, series{run: run, key: key})
 	if err != nil {
 		return nil, err
 	}
-	if steps != nil {
-		found = slices.DeleteFunc(found, func(p record.Point) bool { return p.Step < steps[0] || p.Step > steps[1] })
-	}
 	slices.SortStableFunc(found, func(a, b record.Point) int { return cmp.Compare(a.Step, b.Step) })
-	return metrics(key, run, evenly(found, limit)), nil
-}
-
-// evenly chooses the first of each of limit parts of about one size, and the last of all.
-func evenly(all []record.Point, limit int) []record.Point {
-	if len(all) <= limit {
-		return all
-	}
-	out := make([]record.Point, 0, limit)
-	size, larger := len(all)/limit, len(all)%limit
-	for at, i := 0, 0; i < limit; i++ {
-		out = append(out, all[at])
-		if at += size; i < larger {
-			at++
-		}
-	}
-	out[len(out)-1] = all[len(all)-1]
-	return out
+	return metrics(key, run, found), nil
 }
 
 // Datasets implements tracking.HistoryStore.
