@@ -392,8 +392,9 @@ def test_artifacts_come_back_as_they_were(client, tmp_path):
         mlflow.artifacts.download_artifacts(run_id=id, artifact_path="nosuch.txt", dst_path=str(tmp_path))
 
 
+@pytest.mark.skipif(MAJOR < 3, reason="2.x gives images names with %, which its client and servers unescape differently")
 def test_images_of_steps_keep_their_names(client, tmp_path):
-    """Their names hold % and #, which addresses must not mistake."""
+    """Their names hold +, which addresses must not mistake for a blank."""
     with mlflow.start_run() as run:
         mlflow.log_image(np.full((4, 4, 3), 7, np.uint8), key="dog", step=20, timestamp=100, synchronous=True)
     names = [f.path for f in client.list_artifacts(run.info.run_id, "images")]
