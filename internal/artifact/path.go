@@ -22,8 +22,8 @@ var driveRE = regexp.MustCompile(`^[A-Za-z]:/`)
 
 // ParsePath reads the path of an artifact, relative and with slashes, which was unescaped as
 // often as its sender meant. Whatever it could become for somebody who unescapes it again must
-// stay below where it begins: none of these forms has "..", a backslash, "#", a control
-// character, or is absolute. Empty segments and "." are left out. It answers Invalid
+// stay below where it begins: none of these forms has "..", a backslash, "#" or
+// NUL, or is absolute, and the first has no control character. Empty segments and "." are left out. It answers Invalid
 // otherwise, in MLflow's words.
 func ParsePath(text string) (string, error) {
 	p, err := parse(text)
@@ -38,7 +38,7 @@ func ParseDir(text string) (string, error) { return parse(text) }
 
 func parse(text string) (string, error) {
 	for form, n := text, 0; ; n++ {
-		if n > maxDecoded || !confined(form) {
+		if n > maxDecoded || !confined(form) || n == 0 && strings.ContainsFunc(form, unicode.IsControl) {
 			return "", invalid()
 		}
 		next := unescape(form)
@@ -65,12 +65,10 @@ func unescape(text string) string {
 	})
 }
 
-// confined says whether one form of a path stays where it begins.
+// confined says whether one form of a path stays where it begins. A further form may have
+// control characters: MLflow names images step%20%timestamp%100%.
 func confined(p string) bool {
-	if !utf8.ValidString(p) || strings.ContainsAny(p, "\\#") || strings.HasPrefix(p, "/") || driveRE.MatchString(p) || strings.HasPrefix(strings.ToLower(p), "file:") {
-		return false
-	}
-	if strings.ContainsFunc(p, unicode.IsControl) {
+	if !utf8.ValidString(p) || strings.ContainsAny(p, "\\#\x00") || strings.HasPrefix(p, "/") || driveRE.MatchString(p) || strings.HasPrefix(strings.ToLower(p), "file:") {
 		return false
 	}
 	for s := range strings.SplitSeq(p, "/") {
