@@ -139,51 +139,62 @@ type load struct {
 	next func(conn, i int) call
 }
 
-// api is both sides under the same calls, one after the other, while the other one idles.
+// api is both sides under the same calls, one after the other, each with the machine to
+// itself: the peer's workers are busy also when nobody asks them.
 func (b *bench) api(ctx context.Context, database string) error {
-	sides := make([]*server, 2)
-	rates := make([]map[string]float64, 2)
-	var order []load
-	for i := range sides {
-		began := time.Now()
-		var s *server
-		var err error
-		if i == 0 {
-			if s, err = b.ours(database); err == nil {
+	starts := []struct {
+		name  string
+		start func() (*server, error)
+	}{
+		{"platform", func() (*server, error) {
+			s, err := b.ours(database)
+			if err == nil {
 				err = s.seed(ctx)
 			}
-		} else {
-			s, err = b.peer(ctx, database, runs, models)
-		}
+			return s, err
+		}},
+		{"mlflow server", func() (*server, error) { return b.peer(ctx, database, runs, models) }},
+	}
+	rates := make([]map[string]float64, len(starts))
+	var order []load
+	for i, side := range starts {
+		began := time.Now()
+		s, err := side.start()
 		if s != nil {
 			defer s.stop()
 		}
 		if err != nil {
 			return err
 		}
-		note("%s: filled in %.0f s", []string{"platform", "mlflow server"}[i], time.Since(began).Seconds())
-		sides[i], rates[i] = s, map[string]float64{}
-	}
-	for i, s := range sides {
-		loads, err := s.loads(ctx)
-		if err != nil {
+		note("%s: filled in %.0f s", side.name, time.Since(began).Seconds())
+		if rates[i], order, err = b.rates(ctx, s, side.name+" "+database); err != nil {
 			return err
 		}
-		order = loads
-		for _, l := range loads {
-			if _, _, err := s.load(ctx, connections, b.length/5, l.next); err != nil { // to warm up
-				return fmt.Errorf("%s: %w", l.name, err)
-			}
-			took, rate, err := s.load(ctx, connections, b.length, l.next)
-			if err != nil {
-				return fmt.Errorf("%s: %w", l.name, err)
-			}
-			note("%s %s %s: %.0f/s, p99 %.1f ms", []string{"platform", "mlflow server"}[i], database, l.name, rate, p99(took))
-			rates[i][l.name] = rate
-		}
+		s.stop()
 	}
 	for _, l := range order {
 		b.beside(l.name+"."+database, rates[0][l.name], rates[1][l.name], l.goal)
 	}
 	return nil
+}
+
+// rates are the answers a second of each load.
+func (b *bench) rates(ctx context.Context, s *server, side string) (map[string]float64, []load, error) {
+	loads, err := s.loads(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := map[string]float64{}
+	for _, l := range loads {
+		if _, _, err := s.load(ctx, connections, b.length/5, l.next); err != nil { // to warm up
+			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
+		}
+		took, rate, err := s.load(ctx, connections, b.length, l.next)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
+		}
+		note("%s %s: %.0f/s, p99 %.1f ms", side, l.name, rate, p99(took))
+		out[l.name] = rate
+	}
+	return out, loads, nil
 }

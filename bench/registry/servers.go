@@ -30,6 +30,7 @@ type server struct {
 	experiment string // that the runs are in
 	cmd        *exec.Cmd
 	home       string // of ours
+	stopped    bool
 }
 
 // ours starts a platform of its own.
@@ -133,6 +134,10 @@ func freePort(ctx context.Context) (string, error) {
 }
 
 func (s *server) stop() {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
 	if s.home == "" {
 		_ = unix.Kill(-s.cmd.Process.Pid, unix.SIGKILL) // its workers are in its group
 	} else {
