@@ -140,7 +140,7 @@ func (r *logRow) index(tx *sqlstore.Tx, c tracking.Change) error {
 }
 
 // maxUnindexed is how many runs run_metric may trail. While a run goes on it would be
-// written with each batch otherwise, which costs ten times what the rest does; a search by
+// written with each batch otherwise, a row and its index entries for each metric; a search by
 // metrics, and the end of a run, bring it up to date.
 const maxUnindexed = 64
 
