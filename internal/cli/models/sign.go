@@ -112,6 +112,9 @@ func (s Session) saveSignature(ctx context.Context, c *client.Client, out api.Si
 		return nil, slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform models keys", "the key of the signature is not listed")
 	}
 	names := []string{filepath.Join(dir, fmt.Sprintf("%s-%d.sig", out.Model, out.Version)), filepath.Join(dir, "signing.pub")}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Invalid, Message: dir + " cannot be made", Next: "choose another directory with --save", Cause: err}
+	}
 	for n, content := range [][]byte{signing.Indent([]byte(out.List[i].Bundle)), []byte(keys[k].Public)} {
 		if err := disk.Replace(names[n], content, false); err != nil {
 			return nil, &slipway.Error{Code: slipway.CodeIO, Kind: slipway.Invalid, Message: names[n] + " cannot be written", Next: "choose another directory with --save", Cause: err}
@@ -119,6 +122,10 @@ func (s Session) saveSignature(ctx context.Context, c *client.Client, out api.Si
 	}
 	return names, nil
 }
+
+// downloaded is what MLflow's clients note beside a version of a registered model that they
+// have fetched (mlflow/store/artifact/models_artifact_repo.py).
+const downloaded = "registered_model_meta"
 
 // verifyDir verifies a directory against files.
 func (s Session) verifyDir(ctx context.Context, dir, bundle, key string) error {
@@ -149,8 +156,13 @@ func (s Session) verifyDir(ctx context.Context, dir, bundle, key string) error {
 	var files []signing.File
 	own, _ := filepath.Abs(bundle) // fails only without a working directory, which Scan would have told
 	root, _ := filepath.Abs(dir)
+	added := false
 	for _, f := range m.Files {
-		if filepath.Join(root, filepath.FromSlash(f.Path)) != own {
+		switch {
+		case filepath.Join(root, filepath.FromSlash(f.Path)) == own:
+		case f.Path == downloaded && !slices.ContainsFunc(st.Files, func(s signing.File) bool { return s.Path == downloaded }):
+			added = true
+		default:
 			files = append(files, signing.File{Path: f.Path, Digest: f.Digest})
 		}
 	}
@@ -159,6 +171,9 @@ func (s Session) verifyDir(ctx context.Context, dir, bundle, key string) error {
 	}
 	if !s.P.Document(map[string]any{"model": st.Name, "files": len(st.Files), "valid": true}) {
 		s.P.Say("%s: the %d files of %s are those that were signed", screen.Green("valid"), len(st.Files), st.Name)
+		if added {
+			s.P.Note("%s is not signed: MLflow's clients write it beside what they have downloaded", downloaded)
+		}
 	}
 	s.P.Next("platform deploy")
 	return nil
