@@ -38,12 +38,25 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
 	body := &upload{ReadCloser: r.Body, c: c}
 	r = r.WithContext(context.WithValue(r.Context(), uploadKey{}, body))
 	r.Body = body
-	_ = c.EnableFullDuplex() // a refusal is not held back by a body that nobody wants
-	g.proxy.ServeHTTP(w, r)
+	g.proxy.ServeHTTP(final{w}, r)
 	if body.refused && c.Flush() == nil {
 		_, _ = io.CopyN(io.Discard, body, refusedBody) // a client that left
 	}
 }
+
+// final leaves out that the server wants the body: the gateway has asked for itself, and who
+// asks the gateway hears it when the body is read.
+type final struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (f final) WriteHeader(code int) {
+	if code != http.StatusContinue {
+		f.ResponseWriter.WriteHeader(code)
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (f final) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
 // upload is a body that may be large, but must go on.
 type upload struct {

@@ -68,10 +68,14 @@ func expect(out *http.Request) {
 	}
 }
 
-// refused notes that the server does not want the body of a request.
+// refused notes that the server does not want a large body, of which some may be on its way:
+// the answer goes out before the rest is read, and no request comes after it.
 func refused(r *http.Response) error {
-	if u, ok := r.Request.Context().Value(uploadKey{}).(*upload); ok && r.StatusCode >= http.StatusBadRequest {
+	u, ok := r.Request.Context().Value(uploadKey{}).(*upload)
+	if ok && r.StatusCode >= http.StatusBadRequest && r.Request.Header.Get("Expect") != "" {
 		u.refused = true
+		r.Header.Set("Connection", "close")
+		_ = u.c.EnableFullDuplex() // without it the answer waits
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (s *statements) prepare(ctx context.Context, query string) *sql.Stmt {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.known[query]; old != nil { // somebody was faster
+	if old := s.known[query]; old != nil || len(s.known) >= maxStatements { // somebody was faster
 		st.Close() //nolint:sqlclosecheck // the others are kept
 		return old
 	}

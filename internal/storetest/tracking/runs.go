@@ -251,10 +251,10 @@ func testHistories(f *fixture) {
 		}
 	}
 	some, err := f.s.SampleHistories(ctx, nil, runs[:2], "m", nil, nil, 10)
-	f.same("sampled", 20, len(some), err)
+	f.same("sampled", 22, len(some), err)
 	f.same("the first", int64(0), some[0].Step, nil)
-	f.same("the last", int64(598), some[9].Step, nil)
-	f.same("the run", runs[1], some[10].RunID, nil)
+	f.same("the last", int64(598), some[10].Step, nil)
+	f.same("the run", runs[1], some[11].RunID, nil)
 	from, to := int64(100), int64(110)
 	some, err = f.s.SampleHistories(ctx, nil, runs[:1], "m", &from, &to, 100)
 	f.same("between", "100 110 6", fmt.Sprint(some[0].Step, some[5].Step, len(some)), err)
