@@ -16,6 +16,9 @@ const (
 
 // statements keeps what is asked often prepared: SQLite takes longer to read a statement
 // than to find a row. It is safe for concurrent use.
+//
+// A page's limit belongs into the text: SQLite plans anew, at each run, a statement whose LIMIT
+// is a parameter.
 type statements struct {
 	db *sql.DB
 

@@ -124,7 +124,7 @@ func (s *Store) rare(ctx context.Context, q registry.Query, t tagged, model stri
 			where += " AND t.model = " + a.Add(model)
 		}
 		var n int
-		err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.table+` t WHERE `+where+` LIMIT `+a.Add(few)+`) x`, a.Values...)
+		err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM `+t.table+` t WHERE `+where+` LIMIT `+strconv.Itoa(few)+`) x`, a.Values...)
 		if err != nil || n < few {
 			return i, err
 		}
@@ -159,7 +159,7 @@ func (s *Store) wide(ctx context.Context, q registry.Query, model string) (bool,
 		return false, nil
 	}
 	var n int
-	err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM version v WHERE `+where+` LIMIT `+a.Add(few)+`) x`, a.Values...)
+	err := s.db.QueryRow(ctx, "", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM version v WHERE `+where+` LIMIT `+strconv.Itoa(few)+`) x`, a.Values...)
 	return n == few, err
 }
 
@@ -175,7 +175,7 @@ func (s *Store) SearchModels(ctx context.Context, q registry.Query) ([]registry.
 	if rare >= 0 {
 		from = `model_tag t CROSS JOIN model m WHERE m.name = t.model AND ` + equals(&q.Where[rare], &a) + ` AND `
 	}
-	text := `SELECT ` + modelColumns + ` FROM ` + from + where(q, rare, ofModels, modelTags, terms, &a) + ` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
+	text := `SELECT ` + modelColumns + ` FROM ` + from + where(q, rare, ofModels, modelTags, terms, &a) + ` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + strconv.Itoa(q.Limit)
 	return s.entries(ctx, text, a.Values...)
 }
 
@@ -209,7 +209,7 @@ func (s *Store) SearchVersions(ctx context.Context, q registry.Query) ([]registr
 		from = `model m CROSS JOIN version v WHERE m.name = ` + a.Add(model) + ` AND `
 	}
 	text := `SELECT ` + detailColumns + ` FROM ` + from + `m.name = v.model AND v.deleted = 0 AND ` + where(q, rare, columns, versionTags, terms, &a) +
-		` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + a.Add(q.Limit)
+		` ORDER BY ` + query.Sorted(terms) + ` LIMIT ` + strconv.Itoa(q.Limit)
 	return s.details(ctx, text, a.Values...)
 }
 

@@ -200,7 +200,7 @@ func (s *Store) SearchExperiments(ctx context.Context, q tracking.ExperimentSear
 		e, err := r.experiment()
 		p.add(e, key)
 		return err
-	}, `SELECT `+experimentColumns+p.columns()+` FROM experiment e WHERE `+where+` ORDER BY `+query.Sorted(terms)+` LIMIT `+a.Add(q.Page.Max+1), a.Values...)
+	}, `SELECT `+experimentColumns+p.columns()+` FROM experiment e WHERE `+where+` ORDER BY `+query.Sorted(terms)+` LIMIT `+strconv.Itoa(q.Page.Max+1), a.Values...)
 	items, token := p.done()
 	return items, token, err
 }

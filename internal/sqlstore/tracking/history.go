@@ -194,6 +194,6 @@ func (s *Store) Datasets(ctx context.Context, teams []string, experiments []stri
 		out = append(out, d)
 		return err
 	}, `SELECT DISTINCT d.experiment, d.name, d.digest, COALESCE(u.context, '') FROM dataset d JOIN experiment e ON e.id = d.experiment JOIN run_dataset u ON u.dataset = d.num
-		WHERE d.experiment IN (`+query.List(a, ids)+`) AND `+visible(teams, a)+` ORDER BY 1, 2, 3, 4 LIMIT `+a.Add(limit), a.Values...)
+		WHERE d.experiment IN (`+query.List(a, ids)+`) AND `+visible(teams, a)+` ORDER BY 1, 2, 3, 4 LIMIT `+strconv.Itoa(limit), a.Values...)
 	return out, err
 }

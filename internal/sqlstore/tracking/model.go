@@ -211,7 +211,7 @@ func (s *Store) SearchModels(ctx context.Context, q tracking.ModelSearch) ([]tra
 		m, err := r.model()
 		p.add(m, key)
 		return err
-	}, `SELECT `+modelColumns+p.columns()+` FROM logged_model m JOIN experiment e ON e.id = m.experiment WHERE `+where+` ORDER BY `+query.Sorted(terms)+` LIMIT `+a.Add(q.Page.Max+1), a.Values...)
+	}, `SELECT `+modelColumns+p.columns()+` FROM logged_model m JOIN experiment e ON e.id = m.experiment WHERE `+where+` ORDER BY `+query.Sorted(terms)+` LIMIT `+strconv.Itoa(q.Page.Max+1), a.Values...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/slipway-ml/slipway/internal/query"
@@ -199,7 +200,7 @@ func (b *runSearch) build(q tracking.RunSearch, limit int) string {
 	for _, t := range terms {
 		columns += ", " + t.Expr
 	}
-	return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") + ` ORDER BY ` + query.Sorted(terms[fixed:]) + ` LIMIT ` + b.args.Add(limit)
+	return `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") + ` ORDER BY ` + query.Sorted(terms[fixed:]) + ` LIMIT ` + strconv.Itoa(limit)
 }
 
 // from writes what is selected from, the terms of the order, and how many of these are the
@@ -303,7 +304,7 @@ func (s *Store) driver(ctx context.Context, experiments []int64, where []query.C
 		}
 		a := &query.Args{}
 		var n int64
-		err := s.db.QueryRow(ctx, "number", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM `+logTables[c.Entity]+` x WHERE `+entry(c, experiments, a)+` LIMIT `+a.Add(few)+`) y`, a.Values...)
+		err := s.db.QueryRow(ctx, "number", []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM `+logTables[c.Entity]+` x WHERE `+entry(c, experiments, a)+` LIMIT `+strconv.Itoa(few)+`) y`, a.Values...)
 		if err != nil {
 			return -1, err
 		}
