@@ -1,9 +1,11 @@
 """The image of a revision is a container image: unpacked and started by itself it answers as the platform does."""
 
 import gzip
+import hashlib
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -17,12 +19,19 @@ import tritonclient.utils
 
 
 @pytest.fixture(scope="session")
-def image(platform):
-    """The layout on disk, and the digest of the newest deployment's image."""
+def image(platform, tmp_path_factory):
+    """The layout on disk with all layers, and the digest of the newest deployment's image. The layer of the model is
+    not kept, for it is not encrypted: the platform makes it again."""
+    import requests
     import slipway
 
-    d = slipway.Client(platform.url, platform.token).deployments("fraud")[0]
-    return pathlib.Path(platform.home, "images"), d.record["image"]
+    d = slipway.Client(platform.url, platform.token).deployments("fraud")[0].record
+    layout = tmp_path_factory.mktemp("image")
+    shutil.copytree(pathlib.Path(platform.home, "images"), layout, dirs_exist_ok=True)
+    r = requests.get(f"{platform.url}/v1/models/{d['model']}/versions/{d['version']}/layers/{d['image']}", headers={"Authorization": f"Bearer {platform.token}"}, timeout=60)
+    r.raise_for_status()
+    blob(layout, "sha256:" + hashlib.sha256(r.content).hexdigest()).write_bytes(r.content)
+    return layout, d["image"]
 
 
 def blob(layout, digest):
