@@ -158,7 +158,9 @@ def test_import(server, source):
         p.kill()
         p.communicate()
     report = server.cli("import", "mlflow", *only)
-    assert [(x["what"], x["id"]) for x in report["left"]] == [("version", f"{model}/4")] and "s3://bucket/model" in report["left"][0]["why"]
+    # An attempt that was killed may have brought the version, and have said so.
+    assert [(x["what"], x["id"]) for x in report["left"]] in ([], [("version", f"{model}/4")])
+    assert all("s3://bucket/model" in x["why"] for x in report["left"])
     assert report["runs"]["copied"] + report["runs"]["unchanged"] == 12
 
     ours = Rest(server.url, server.token)
