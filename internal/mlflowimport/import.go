@@ -158,6 +158,13 @@ func (i *Import) note(l api.ImportLeft) {
 	i.report.Left = append(i.report.Left, l)
 }
 
+// noted says of something that has come what is not as it was.
+func (i *Import) noted(what, id string, here api.Imported) {
+	if here.Note != "" {
+		i.note(api.ImportLeft{What: what, ID: id, Why: here.Note})
+	}
+}
+
 // did changes the report, and tells of it.
 func (i *Import) did(doing string, change func(*api.ImportReport)) {
 	i.mu.Lock()

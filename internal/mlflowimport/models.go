@@ -53,10 +53,9 @@ func (i *Import) model(ctx context.Context, m registeredModel) error {
 			i.did(m.Name, func(r *api.ImportReport) { r.Models.Failed++ })
 			return err
 		}
-		if here.Note != "" {
-			i.note(api.ImportLeft{What: "model", ID: m.Name, Why: here.Note})
-		}
+		before[m.Name] = here
 	}
+	i.noted("model", m.Name, before[m.Name])
 	whole, err := i.versions(ctx, m)
 	if err != nil {
 		return err
@@ -94,6 +93,7 @@ func (i *Import) versions(ctx context.Context, m registeredModel) (whole bool, e
 		for n, v := range page {
 			now := mark(v)
 			if before[ids[n]].Mark == now && !i.o.Full {
+				i.noted("version", ids[n], before[ids[n]])
 				i.did(model, func(r *api.ImportReport) { r.Versions.Unchanged++ })
 				continue
 			}
@@ -125,8 +125,8 @@ func (i *Import) version(ctx context.Context, v version, id string) error {
 	}
 	here, err := i.p.ImportVersion(ctx, api.ImportVersion{ImportOrigin: i.origin(id), Model: v.Name, Number: number, Origin: origin, Run: v.Run, RunLink: v.RunLink,
 		LoggedModel: v.Model, Description: v.Description, Stage: v.Stage, User: v.User, Created: int64(v.Created), Updated: int64(v.Updated), Tags: pairs(v.Tags)})
-	if err == nil && here.Note != "" {
-		i.note(api.ImportLeft{What: "version", ID: id, Why: here.Note})
+	if err == nil {
+		i.noted("version", id, here)
 	}
 	return err
 }

@@ -23,9 +23,7 @@ func (i *Import) experiment(ctx context.Context, e experiment) error {
 			i.did(e.Name, func(r *api.ImportReport) { r.Experiments.Failed++ })
 			return err
 		}
-		if here.Note != "" {
-			i.note(api.ImportLeft{What: "experiment", ID: e.Name, Why: here.Note})
-		}
+		i.noted("experiment", e.Name, here)
 	}
 	if err := i.runs(ctx, e, here.ID); err != nil {
 		return err
@@ -61,6 +59,7 @@ func (i *Import) runs(ctx context.Context, e experiment, here string) error {
 		err = each(ctx, i.o.Parallel, page, func(ctx context.Context, r run) error {
 			m := mark(r)
 			if before[r.id()].Mark == m && !i.o.Full {
+				i.noted("run", r.id(), before[r.id()])
 				i.did(e.Name, func(r *api.ImportReport) { r.Runs.Unchanged++ })
 				return nil
 			}
@@ -106,9 +105,7 @@ func (i *Import) run1(ctx context.Context, r run, experiment string) (whole bool
 	if err != nil {
 		return false, err
 	}
-	if here.Note != "" {
-		i.note(api.ImportLeft{What: "run", ID: r.id(), Why: here.Note})
-	}
+	i.noted("run", r.id(), here)
 	whole = true
 	for _, m := range r.Data.Metrics {
 		err := i.history(ctx, r.id(), here.ID, m)

@@ -47,8 +47,8 @@ func key(o api.ImportOrigin, kind string) store.Key {
 	return store.Key{Source: o.Source, Kind: kind, SourceID: o.SourceID}
 }
 
-func imported(r store.Row, note string) api.Imported {
-	return api.Imported{SourceID: r.SourceID, ID: r.ID, Place: r.Place, Mark: r.Mark, Note: note}
+func imported(r store.Row) api.Imported {
+	return api.Imported{SourceID: r.SourceID, ID: r.ID, Place: r.Place, Mark: r.Mark, Note: r.Note}
 }
 
 // Query gives what of some ids has come, as far as the principal could have brought it.
@@ -57,7 +57,7 @@ func (s *Service) Query(ctx context.Context, p slipway.Principal, q api.ImportQu
 	out := []api.Imported{}
 	for _, r := range found {
 		if s.Access.Allows(p, authz.ExperimentWrite, authz.ExperimentOf("", r.Team)) {
-			out = append(out, imported(r, ""))
+			out = append(out, imported(r))
 		}
 	}
 	return out, err
@@ -91,18 +91,17 @@ func (s *Service) Experiment(ctx context.Context, p slipway.Principal, in api.Im
 	}
 	if came { // renamed here, perhaps
 		_, err := s.may(ctx, p, row.ID)
-		return imported(row, ""), err
+		return imported(row), err
 	}
 	e, added, err := s.Tracking.ImportExperiment(ctx, p, tracking.Experiment{Name: in.Name, Team: c.Team, Created: in.Created, Updated: in.Updated, Tags: tags(in.Tags)})
 	if err != nil {
 		return api.Imported{}, err
 	}
-	note := ""
-	if !added && in.Name != tracking.DefaultName {
-		note = "there was an experiment of this name: what came was added to it"
-	}
 	row = store.Row{Key: k, ID: e.ID, Team: e.Team, Place: e.ArtifactLocation}
-	return imported(row, note), s.Store.Put(ctx, row)
+	if !added && in.Name != tracking.DefaultName {
+		row.Note = "there was an experiment of this name: what came was added to it"
+	}
+	return imported(row), s.Store.Put(ctx, row)
 }
 
 func tags(in []api.Pair) []tracking.Tag {
@@ -162,12 +161,12 @@ func (s *Service) Run(ctx context.Context, p slipway.Principal, in api.ImportRun
 	if err != nil {
 		return api.Imported{}, err
 	}
-	note := ""
+	row.Note = ""
 	if dropped > 0 {
-		note = strconv.Itoa(dropped) + " tags or parameters have keys that are not kept here"
+		row.Note = strconv.Itoa(dropped) + " tags or parameters have keys that are not kept here"
 	}
 	row.Mark, row.Place = "", r.ArtifactURI
-	return imported(row, note), s.Store.Put(ctx, row)
+	return imported(row), s.Store.Put(ctx, row)
 }
 
 // Metrics brings measurements of a run.
@@ -209,7 +208,7 @@ func (s *Service) LoggedModel(ctx context.Context, p slipway.Principal, in api.I
 		return api.Imported{}, err
 	}
 	row.Mark, row.Place = "", m.ArtifactURI
-	return imported(row, ""), s.Store.Put(ctx, row)
+	return imported(row), s.Store.Put(ctx, row)
 }
 
 // Done says that all of something has come.

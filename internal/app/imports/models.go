@@ -25,11 +25,12 @@ func (s *Service) Model(ctx context.Context, p slipway.Principal, in api.ImportM
 	if err := s.Access.Check(ctx, p, authz.ModelRegister, authz.Resource{Kind: authz.KindModel, Name: in.Name, Team: c.Team}); err != nil {
 		return api.Imported{}, err
 	}
-	k, note := key(in.ImportOrigin, api.ImportModels), ""
-	_, came, err := s.Store.Get(ctx, k)
+	k := key(in.ImportOrigin, api.ImportModels)
+	before, came, err := s.Store.Get(ctx, k)
 	if err != nil {
 		return api.Imported{}, err
 	}
+	note := before.Note
 	set := map[string]string{}
 	for _, t := range in.Tags {
 		set[t.Key] = t.Value
@@ -46,8 +47,8 @@ func (s *Service) Model(ctx context.Context, p slipway.Principal, in api.ImportM
 	if err != nil {
 		return api.Imported{}, err
 	}
-	row := store.Row{Key: k, ID: in.Name, Team: m.Team}
-	return imported(row, note), s.Store.Put(ctx, row)
+	row := store.Row{Key: k, ID: in.Name, Team: m.Team, Note: note}
+	return imported(row), s.Store.Put(ctx, row)
 }
 
 // Version brings a version, with its number unless a version here has it.
@@ -75,7 +76,8 @@ func (s *Service) Version(ctx context.Context, p slipway.Principal, in api.Impor
 	switch {
 	case there && v.Source == in.Origin: // perhaps of an attempt that was broken off
 	case came && !there && row.Mark != "":
-		return imported(row, "it was deleted here, and does not come again"), nil
+		row.Note = "it was deleted here, and does not come again"
+		return imported(row), s.Store.Put(ctx, row)
 	default:
 		row = store.Row{Key: key(in.ImportOrigin, api.ImportVersions), ID: idOf(in.Model, m.Latest+1), Team: m.Team}
 		if v, err = s.addVersion(ctx, c, in, row); err != nil {
@@ -94,8 +96,8 @@ func (s *Service) Version(ctx context.Context, p slipway.Principal, in api.Impor
 	if err := s.Store.Date(ctx, in.Model, v.Number, in.Created, max(in.Created, in.Updated)); err != nil {
 		return api.Imported{}, err
 	}
-	row.Mark = ""
-	return imported(row, noteOn(in, v)), s.Store.Put(ctx, row)
+	row.Mark, row.Note = "", noteOn(in, v)
+	return imported(row), s.Store.Put(ctx, row)
 }
 
 // noteOn says what of a version is not as it was.

@@ -14,11 +14,12 @@ import (
 // Key names something at a server.
 type Key struct{ Source, Kind, SourceID string }
 
-// Row is what is known of it here. Mark is empty while some of it may be missing.
+// Row is what is known of it here. Mark is empty while some of it may be missing. Note
+// is what is not as it was there.
 type Row struct {
 	Key
 
-	ID, Team, Place, Mark string
+	ID, Team, Place, Mark, Note string
 }
 
 // Store keeps rows. Its methods are safe for concurrent use; what is acknowledged is durable.
@@ -27,7 +28,7 @@ type Store struct{ db *sqlstore.DB }
 // New makes a Store.
 func New(db *sqlstore.DB) *Store { return &Store{db} }
 
-const columns = `SELECT source_id, id, team, place, mark FROM imported WHERE source = $1 AND kind = $2 AND source_id `
+const columns = `SELECT source_id, id, team, place, mark, note FROM imported WHERE source = $1 AND kind = $2 AND source_id `
 
 // Find gives those of some ids that are known, in any order.
 func (s *Store) Find(ctx context.Context, source, kind string, ids []string) ([]Row, error) {
@@ -42,7 +43,7 @@ func (s *Store) Find(ctx context.Context, source, kind string, ids []string) ([]
 		}
 		err := s.db.Query(ctx, func(rows *sql.Rows) error {
 			r := Row{Key: Key{Source: source, Kind: kind}}
-			err := rows.Scan(&r.SourceID, &r.ID, &r.Team, &r.Place, &r.Mark)
+			err := rows.Scan(&r.SourceID, &r.ID, &r.Team, &r.Place, &r.Mark, &r.Note)
 			out = append(out, r)
 			return err
 		}, columns+`IN (`+strings.Join(names, ", ")+`)`, args...)
@@ -66,9 +67,9 @@ func (s *Store) Get(ctx context.Context, k Key) (r Row, ok bool, err error) {
 // stands for.
 func (s *Store) Put(ctx context.Context, r Row, events ...slipway.Event) error {
 	return s.db.Write(ctx, events, func(tx *sqlstore.Tx) error {
-		_, err := tx.Exec(`INSERT INTO imported (source, kind, source_id, id, team, place, mark) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (source, kind, source_id) DO UPDATE SET id = excluded.id, team = excluded.team, place = excluded.place, mark = excluded.mark`,
-			r.Source, r.Kind, r.SourceID, r.ID, r.Team, r.Place, r.Mark)
+		_, err := tx.Exec(`INSERT INTO imported (source, kind, source_id, id, team, place, mark, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (source, kind, source_id) DO UPDATE SET id = excluded.id, team = excluded.team, place = excluded.place, mark = excluded.mark, note = excluded.note`,
+			r.Source, r.Kind, r.SourceID, r.ID, r.Team, r.Place, r.Mark, r.Note)
 		return err
 	})
 }
