@@ -71,7 +71,8 @@ type HistoryStore interface {
 	History(ctx context.Context, run, key string, last []any, limit int) ([]Metric, error)
 	// Histories gives one key's in many runs, ordered by run first, at most limit.
 	Histories(ctx context.Context, teams []string, runs []string, key string, limit int) ([]Metric, error)
-	// Series gives one key's measurements in a run, ordered by step.
+	// Series gives one key's measurements in a run, ordered by step; of very many some, with
+	// the first and the last.
 	Series(ctx context.Context, run, key string) ([]Metric, error)
 	// Datasets gives at most limit uses of data sets in experiments.
 	Datasets(ctx context.Context, teams []string, experiments []string, limit int) ([]DatasetSummary, error)

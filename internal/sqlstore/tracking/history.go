@@ -22,7 +22,11 @@ type series struct {
 	run, key string
 	last     *record.Point // what came before: nothing up to it is wanted
 	limit    int           // 0: all
+	most     int           // 0: all; else some of them, with the first and the last step, when there are more
 }
+
+// maxSeries bounds how many measurements of one metric are held to choose from: 40 MB.
+const maxSeries = 1_000_000
 
 // History implements tracking.HistoryStore.
 func (s *Store) History(ctx context.Context, run, key string, last []any, limit int) ([]tracking.Metric, error) {
@@ -65,7 +69,7 @@ func (s *Store) series(ctx context.Context, q series) ([]record.Point, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := collector{id: st.ID(q.key), series: q, from: math.MinInt64}
+	c := collector{id: st.ID(q.key), series: q, from: math.MinInt64, every: 1}
 	if c.id == 0 {
 		return nil, nil
 	}
@@ -111,18 +115,54 @@ type collector struct {
 	from  int64
 	found []record.Point
 	next  int // how many it has when it looks again whether that is enough
+
+	seen, every int            // one of every so many is kept
+	left        []record.Point // those with the lowest and the highest step of those that were not
 }
 
 func (c *collector) take(b []byte) error {
 	return record.Points(b, func(p record.Point) {
 		if p.ID == c.id && p.Time >= c.from && (c.last == nil || byTime(*c.last, p) < 0) {
-			c.found = append(c.found, p)
+			c.keep(p)
 		}
 	})
 }
 
+func (c *collector) keep(p record.Point) {
+	if c.seen++; (c.seen-1)%c.every != 0 {
+		c.leave(p)
+		return
+	}
+	c.found = append(c.found, p)
+	if c.most == 0 || len(c.found) <= c.most {
+		return
+	}
+	half := c.found[:0]
+	for i, p := range c.found {
+		if i%2 == 0 {
+			half = append(half, p)
+		} else {
+			c.leave(p)
+		}
+	}
+	c.found = half
+	c.every *= 2
+}
+
+func (c *collector) leave(p record.Point) {
+	switch {
+	case c.left == nil:
+		c.left = []record.Point{p, p}
+	case p.Step < c.left[0].Step:
+		c.left[0] = p
+	case p.Step >= c.left[1].Step:
+		c.left[1] = p
+	}
+}
+
 // settle sorts what was found and drops what was logged twice.
 func (c *collector) settle() {
+	c.found, c.left = append(c.found, c.left...), nil
 	slices.SortFunc(c.found, byTime)
 	c.found = slices.CompactFunc(c.found, func(a, b record.Point) bool { return byTime(a, b) == 0 })
 }
@@ -170,7 +210,7 @@ func (s *Store) Histories(ctx context.Context, teams []string, runs []string, ke
 
 // Series implements tracking.HistoryStore.
 func (s *Store) Series(ctx context.Context, run, key string) ([]tracking.Metric, error) {
-	found, err := s.series(ctx, series{run: run, key: key})
+	found, err := s.series(ctx, series{run: run, key: key, most: maxSeries})
 	if err != nil {
 		return nil, err
 	}
