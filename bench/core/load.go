@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const connections = 16
@@ -149,7 +151,7 @@ func (l *load) end() (sent, bad int64) {
 	l.stop()
 	l.wg.Wait()
 	if t := l.first.Load(); t != nil {
-		note("first of %d failures: %s", l.bad.Load(), *t)
+		figure.Note("first of %d failures: %s", l.bad.Load(), *t)
 	}
 	return l.sent.Load(), l.bad.Load()
 }

@@ -5,66 +5,29 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
-// figure is one line of the result. Ratio is better when higher, and meets the bar from
-// goal on. Peer is the other side's figure or, where there is none, the bar itself.
-type figure struct {
-	Bench  string  `json:"bench"`
-	Metric string  `json:"metric"`
-	Ours   float64 `json:"ours"`
-	Peer   float64 `json:"peer"`
-	Ratio  float64 `json:"ratio"`
-	Goal   float64 `json:"goal"`
-}
-
 type bench struct {
+	figure.Out
+
 	exe, repo string
 	mlserver  string
-	out       io.Writer
 	rollouts  int
 	repeats   int
 }
 
-// higher reports a figure of which more is better.
-func (b *bench) higher(metric string, ours, peer, goal float64) {
-	b.print(figure{"core", metric, ours, peer, ours / peer, goal})
-}
-
-// lower reports a figure that must be at most the bar.
-func (b *bench) lower(metric string, ours, bar float64) {
-	ratio := bar / max(ours, 1e-9)
-	if bar == 0 { // nothing at all is allowed
-		ratio = 0
-		if ours == 0 {
-			ratio = 1
-		}
-	}
-	b.print(figure{"core", metric, ours, bar, ratio, 1})
-}
-
-func (b *bench) print(f figure) {
-	line, err := json.Marshal(f)
-	if err != nil {
-		line = fmt.Appendf(nil, "%+v", f)
-	}
-	fmt.Fprintln(b.out, string(line))
-}
-
-func note(format string, args ...any) { fmt.Fprintf(os.Stderr, "# "+format+"\n", args...) }
-
 func main() {
-	b := &bench{out: os.Stdout}
+	b := &bench{Out: figure.Out{Bench: "core", W: os.Stdout}}
 	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
 	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests")
 	flag.IntVar(&b.rollouts, "rollouts", 200, "rollouts under load")

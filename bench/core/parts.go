@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const (
@@ -38,7 +39,7 @@ func (b *bench) start(ctx context.Context) error {
 	}
 	ready := time.Since(began).Seconds()
 	err = func() error {
-		b.lower("ready_seconds", ready, 1)
+		b.Print(b.AtMost("ready_seconds", ready, 1))
 		dir, err := s.project(b.repo, immediate, "1", nil)
 		if err != nil {
 			return err
@@ -54,13 +55,13 @@ func (b *bench) start(ctx context.Context) error {
 		if err != nil || second.Status != "succeeded" {
 			return fmt.Errorf("the second deployment %s: %s: %w", second.Status, second.Message, err)
 		}
-		b.lower("deploy_seconds", took.Seconds(), 3)
+		b.Print(b.AtMost("deploy_seconds", took.Seconds(), 3))
 		time.Sleep(5 * time.Second) // idle
-		mib, err := s.pss()
+		mib, err := figure.Memory(s.exe, s.home)
 		if err != nil {
 			return err
 		}
-		b.lower("idle_pss_mib", mib, 120)
+		b.Print(b.AtMost("idle_pss_mib", mib, 120))
 		return b.version(s)
 	}()
 	return errors.Join(err, s.close())
@@ -76,7 +77,7 @@ func (b *bench) version(s *site) error {
 		times = append(times, float64(time.Since(began).Microseconds())/1000)
 	}
 	slices.Sort(times)
-	b.lower("version_ms", times[len(times)/2], 50)
+	b.Print(b.AtMost("version_ms", times[len(times)/2], 50))
 	return nil
 }
 
@@ -115,14 +116,14 @@ func (b *bench) serve(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("peer: %w", err)
 		}
-		note("round %d: ours %.0f/s, reverse proxy %.0f/s", i, o, p)
+		figure.Note("round %d: ours %.0f/s, reverse proxy %.0f/s", i, o, p)
 		if i > 0 { // the first warms up
 			ours, theirs = append(ours, o), append(theirs, p)
 		}
 	}
 	slices.Sort(ours)
 	slices.Sort(theirs)
-	b.higher("core_rps_vs_netproxy", ours[len(ours)/2], theirs[len(theirs)/2], 1.5)
+	b.Print(b.Beside("core_rps_vs_netproxy", ours[len(ours)/2], theirs[len(theirs)/2], 1.5))
 	return nil
 }
 
@@ -221,13 +222,13 @@ func (b *bench) rollback(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
 		}
 		times = append(times, max(0, d.LastSent.Sub(d.FirstBad)).Seconds())
-		note("rollback %d: %.2f s", i+1, times[i])
+		figure.Note("rollback %d: %.2f s", i+1, times[i])
 	}
 	sent, bad := l.end()
 	slices.Sort(times)
-	note("%d requests, rollbacks between %.2f and %.2f s", sent, times[0], times[len(times)-1])
-	b.lower("rollback_seconds_median", times[len(times)/2], 3)
-	b.lower("rollback_client_errors", float64(bad), 0)
+	figure.Note("%d requests, rollbacks between %.2f and %.2f s", sent, times[0], times[len(times)-1])
+	b.Print(b.AtMost("rollback_seconds_median", times[len(times)/2], 3))
+	b.Print(b.AtMost("rollback_client_errors", float64(bad), 0))
 	return nil
 }
 
@@ -253,7 +254,7 @@ func (b *bench) same(ctx context.Context) (err error) {
 		}
 		if d.Status == "rolled back" {
 			falsely++
-			note("rolled back: %s", d.Message)
+			figure.Note("rolled back: %s", d.Message)
 		}
 		if l == nil { // the first has nothing to be compared with
 			l = startLoad(s.addr(), request(s.addr(), s.token, row()), 200)
@@ -261,9 +262,9 @@ func (b *bench) same(ctx context.Context) (err error) {
 		}
 	}
 	sent, bad := l.end()
-	note("%d equal versions, %d requests", b.repeats, sent)
-	b.lower("same_false_rollbacks", float64(falsely), 0)
-	b.lower("same_client_errors", float64(bad), 0)
+	figure.Note("%d equal versions, %d requests", b.repeats, sent)
+	b.Print(b.AtMost("same_false_rollbacks", float64(falsely), 0))
+	b.Print(b.AtMost("same_client_errors", float64(bad), 0))
 	return nil
 }
 
@@ -307,8 +308,8 @@ func (b *bench) recover(ctx context.Context) (err error) {
 		}
 	}
 	sent, bad := l.end()
-	note("%d rollouts, %d restarts, %d requests", b.rollouts, restarts, sent)
-	b.lower("recover_lost_requests", float64(bad), 0)
+	figure.Note("%d rollouts, %d restarts, %d requests", b.rollouts, restarts, sent)
+	b.Print(b.AtMost("recover_lost_requests", float64(bad), 0))
 	return nil
 }
 

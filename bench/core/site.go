@@ -141,36 +141,3 @@ func (s *site) deploy(ctx context.Context, dir string, args ...string) (api.Depl
 	}
 	return list[0], took, nil
 }
-
-// pss is the summed proportional set size of this site's processes, in MiB.
-func (s *site) pss() (float64, error) {
-	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return 0, err
-	}
-	var kib float64
-	for _, p := range procs {
-		b, err := os.ReadFile(p)
-		if err != nil || !bytes.HasPrefix(b, []byte(s.exe+"\x00")) {
-			continue
-		}
-		env, err := os.ReadFile(filepath.Join(filepath.Dir(p), "environ"))
-		if err != nil || !bytes.Contains(env, []byte(s.home)) && !bytes.Contains(b, []byte(s.home)) {
-			continue
-		}
-		rollup, err := os.ReadFile(filepath.Join(filepath.Dir(p), "smaps_rollup"))
-		if err != nil {
-			return 0, err
-		}
-		for line := range strings.Lines(string(rollup)) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "Pss:" {
-				n, err := strconv.ParseFloat(f[1], 64)
-				if err != nil {
-					return 0, err
-				}
-				kib += n
-			}
-		}
-	}
-	return kib / 1024, nil
-}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const (
@@ -70,10 +72,10 @@ func (b *bench) deployPython(ctx context.Context, s *site, dir string) error {
 			return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
 		}
 		if i == 0 {
-			note("first deployment, with its environment: %.1f s", took.Seconds())
+			figure.Note("first deployment, with its environment: %.1f s", took.Seconds())
 			continue
 		}
-		b.lower("python_deploy_seconds", took.Seconds(), 5)
+		b.Print(b.AtMost("python_deploy_seconds", took.Seconds(), 5))
 	}
 	return nil
 }
@@ -90,13 +92,13 @@ func (b *bench) besideMLServer(ctx context.Context, s *site, peer string) error 
 		if err != nil {
 			return fmt.Errorf("MLServer: %w", err)
 		}
-		note("round %d: ours %.0f/s p99 %v, MLServer %.0f/s p99 %v", i, o, oLate, p, pLate)
+		figure.Note("round %d: ours %.0f/s p99 %v, MLServer %.0f/s p99 %v", i, o, oLate, p, pLate)
 		if i > 0 { // the first warms up
 			ours, theirs, oursLate, theirsLate = append(ours, o), append(theirs, p), append(oursLate, oLate), append(theirsLate, pLate)
 		}
 	}
-	b.higher("sklearn_rps_vs_mlserver", median(ours), median(theirs), 3)
-	b.lower("sklearn_p99_ms_vs_mlserver", float64(median(oursLate).Microseconds())/1000, float64(median(theirsLate).Microseconds())/1000)
+	b.Print(b.Beside("sklearn_rps_vs_mlserver", median(ours), median(theirs), 3))
+	b.Print(b.AtMost("sklearn_p99_ms_vs_mlserver", float64(median(oursLate).Microseconds())/1000, float64(median(theirsLate).Microseconds())/1000))
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const runs, models = 30_000, 2_000
@@ -166,14 +168,14 @@ func (b *bench) api(ctx context.Context, database string) error {
 		if err != nil {
 			return err
 		}
-		note("%s: filled in %.0f s", side.name, time.Since(began).Seconds())
+		figure.Note("%s: filled in %.0f s", side.name, time.Since(began).Seconds())
 		if rates[i], order, err = b.rates(ctx, s, side.name+" "+database); err != nil {
 			return err
 		}
 		s.stop()
 	}
 	for _, l := range order {
-		b.beside(l.name+"."+database, rates[0][l.name], rates[1][l.name], l.goal)
+		b.Print(b.Beside(l.name+"."+database, rates[0][l.name], rates[1][l.name], l.goal))
 	}
 	return nil
 }
@@ -193,7 +195,7 @@ func (b *bench) rates(ctx context.Context, s *server, side string) (map[string]f
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.name, err)
 		}
-		note("%s %s: %.0f/s, p99 %.1f ms", side, l.name, rate, p99(took))
+		figure.Note("%s %s: %.0f/s, p99 %.1f ms", side, l.name, rate, p99(took))
 		out[l.name] = rate
 	}
 	return out, loads, nil

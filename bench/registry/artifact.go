@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 // noise is so many bytes that cannot be compressed, made of one block again and again.
@@ -59,7 +61,7 @@ func (b *bench) artifact(ctx context.Context, database string) error {
 			return err
 		}
 		pipeUps, pipeDowns = append(pipeUps, up), append(pipeDowns, down)
-		if resting, err = s.resident(); err != nil {
+		if resting, err = figure.Memory(s.cmd.Path, s.home); err != nil {
 			return err
 		}
 		watching := s.watch(resting)
@@ -72,12 +74,12 @@ func (b *bench) artifact(ctx context.Context, database string) error {
 		}
 		ups, downs = append(ups, up), append(downs, down)
 	}
-	note("resident before the last one: %.0f MiB", resting)
-	note("seconds for %d GiB: up %.2f, pipe into a file %.2f; down %.2f, pipe out of it %.2f", b.gib, ups, pipeUps, downs, pipeDowns)
+	figure.Note("resident before the last one: %.0f MiB", resting)
+	figure.Note("seconds for %d GiB: up %.2f, pipe into a file %.2f; down %.2f, pipe out of it %.2f", b.gib, ups, pipeUps, downs, pipeDowns)
 	mib := float64(size >> 20)
-	b.beside("artifact_up_mib_s", mib/median(ups), mib/median(pipeUps), 1/1.5)
-	b.beside("artifact_down_mib_s", mib/median(downs), mib/median(pipeDowns), 1/1.5)
-	b.lower("artifact_extra_mib", extra, 64)
+	b.Print(b.Beside("artifact_up_mib_s", mib/median(ups), mib/median(pipeUps), 1/1.5))
+	b.Print(b.Beside("artifact_down_mib_s", mib/median(downs), mib/median(pipeDowns), 1/1.5))
+	b.Print(b.AtMost("artifact_extra_mib", extra, 64))
 	return nil
 }
 
@@ -122,7 +124,7 @@ func (s *server) watch(before float64) func() float64 {
 	go func() {
 		peak := before
 		for !stop.Load() {
-			if now, err := s.resident(); err == nil {
+			if now, err := figure.Memory(s.cmd.Path, s.home); err == nil {
 				peak = max(peak, now)
 			}
 			time.Sleep(20 * time.Millisecond)

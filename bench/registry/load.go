@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const connections = 16
@@ -112,7 +114,7 @@ func (s *server) load(ctx context.Context, conns int, length time.Duration, next
 	wg.Wait()
 	rate = float64(len(took)) / time.Since(began).Seconds()
 	if failed > 0 {
-		note("%d of %d failed, first: %.300v", failed, failed+len(took), first)
+		figure.Note("%d of %d failed, first: %.300v", failed, failed+len(took), first)
 		if s.home != "" {
 			return nil, 0, fmt.Errorf("the platform failed: %w", first)
 		}

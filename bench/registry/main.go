@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -16,50 +14,22 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
-// figure is one line of the result. Ratio is better when higher, and meets the bar from
-// goal on. Peer is the other side's figure or, where there is none, the bar itself.
-type figure struct {
-	Bench  string  `json:"bench"`
-	Metric string  `json:"metric"`
-	Ours   float64 `json:"ours"`
-	Peer   float64 `json:"peer"`
-	Ratio  float64 `json:"ratio"`
-	Goal   float64 `json:"goal"`
-}
-
 type bench struct {
+	figure.Out
+
 	exe, python string
-	out         io.Writer
 	length      time.Duration // of each load
 	gib         int           // of the artifact
 	pg          *postgres     // started by the first who needs it
 	dir         string
 }
 
-// beside reports a figure beside another's, more being better.
-func (b *bench) beside(metric string, ours, peer, goal float64) {
-	b.print(figure{"registry", metric, ours, peer, ours / max(peer, 1e-9), goal})
-}
-
-// lower reports a figure that must be at most the bar.
-func (b *bench) lower(metric string, ours, bar float64) {
-	b.print(figure{"registry", metric, ours, bar, bar / max(ours, 1e-9), 1})
-}
-
-func (b *bench) print(f figure) {
-	line, err := json.Marshal(f)
-	if err != nil {
-		line = fmt.Appendf(nil, "%+v", f)
-	}
-	fmt.Fprintln(b.out, string(line))
-}
-
-func note(format string, args ...any) { fmt.Fprintf(os.Stderr, "# "+format+"\n", args...) }
-
 func main() {
-	b := &bench{out: os.Stdout}
+	b := &bench{Out: figure.Out{Bench: "registry", W: os.Stdout}}
 	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
 	flag.StringVar(&b.python, "python", ".venv-mlflow3/bin/python", "the interpreter with mlflow")
 	flag.DurationVar(&b.length, "length", 10*time.Second, "how long each load lasts, at the least")

@@ -146,35 +146,6 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
-// resident is the memory of this platform's processes, in MiB.
-func (s *server) resident() (float64, error) {
-	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return 0, err
-	}
-	var kib float64
-	for _, p := range procs {
-		args, err := os.ReadFile(p)
-		if err != nil || !bytes.Contains(args, []byte(s.home)) || !bytes.HasPrefix(args, []byte(s.cmd.Path+"\x00")) {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(filepath.Dir(p), "status"))
-		if err != nil {
-			continue // it has ended
-		}
-		for line := range strings.Lines(string(status)) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
-				n, err := strconv.ParseFloat(f[1], 64)
-				if err != nil {
-					return 0, err
-				}
-				kib += n
-			}
-		}
-	}
-	return kib / 1024, nil
-}
-
 // postgres is a PostgreSQL server on a Unix socket, as it is installed: it waits for its disk.
 type postgres struct {
 	dir  string

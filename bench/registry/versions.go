@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/slipway-ml/slipway/bench/figure"
 )
 
 const versions = 10_000
@@ -34,7 +36,7 @@ func (b *bench) versions(ctx context.Context, database string) error {
 			return err
 		}
 	}
-	note("platform %s: %d versions in %.0f s", database, versions, time.Since(began).Seconds())
+	figure.Note("platform %s: %d versions in %.0f s", database, versions, time.Since(began).Seconds())
 	pages, err := s.pages(ctx)
 	if err != nil {
 		return err
@@ -53,13 +55,13 @@ func (b *bench) versions(ctx context.Context, database string) error {
 			if err != nil {
 				return err
 			}
-			note("platform %s, %d clients, %s: p99 %.2f ms, %.0f/s", database, clients, l.name, p99(took), rate)
+			figure.Note("platform %s, %d clients, %s: p99 %.2f ms, %.0f/s", database, clients, l.name, p99(took), rate)
 			if p := p99(took); p > worst {
 				worst, which = p, l.name
 			}
 		}
-		note("the slowest is %s", which)
-		b.lower(fmt.Sprintf("versions_10k_p99_ms_%d_clients.%s", clients, database), worst, bar)
+		figure.Note("the slowest is %s", which)
+		b.Print(b.AtMost(fmt.Sprintf("versions_10k_p99_ms_%d_clients.%s", clients, database), worst, bar))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/bench/figure"
 	"github.com/slipway-ml/slipway/internal/app/audit"
 	"github.com/slipway-ml/slipway/internal/rollout"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -37,15 +38,15 @@ func (b *bench) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(auditPart(ctx, dir, b.print), os.RemoveAll(dir))
+	return errors.Join(auditPart(ctx, dir, b.Out), os.RemoveAll(dir))
 }
 
-func auditPart(ctx context.Context, dir string, report func(figure)) error {
+func auditPart(ctx context.Context, dir string, out figure.Out) error {
 	sync, err := syncTime(filepath.Join(dir, "sync"))
 	if err != nil {
 		return err
 	}
-	report(lower("fsync_p50_ms", ms(sync), ms(sync)))
+	out.Print(out.AtMost("fsync_p50_ms", ms(sync), ms(sync)))
 	b, err := newBench(ctx, dir)
 	if err != nil {
 		return err
@@ -58,18 +59,18 @@ func auditPart(ctx context.Context, dir string, report func(figure)) error {
 		return err
 	}
 	each := (busy() - before) / time.Duration(b.service.Signed())
-	report(lower("audit_cpu_us_an_event", float64(each.Microseconds()), 400))
-	report(higher("audit_events_vs_5000", rate, 5000))
+	out.Print(out.AtMost("audit_cpu_us_an_event", float64(each.Microseconds()), 400))
+	out.Print(out.Beside("audit_events_vs_5000", rate, 5000, 1))
 	delay, err := b.paced(ctx)
 	if err != nil {
 		return err
 	}
-	report(lower("audit_commit_to_log_p99_ms", ms(delay), 100))
+	out.Print(out.AtMost("audit_commit_to_log_p99_ms", ms(delay), 100))
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
 	stop()
-	return b.questions(ctx, report)
+	return b.questions(ctx, out)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -259,7 +260,7 @@ func (b *auditBench) fill(ctx context.Context) error {
 	return b.await(ctx, million)
 }
 
-func (b *auditBench) questions(ctx context.Context, report func(figure)) error {
+func (b *auditBench) questions(ctx context.Context, out figure.Out) error {
 	for _, q := range []struct {
 		metric string
 		peer   float64
@@ -289,7 +290,7 @@ func (b *auditBench) questions(ctx context.Context, report func(figure)) error {
 			}
 			took = append(took, time.Since(began))
 		}
-		report(lower(q.metric, ms(quantile(took, 0.99)), q.peer))
+		out.Print(out.AtMost(q.metric, ms(quantile(took, 0.99)), q.peer))
 	}
 	began := time.Now()
 	found, err := b.service.Verify(ctx, func(uint64, uint64) {})
@@ -301,6 +302,6 @@ func (b *auditBench) questions(ctx context.Context, report func(figure)) error {
 			return fmt.Errorf("the log does not verify: %s", f.Message)
 		}
 	}
-	report(lower("audit_verify_million_s", time.Since(began).Seconds(), 60))
+	out.Print(out.AtMost("audit_verify_million_s", time.Since(began).Seconds(), 60))
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway/api"
+	"github.com/slipway-ml/slipway/bench/figure"
 	"github.com/slipway-ml/slipway/client"
 )
 
@@ -102,7 +103,7 @@ func (b *bench) backup(ctx context.Context) error {
 			return err
 		}
 	}
-	note("writing %d GiB of artifacts", b.gib)
+	figure.Note("writing %d GiB of artifacts", b.gib)
 	if err := s.artifacts(ctx, b.gib); err != nil {
 		return err
 	}
@@ -113,8 +114,8 @@ func (b *bench) backup(ctx context.Context) error {
 		return err
 	}
 	stop()
-	note("%d predictions meanwhile", sent.Load())
-	b.lower("backup_failed_predictions", float64(failed.Load()), 0)
+	figure.Note("%d predictions meanwhile", sent.Load())
+	b.Print(b.AtMost("backup_failed_predictions", float64(failed.Load()), 0))
 	return b.restores(s)
 }
 
@@ -171,17 +172,17 @@ func (b *bench) copies(s *site) error {
 	if _, err := s.run("backup", "create", "target"); err != nil {
 		return err
 	}
-	b.lower(fmt.Sprintf("backup_%d_gib_seconds", b.gib), time.Since(began).Seconds(), backupBar)
+	b.Print(b.AtMost(fmt.Sprintf("backup_%d_gib_seconds", b.gib), time.Since(began).Seconds(), backupBar))
 	began = time.Now()
 	if _, err := s.run("backup", "create", "target"); err != nil {
 		return err
 	}
-	b.lower("backup_again_seconds", time.Since(began).Seconds(), backupBar)
+	b.Print(b.AtMost("backup_again_seconds", time.Since(began).Seconds(), backupBar))
 	began = time.Now()
 	if _, err := s.run("backup", "verify", "target", "--key", "recovery.key"); err != nil {
 		return err
 	}
-	b.lower("backup_verify_seconds", time.Since(began).Seconds(), backupBar)
+	b.Print(b.AtMost("backup_verify_seconds", time.Since(began).Seconds(), backupBar))
 	return nil
 }
 
@@ -215,7 +216,7 @@ func (b *bench) restores(s *site) error {
 	if out, err := s.run("backup", "verify", "target", "--key", "recovery.key"); err == nil || !bytes.Contains(out, []byte(filepath.Base(parts[0]))) {
 		accepted++
 	}
-	b.lower("backup_changed_byte_accepted", accepted, 0)
+	b.Print(b.AtMost("backup_changed_byte_accepted", accepted, 0))
 	if err := flip(); err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (b *bench) restores(s *site) error {
 	if _, err := s.run("backup", "restore", "target", "--key", "recovery.key", "--home", filepath.Join(s.dir, "restored")); err != nil {
 		return err
 	}
-	b.lower("restore_seconds", time.Since(began).Seconds(), backupBar)
+	b.Print(b.AtMost("restore_seconds", time.Since(began).Seconds(), backupBar))
 	was, err := digests(filepath.Join(s.home, "blobs"))
 	if err != nil {
 		return err
@@ -233,7 +234,7 @@ func (b *bench) restores(s *site) error {
 	if !maps.Equal(was, is) {
 		differ++
 	}
-	b.lower("restore_digests_differ", differ, 0)
+	b.Print(b.AtMost("restore_digests_differ", differ, 0))
 	return err
 }
 

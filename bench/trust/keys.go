@@ -107,7 +107,7 @@ func drain(in io.ReadCloser, err error) error {
 func (b *bench) keys(ctx context.Context) error {
 	speeds, err := blobSpeeds(ctx)
 	for _, s := range speeds {
-		b.beside(s.metric, s.ours, s.peer, .3)
+		b.Print(b.Beside(s.metric, s.ours, s.peer, .3))
 	}
 	return err
 }

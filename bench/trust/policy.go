@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/bench/figure"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/gateway"
 	"github.com/slipway-ml/slipway/internal/route"
@@ -37,14 +38,12 @@ const (
 
 // policy reports what a decision costs, and the door of a request.
 func (b *bench) policy(context.Context) error {
-	for _, measure := range []func() ([]figure, error){decisionFigures, doorFigures} {
+	for _, measure := range []func() ([]figure.Figure, error){b.decisionFigures, b.doorFigures} {
 		figures, err := measure()
 		if err != nil {
 			return err
 		}
-		for _, f := range figures {
-			b.print(f)
-		}
+		b.Print(figures...)
 	}
 	return nil
 }
@@ -67,7 +66,7 @@ func mixed() string {
 	return b.String()
 }
 
-func decisionFigures() ([]figure, error) {
+func (b *bench) decisionFigures() ([]figure.Figure, error) {
 	e, err := authz.New(authz.Policies(), time.Now)
 	if err != nil {
 		return nil, err
@@ -109,9 +108,9 @@ func decisionFigures() ([]figure, error) {
 		}
 		p50, p99 = min(p50, us(took, .5)), min(p99, us(took, .99))
 	}
-	return []figure{
-		lower("decision_p50_us", p50, 50),
-		lower("decision_p99_us", p99, 50),
+	return []figure.Figure{
+		b.AtMost("decision_p50_us", p50, 50),
+		b.AtMost("decision_p99_us", p99, 50),
 	}, nil
 }
 
@@ -137,7 +136,7 @@ func (replicas) Changed() <-chan struct{} { return nil }
 // doorFigures compares the same requests with a grant that lists 60 endpoints, among 1,000
 // grants, with the owner's, which lists none; and the door as a whole with a path that has
 // none.
-func doorFigures() ([]figure, error) {
+func (b *bench) doorFigures() ([]figure.Figure, error) {
 	dir, err := os.MkdirTemp("", "slipway-bench-")
 	if err != nil {
 		return nil, err
@@ -168,10 +167,10 @@ func doorFigures() ([]figure, error) {
 		}
 	}
 	listed, owner, guarded, open := us(took[0], .5), us(took[1], .5), us(took[2], .5), us(took[3], .5)
-	return []figure{
+	return []figure.Figure{
 		// beside the owner's grant, which lists nothing
-		{"trust", "infer_listed_grant_p50_us", listed, owner, owner / listed, .5},
-		lower("door_added_us", math.Round(100*(max(0, listed-owner)+max(0, guarded-open)))/100, 30),
+		{Bench: b.Bench, Metric: "infer_listed_grant_p50_us", Ours: listed, Peer: owner, Ratio: owner / listed, Goal: .5},
+		b.AtMost("door_added_us", math.Round(100*(max(0, listed-owner)+max(0, guarded-open)))/100, 30),
 	}, nil
 }
 
