@@ -52,16 +52,17 @@ func wordOf(e *slipway.Error) word {
 	return byKind[e.Kind]
 }
 
-// fail answers with an error, and logs the cause of one that is ours.
-func (f *front) fail(w http.ResponseWriter, r *http.Request, err error) {
+// Fail answers with an error as MLflow's clients read it, and logs the cause of one that is
+// ours.
+func Fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 	var answered *Answered
 	if errors.As(err, &answered) {
-		f.Log.LogAttrs(r.Context(), slog.LevelWarn, "an answer to an MLflow client was cut off", slog.String("error", err.Error()))
+		log.LogAttrs(r.Context(), slog.LevelWarn, "an answer to an MLflow client was cut off", slog.String("error", err.Error()))
 		panic(http.ErrAbortHandler) // the client must not take half a file for a whole one
 	}
 	e := slipway.AsError(err)
 	if e.Kind == slipway.Internal || e.Cause != nil {
-		f.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
+		log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
 	}
 	what := wordOf(e)
 	h := w.Header()

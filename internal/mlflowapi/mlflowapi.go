@@ -102,7 +102,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer drain(r)
 	if err := f.serve(w, r, path, team, named); err != nil {
-		f.fail(w, r, err)
+		Fail(w, r, err, f.Log)
 	}
 }
 

@@ -67,20 +67,19 @@ func (s *Service) SearchPage(ctx context.Context, in Search) ([]Entry, string, e
 		return nil, "", err
 	}
 	found, err := s.SearchModels(ctx, q)
-	if err != nil || len(found) < q.Limit {
-		return found, "", err
+	if err != nil {
+		return nil, "", err
 	}
-	found = found[:len(found)-1]
-	last := found[len(found)-1]
-	return found, query.Token(mark, values(q.Order, func(key string) any {
+	page, token := paged(found, q, mark, func(m Entry, key string) any {
 		switch key {
 		case KeyName:
-			return last.Name
+			return m.Name
 		case KeyCreated:
-			return last.Created.UnixMicro()
+			return m.Created.UnixMicro()
 		}
-		return last.Updated.UnixMicro()
-	})), nil
+		return m.Updated.UnixMicro()
+	})
+	return page, token, nil
 }
 
 // VersionPage finds a page of versions, and the token of the next one, empty at the end.
@@ -95,34 +94,39 @@ func (s *Service) VersionPage(ctx context.Context, in Search) ([]Version, string
 		return nil, "", err
 	}
 	found, err := s.SearchVersions(ctx, q)
-	if err != nil || len(found) < q.Limit {
-		return found, "", err
+	if err != nil {
+		return nil, "", err
 	}
-	found = found[:len(found)-1]
-	last := found[len(found)-1]
-	return found, query.Token(mark, values(q.Order, func(key string) any {
+	page, token := paged(found, q, mark, func(v Version, key string) any {
 		switch key {
 		case KeyName:
-			return last.Model
+			return v.Model
 		case KeyNumber:
-			return int64(last.Number)
+			return int64(v.Number)
 		case KeyCreated:
-			return last.Created.UnixMicro()
+			return v.Created.UnixMicro()
 		}
-		return last.Updated.UnixMicro()
-	})), nil
+		return v.Updated.UnixMicro()
+	})
+	return page, token, nil
 }
 
 func tooMany(most, got int) error {
 	return invalidText(slipway.CodeInvalid, "ask for fewer", "Invalid value for request parameter max_results. It must be at most %d, but got value %d", most, got)
 }
 
-func values(order []query.Order, of func(key string) any) []any {
-	out := make([]any, len(order))
-	for i, o := range order {
-		out[i] = of(o.Key)
+// paged leaves out the one that was found beyond the page, which says that there is more, and
+// gives the token of what comes after: the values by which the last of the page is ordered.
+func paged[T any](found []T, q Query, mark []byte, value func(one T, key string) any) (page []T, token string) {
+	if len(found) < q.Limit {
+		return found, ""
 	}
-	return out
+	page = found[:len(found)-1]
+	last := make([]any, len(q.Order))
+	for i, o := range q.Order {
+		last[i] = value(page[len(page)-1], o.Key)
+	}
+	return page, query.Token(mark, last)
 }
 
 // query reads a search. It asks for one entry more than the page has, and gives the

@@ -2,8 +2,6 @@ package artifacts
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/artifact"
 	"github.com/slipway-ml/slipway/internal/mlflowapi"
 )
@@ -32,15 +29,9 @@ func IsSigned(path string) bool { return strings.HasPrefix(path, signed) }
 // send no token there, so it is no Route; what they may do is in the address.
 func Handler(s Signed, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := serveSigned(w, r, s)
-		if err == nil {
-			return
+		if err := serveSigned(w, r, s); err != nil {
+			mlflowapi.Fail(w, r, err, log)
 		}
-		if answered := (*mlflowapi.Answered)(nil); errors.As(err, &answered) {
-			log.LogAttrs(r.Context(), slog.LevelWarn, "a signed download was cut off", slog.String("error", err.Error()))
-			panic(http.ErrAbortHandler) // the client must not take half a file for a whole one
-		}
-		refuse(w, r, err, log)
 	})
 }
 
@@ -72,19 +63,4 @@ func serveSigned(w http.ResponseWriter, r *http.Request, s Signed) error {
 		return send(w, r, f, b)
 	}
 	return slipway.Errorf(slipway.NotFound, slipway.CodeSignedURL, "use the address as it was given", "there is nothing to %.10s at this address", r.Method)
-}
-
-func refuse(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
-	e := slipway.AsError(err)
-	if e.Kind == slipway.Internal || e.Cause != nil {
-		log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("code", e.Code), slog.String("error", err.Error()), slog.Any("cause", e.Cause))
-	}
-	word := map[slipway.Kind]string{slipway.Invalid: "INVALID_PARAMETER_VALUE", slipway.NotFound: "RESOURCE_DOES_NOT_EXIST", slipway.Denied: "PERMISSION_DENIED",
-		slipway.Conflict: "RESOURCE_CONFLICT", slipway.Exhausted: "RESOURCE_EXHAUSTED", slipway.Unavailable: "TEMPORARILY_UNAVAILABLE"}[e.Kind]
-	if word == "" {
-		word = "INTERNAL_ERROR"
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(answer.StatusOf(e.Kind))
-	_ = json.NewEncoder(w).Encode(map[string]string{"error_code": word, "message": e.What()}) // a client that left
 }
