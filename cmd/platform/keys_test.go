@@ -38,7 +38,7 @@ func people(n int) []person {
 func found(t *testing.T, path string, texts []string) (out []string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a draft of the running server
 		t.Fatal(err)
 	}
 	for _, text := range texts {
@@ -95,10 +95,10 @@ func TestNothingInClear(t *testing.T) {
 	looked, serves := 0, 0
 	err := filepath.WalkDir(s.home, func(path string, e fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(s.home, path)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if !e.Type().IsRegular() {
+		if err != nil || !e.Type().IsRegular() {
 			return nil
 		}
 		looked++

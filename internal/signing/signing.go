@@ -211,16 +211,6 @@ func Sign(random io.Reader, key *ecdsa.PrivateKey, name string, files []File) ([
 		Envelope: envelope{payload, payloadType, []signature{{Sig: sig}}}})
 }
 
-// Signer names the key that a bundle says it was signed with: see KeyID. It is empty for a
-// bundle that does not say.
-func Signer(text []byte) (string, error) {
-	b, err := parse(text)
-	if err != nil || b.Material.PublicKey == nil {
-		return "", err
-	}
-	return b.Material.PublicKey.Hint, nil
-}
-
 func parse(text []byte) (bundle, error) {
 	var b bundle
 	if len(text) > MaxBundle {

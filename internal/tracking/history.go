@@ -8,14 +8,10 @@ import (
 	"github.com/slipway-ml/slipway/internal/query"
 )
 
-// historyTerms are the order of a history.
+// historyTerms are the order of a history. NaN is the value 0 with a nan of 1.
 var historyTerms = []query.Term{
 	{Expr: "timestamp", Kind: query.Int}, {Expr: "step", Kind: query.Int}, {Expr: "value", Kind: query.Float}, {Expr: "nan", Kind: query.Int},
 }
-
-// HistoryTerms are the expressions by which a history is ordered, for a store. NaN is the
-// value 0 with a nan of 1.
-func HistoryTerms() []query.Term { return slices.Clone(historyTerms) }
 
 // Stored is a value as a history is ordered by it.
 func Stored(v float64) (value float64, nan int64) {
