@@ -15,7 +15,7 @@ func TestPostgresLooksAtItsTables(t *testing.T) {
 	db := storetest.Open(t, storetest.Postgres(t))
 	for i := range 300 {
 		err := db.Write(t.Context(), nil, func(tx *sqlstore.Tx) error {
-			_, err := tx.Exec(`INSERT INTO model (name, team) VALUES ($1, 'risk')`, fmt.Sprint("model-", i))
+			_, err := tx.Exec(`INSERT INTO model (name, latest) VALUES ($1, 0)`, fmt.Sprint("model-", i))
 			return err
 		})
 		if err != nil {
