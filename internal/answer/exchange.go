@@ -36,6 +36,7 @@ type Exchange struct {
 	csv      bool
 	head     int // length of the JSON; -1: of the whole body
 	packed   coding
+	held     int64  // memory that Decode took
 	accepted coding // of the answer
 	body     []byte
 	wanted   tensor.Wanted
@@ -107,11 +108,15 @@ func (x *Exchange) mlflowType(t string) *slipway.Error {
 
 // Decode takes the body, which must not change until Reply is done, and unpacks it if it is
 // compressed, up to limit bytes. Hold is told of each piece of memory that this takes, in
-// bytes, and may refuse it.
+// bytes, and may refuse it; see Held.
 func (x *Exchange) Decode(body []byte, limit int64, hold func(n int64) *slipway.Error) *slipway.Error {
 	if x.packed != plain {
 		var err *slipway.Error
-		if body, err = unpack(x.packed, body, limit, hold); err != nil {
+		take := func(n int64) *slipway.Error {
+			x.held += n
+			return hold(n)
+		}
+		if body, err = unpack(x.packed, body, limit, take); err != nil {
 			return err
 		}
 	}
@@ -122,6 +127,9 @@ func (x *Exchange) Decode(body []byte, limit int64, hold func(n int64) *slipway.
 	x.body = body
 	return nil
 }
+
+// Held is how much memory Decode took, in bytes, whether it was refused or not.
+func (x *Exchange) Held() int64 { return x.held }
 
 // Bind reads the request for a schema. What does not fit is Unprocessable, with the path of
 // the field. It may be called again, with another schema.

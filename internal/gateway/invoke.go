@@ -32,13 +32,10 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, pat
 	buf := buffers.Get().(*buffer)
 	defer buf.release()
 	held, err := g.read(buf, r)
-	defer func() { g.buffered.Add(-held) }()
 	if err == nil {
-		err = x.Decode(buf.in, g.c.MaxBody, func(n int64) *slipway.Error {
-			held += n
-			return g.hold(n)
-		})
+		err = x.Decode(buf.in, g.c.MaxBody, g.room)
 	}
+	defer g.buffered.Add(-held - x.Held())
 	if err != nil {
 		if err.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")

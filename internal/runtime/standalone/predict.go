@@ -34,13 +34,10 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protoc
 		return
 	}
 	body, held, failed := s.read(w, r)
-	defer func() { s.buffered.Add(-held) }()
 	if failed == nil {
-		failed = x.Decode(body, s.limits.MaxBody, func(n int64) *slipway.Error {
-			held += n
-			return s.hold(n)
-		})
+		failed = x.Decode(body, s.limits.MaxBody, s.hold)
 	}
+	defer s.buffered.Add(-held - x.Held())
 	if failed != nil {
 		if failed.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")
