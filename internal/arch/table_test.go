@@ -59,6 +59,7 @@ var sideways = []exception{
 	{"internal/plan", "internal/tensor", "a plan compares what two versions take and give"},
 	{"internal/route", "internal/tensor", "the table carries each revision's schema"},
 	{"internal/runtime/...", "internal/runtime/child", "every process that a runtime starts ends with it, and leaves nothing behind"},
+	{"internal/spec/...", "internal/tensor", "what a file declares of inputs is what requests are held to"},
 	{"internal/spec/...", "internal/modeluri", "a file names versions and runs as MLflow's users do"},
 	{"internal/storetest/...", "internal/sqlstore/...", "a suite opens the database that it tests"},
 	{"internal/storetest/...", "internal/storetest/...", "every suite checks the record of events with the same function"},
