@@ -140,9 +140,12 @@ func (b *binder) targets(place string) ([]int, *slipway.Error) {
 	taken := make([]bool, len(b.fields))
 	err := b.s.array(func(i int) (err *slipway.Error) {
 		var name []byte
-		if b.s.peek() == '"' {
+		switch b.s.peek() {
+		case '"':
 			name, err = b.s.text()
-		} else {
+		case '[', '{', 't', 'f', 'n':
+			return at(fmt.Sprintf("%s[%d]", place, i), misfit("name columns by strings or numbers", "is no name"))
+		default:
 			var number string
 			number, _, err = b.s.number()
 			name = []byte(number)
