@@ -25,7 +25,8 @@ func newBinder(body []byte, schema *Schema) *binder {
 		shapes: make([][]int, len(schema.Inputs)), rows: -1}
 	width := 0
 	for i := range b.fields {
-		b.cols[i].typ = b.fields[i].Type
+		f := &b.fields[i]
+		b.cols[i].typ, b.cols[i].spare = f.Type, !f.Required && len(f.Shape) == 0 && !f.Type.Float()
 		if b.fields[i].declares() {
 			b.cols[i].rules = &b.fields[i]
 		}
@@ -164,7 +165,9 @@ func (b *binder) batch(place string) (*Batch, *slipway.Error) {
 	}
 	out := &Batch{Tensors: make([]Tensor, 0, len(b.fields))}
 	for i := range b.fields {
-		if b.shapes[i] == nil { // optional
+		if c := &b.cols[i]; c.nulled && len(c.data)+len(c.strings) > 0 {
+			return nil, at(place, misfit("send a value in every row or in none", "has rows in which %s is missing, which %s cannot be", b.fields[i].Name, c.typ))
+		} else if b.shapes[i] == nil || c.nulled { // optional
 			continue
 		}
 		out.Tensors = append(out.Tensors, Tensor{Name: b.fields[i].Name, Type: b.fields[i].Type, Shape: b.shapes[i],

@@ -362,6 +362,11 @@ func (b *binder) instances() *slipway.Error {
 	default:
 		return at(place, misfit("send an array of rows", "is no array"))
 	}
+	return b.listed(place)
+}
+
+// listed reads an array of rows.
+func (b *binder) listed(place string) *slipway.Error {
 	start := b.s.at
 	b.s.at++
 	first := b.s.peek()
@@ -372,10 +377,14 @@ func (b *binder) instances() *slipway.Error {
 	return b.rowsOf(place, b.inOrder())
 }
 
-// columns reads {"name": [values of a column]}, or the rows of one tensor or matrix.
+// columns reads {"name": [values of a column]}, or rows.
 func (b *binder) columns(place string) *slipway.Error {
-	if b.s.peek() != '{' {
-		return b.rowsOf(place, b.inOrder())
+	switch b.s.peek() {
+	case '{':
+	case '[':
+		return b.listed(place)
+	default:
+		return at(place, misfit("send columns by name, or an array of rows", "is no object and no array"))
 	}
 	next, members := 0, 0
 	return b.s.object(func(key []byte) *slipway.Error {
