@@ -11,9 +11,10 @@ import (
 type binder struct {
 	s       scanner
 	fields  []Field
-	unknown string  // what becomes of unknown inputs, see Schema.Unknown
-	raw     []byte  // the data after the JSON that no tensor has taken yet
-	wanted  *Wanted // where what is wanted of the answer is written to
+	unknown string   // what becomes of unknown inputs, see Schema.Unknown
+	params  []string // that the model declares
+	raw     []byte   // the data after the JSON that no tensor has taken yet
+	wanted  *Wanted  // where what is wanted of the answer is written to
 	cols    []column
 	shapes  [][]int // of each tensor that has come; nil otherwise
 	rows    int     // -1 before the first column
@@ -21,7 +22,7 @@ type binder struct {
 }
 
 func newBinder(body []byte, schema *Schema) *binder {
-	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, cols: make([]column, len(schema.Inputs)),
+	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, params: schema.Params, cols: make([]column, len(schema.Inputs)),
 		shapes: make([][]int, len(schema.Inputs)), rows: -1}
 	width := 0
 	for i := range b.fields {

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
@@ -41,7 +42,7 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 				return at("params", misfit("send it once", "is sent twice"))
 			}
 			params = true
-			return within("params", b.params())
+			return within("params", b.readParams())
 		default: // what later versions add
 			return b.s.skip()
 		}
@@ -63,16 +64,21 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 	return b.batch(form)
 }
 
-// params reads what a model that declares parameters could take: none that is served here
-// does, and MLflow drops those that a model does not declare.
-func (b *binder) params() *slipway.Error {
+// readParams reads the parameters of a prediction. Those that the model does not declare are
+// dropped, as MLflow does; it would not get the others, and its answer would be another one.
+func (b *binder) readParams() *slipway.Error {
 	if b.s.null() {
 		return nil
 	}
 	if b.s.peek() != '{' {
 		return misfit("send an object", "is no object")
 	}
-	return b.s.skip()
+	return b.s.object(func(key []byte) *slipway.Error {
+		if slices.Contains(b.params, string(key)) {
+			return at("."+string(key), misfit("leave it out: the model takes the value that it was saved with", "cannot be given here"))
+		}
+		return b.s.skip()
+	})
 }
 
 // stranger is the error of a column that the model does not take. It does not repeat its
