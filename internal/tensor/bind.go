@@ -31,15 +31,27 @@ func newBinder(body []byte, schema *Schema) *binder {
 		if b.fields[i].declares() {
 			b.cols[i].rules = &b.fields[i]
 		}
-		width += b.fields[i].Type.Size()
+		width += b.fields[i].rowSize()
 	}
 	// One row is the usual request: its columns share one piece of memory.
 	one := make([]byte, width)
 	for i := range b.cols {
-		n := b.cols[i].typ.Size()
+		n := b.fields[i].rowSize()
 		b.cols[i].data, one = one[:0:n], one[n:]
 	}
 	return b
+}
+
+// rowSize is the memory that one row of a field takes, if it is known and little.
+func (f *Field) rowSize() int {
+	n := f.Type.Size()
+	for _, d := range f.Shape {
+		if d < 0 || n > 4<<10 {
+			return 0
+		}
+		n *= d
+	}
+	return n
 }
 
 const fewFields = 64
