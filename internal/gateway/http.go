@@ -11,13 +11,13 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
-	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 )
 
 // ServeHTTP is the public address: predictions, metrics and manual rollbacks are answered
 // here, the control API by the server behind.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.ending.Load() || r.TLS != nil && g.leaving.Load() {
+	if g.ending.Load() || g.left.Load() && r.ProtoMajor == 2 || g.leaving.Load() && r.TLS != nil && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
 	if r.TLS != nil && !strings.HasPrefix(r.Host, "localhost") { // of which browsers would remember it for every port
@@ -25,6 +25,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path := r.URL.Path
 	switch {
+	case openinference.Speaks(r):
+		g.grpc(w, r)
 	case path == "/healthz":
 		_, _ = io.WriteString(w, "ok\n")
 	case path == "/readyz":
@@ -43,7 +45,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var secure = []string{"max-age=31536000"}
 
 // ready says whether there is something to serve, and for long enough.
-func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load() }
+func (g *Gateway) ready() bool {
+	return g.table.Load().Seq > 0 && (!g.ending.Load() || g.left.Load()) // whoever takes over is ready
+}
 
 // data answers what needs a grant of the table.
 func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who caller) {
@@ -76,7 +80,13 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 			return
 		}
 		if p.Allow(w, r, http.MethodGet) {
-			g.model(w, rest, who)
+			g.model(w, r, rest)
+		}
+		return
+	}
+	if rest, ok := strings.CutPrefix(path, "/v2/repository/"); ok {
+		if p.Allow(w, r, http.MethodPost) {
+			g.repository(w, r, rest)
 		}
 		return
 	}
@@ -89,7 +99,9 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	switch path {
 	case "/v2", "/v2/":
-		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, openinference.About())
+	case "/v2/models":
+		g.list(w, r)
 	case "/v2/health/live":
 		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
@@ -103,30 +115,6 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who
 		promhttp.HandlerFor(g.c.Metrics, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	default:
 		answer.OpenInference.Fail(w, unknownPath())
-	}
-}
-
-// model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, rest string, who caller) {
-	key, isReady := strings.CutSuffix(rest, "/ready")
-	e, err := g.granted(who, key)
-	if err != nil {
-		answer.OpenInference.Fail(w, err)
-		return
-	}
-	rev := e.stable
-	if rev == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
-		rev = e.candidate
-	}
-	serves := rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
-		(e.stable != nil || e.live.given() > 0)
-	switch {
-	case isReady:
-		answer.Ready(w, serves, map[string]any{"name": key, "ready": serves})
-	case rev == nil:
-		answer.OpenInference.Fail(w, withdrawn(e.Reason))
-	default:
-		answer.Write(w, http.StatusOK, metadataOf(key, rev))
 	}
 }
 

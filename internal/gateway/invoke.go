@@ -20,6 +20,7 @@ const (
 
 // invoke answers one prediction request over net/http.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key string, p answer.Protocol) {
+	key, version := versioned(key)
 	_, err := g.granted(who, key)
 	if err == nil {
 		err = answer.Acceptable(r.Header)
@@ -42,7 +43,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 	h := w.Header()
 	in := payload{protocol: p, body: buf.in}
 	out, rev, err := g.predict(r.Context(), &call{who: who, key: key, request: h[requestIDHeader][0], codec: &in,
-		wanted: r.Header.Get(revisionHeader), wish: deadlineOf(r.Header.Get(deadlineHeader))})
+		wanted: r.Header.Get(revisionHeader), version: version, wish: deadlineOf(r.Header.Get(deadlineHeader))})
 	if r.Context().Err() != nil {
 		return // nobody listens
 	}

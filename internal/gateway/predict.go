@@ -27,6 +27,7 @@ type call struct {
 	key     string        // of the endpoint
 	request string        // its id in logs and traces
 	wanted  string        // the revision that the caller names; empty: the draw decides
+	version string        // that shall answer; empty: whichever is drawn
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
 	codec   codec
 
@@ -154,7 +155,26 @@ func (c *call) route() (draw, *slipway.Error) {
 	case route.Withdrawn:
 		return draw{}, withdrawn(c.e.Reason)
 	}
+	if c.version != "" {
+		return c.named()
+	}
 	return c.g.draw(c.e)
+}
+
+// named routes a request for a version. While there is a choice it is not drawn, so that it
+// is no evidence; it is counted as any other.
+func (c *call) named() (draw, *slipway.Error) {
+	serving := c.e.serving()
+	for _, rev := range serving {
+		switch {
+		case rev.version[0] != c.version:
+		case len(serving) == 1:
+			return c.g.draw(c.e)
+		default:
+			return draw{rev: rev, at: c.g.c.Now()}, nil
+		}
+	}
+	return draw{}, unknownVersion(c.e.Key)
 }
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer
