@@ -18,7 +18,7 @@ func unknownEndpoint(key string) *slipway.Error {
 }
 
 func unknownVersion(key string) *slipway.Error {
-	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "ask without a version, or see the metadata for those that serve", "%s does not serve that version", key)
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "leave the version out, or name one that the endpoint's metadata list", "%s does not serve that version", key)
 }
 
 func unknownPath() *slipway.Error {

@@ -78,10 +78,11 @@ type Gateway struct {
 	answers *answered.Log
 	table   atomic.Pointer[table]
 
-	heard    atomic.Int64 // when the server last said that the grants are those of now: ns since origin
-	buffered atomic.Int64 // bytes of bodies
-	ending   atomic.Bool  // every answer is the last of its connection
-	leaving  atomic.Bool  // so is one over TLS, since that cannot be handed over
+	heard    atomic.Int64               // when the server last said that the grants are those of now: ns since origin
+	buffered atomic.Int64               // bytes of bodies
+	room     func(int64) *slipway.Error // is hold
+	ending   atomic.Bool                // every answer is the last of its connection
+	leaving  atomic.Bool                // so is one over TLS, since that cannot be handed over
 	// So is one over HTTP/2, and for that the new process must accept: gRPC's clients try again
 	// on a new connection once, and would find this one.
 	left   atomic.Bool
@@ -102,7 +103,7 @@ func Open(c Config) (*Gateway, error) {
 		c.MaxBody = defaultMaxBody
 	}
 	g := &Gateway{c: c, origin: c.Now(), save: make(chan struct{}, 1), stop: make(chan stopRequest)}
-	g.nonce = nonce(c.Rand())
+	g.nonce, g.room = nonce(c.Rand()), g.hold
 	g.proxy = newProxy(c.ServerSocket)
 	g.calls = openinference.New(models{g}, int(c.MaxBody), c.Now)
 	if err := os.MkdirAll(g.judgesDir(), 0o700); err != nil {

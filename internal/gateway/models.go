@@ -8,7 +8,6 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/gateway/openinference"
-	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -78,55 +77,23 @@ type binder func(*tensor.Schema) (*tensor.Batch, *slipway.Error)
 // Bind implements codec.
 func (b binder) Bind(s *tensor.Schema) (*tensor.Batch, *slipway.Error) { return b(s) }
 
-// serving are the revisions that requests go to: first the one that answers most, or will
-// when all goes well. Without any there may still be one that would.
-func (e *endpoint) serving() []*revision {
-	var out []*revision
-	given := 0.
-	if e.live != nil {
-		given = e.live.given()
-	}
-	if e.stable != nil && given < 1 {
-		out = append(out, e.stable)
-	}
-	if e.candidate != nil && given > 0 {
-		out = append(out, e.candidate)
-	}
-	if e.Rollout != nil && e.Rollout.Promoted {
-		slices.Reverse(out)
-	}
-	return out
-}
-
 // described is an endpoint as a model, by the revision of a version or, without one, by the
-// first of those that serve. One that never served has no tensors.
+// one that is shown.
 func (e *endpoint) described(version string) (*openinference.Model, *slipway.Error) {
-	serving := e.serving()
-	m := &openinference.Model{Metadata: answer.Metadata{Name: e.Key}, Reason: e.Reason}
-	if len(serving) == 0 && e.candidate != nil && e.State == route.Pending {
-		m.Metadata = metadataOf(e.Key, e.candidate)
-	}
-	for _, rev := range serving {
-		if version != "" && rev.version[0] != version || len(m.Versions) > 0 {
-			continue
+	rev := e.shown()
+	if version != "" {
+		var err *slipway.Error
+		if rev, err = e.ofVersion(version); err != nil {
+			return nil, err
 		}
-		m.Metadata = metadataOf(e.Key, rev)
-		m.Ready = rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional)
 	}
-	if version != "" && len(m.Versions) == 0 {
-		return nil, unknownVersion(e.Key)
-	}
-	if len(m.Versions) == 0 {
+	m := &openinference.Model{Metadata: answer.Metadata{Name: e.Key}, Reason: e.Reason}
+	if rev == nil {
 		m.Gone = withdrawn(e.Reason)
 		return m, nil
 	}
-	if len(serving) > 0 {
-		m.Versions = nil
-	}
-	for _, rev := range serving {
-		m.Versions = append(m.Versions, rev.version[0])
-	}
-	if m.Ready {
+	m.Metadata = metadataOf(e.Key, rev)
+	if m.Ready = e.serves(rev); m.Ready {
 		m.Reason = ""
 	}
 	return m, nil

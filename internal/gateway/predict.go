@@ -27,7 +27,7 @@ type call struct {
 	key     string        // of the endpoint
 	request string        // its id in logs and traces
 	wanted  string        // the revision that the caller names; empty: the draw decides
-	version string        // that shall answer; empty: whichever is drawn
+	version string        // of the model, that the caller names; empty: any
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
 	codec   codec
 
@@ -108,6 +108,9 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 		c.e.stats.invalid.Add(1)
 		return nil, nil, err
 	}
+	if in.Coerced > 0 {
+		c.e.stats.coerced.Add(int64(in.Coerced))
+	}
 	limit := c.deadline
 	if d.fallback != nil {
 		limit /= 2
@@ -156,25 +159,28 @@ func (c *call) route() (draw, *slipway.Error) {
 		return draw{}, withdrawn(c.e.Reason)
 	}
 	if c.version != "" {
-		return c.named()
+		return c.routeVersion()
 	}
 	return c.g.draw(c.e)
 }
 
-// named routes a request for a version. While there is a choice it is not drawn, so that it
-// is no evidence; it is counted as any other.
-func (c *call) named() (draw, *slipway.Error) {
-	serving := c.e.serving()
-	for _, rev := range serving {
-		switch {
-		case rev.version[0] != c.version:
-		case len(serving) == 1:
-			return c.g.draw(c.e)
-		default:
-			return draw{rev: rev, at: c.g.c.Now()}, nil
-		}
+// routeVersion routes a request that names the version of the model. While a rollout shares
+// the traffic out, stable's version can be named by everybody and the candidate's by an owner;
+// since nobody drew, that is no evidence.
+func (c *call) routeVersion() (draw, *slipway.Error) {
+	e := c.e
+	rev, err := e.ofVersion(c.version)
+	if err != nil {
+		return draw{}, err
 	}
-	return draw{}, unknownVersion(c.e.Key)
+	switch {
+	case e.stable == nil || e.candidate == nil || e.stable.Version == e.candidate.Version, rev == e.candidate && rev == e.shown():
+		return c.g.draw(e)
+	case rev == e.candidate && c.who.grant.Scope != route.ScopeOwner:
+		c.g.refuse(c.who, c.key)
+		return draw{}, denied("an owner's token is needed to choose a version that is being rolled out")
+	}
+	return draw{rev: rev, pinned: true, at: c.g.c.Now()}, nil
 }
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer

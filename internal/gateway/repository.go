@@ -12,32 +12,11 @@ import (
 	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 )
 
-// versioned splits what a path has in the place of a model into its name and, if there is
-// one, its version.
-func versioned(rest string) (key, version string) {
-	key, version, _ = strings.Cut(rest, "/versions/")
-	return key, version
-}
+// repositoryPath is above all of Triton's extension of that name.
+const repositoryPath = "/v2/repository/"
 
 func (g *Gateway) asker(r *http.Request) *openinference.Caller {
 	return &openinference.Caller{Authorization: r.Header["Authorization"], Source: r.RemoteAddr}
-}
-
-// model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, r *http.Request, rest string) {
-	rest, isReady := strings.CutSuffix(rest, "/ready")
-	key, version := versioned(rest)
-	m, err := models{g}.Model(g.asker(r), key, version)
-	switch {
-	case err != nil:
-		answer.OpenInference.Fail(w, err)
-	case isReady:
-		answer.Ready(w, m.Ready, map[string]any{"name": key, "ready": m.Ready})
-	case m.Gone != nil:
-		answer.OpenInference.Fail(w, m.Gone)
-	default:
-		answer.Write(w, http.StatusOK, m.Metadata)
-	}
 }
 
 // list answers the names of the models that the caller may call, as KServe does.

@@ -1,10 +1,8 @@
 package gateway_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -23,7 +21,7 @@ func TestRepository(t *testing.T) {
 		"list":            {"GET", "/v2/models", callerToken, "", 200, `{"models":["fraud","gone.staging"]}`},
 		"list of another": {"GET", "/v2/models", leadToken, "", 200, `{"models":[]}`},
 		"index": {"POST", "/v2/repository/index", callerToken, "", 200, `[{"name":"fraud","version":"11","state":"READY","reason":""},` +
-			`{"name":"fraud","version":"12","state":"READY","reason":""},{"name":"gone.staging","state":"UNAVAILABLE","reason":"it failed"}]`},
+			`{"name":"gone.staging","state":"UNAVAILABLE","reason":"it failed"}]`},
 		"what is ready": {"POST", "/v2/repository/index", ownerToken, `{"ready":true}`, 200, `{"name":"other","version":"14","state":"READY","reason":""}`},
 		"bad index":     {"POST", "/v2/repository/index", ownerToken, `[`, 400, "SLIP-E0502"},
 		"index by get":  {"GET", "/v2/repository/index", ownerToken, "", 405, "POST"},
@@ -32,7 +30,7 @@ func TestRepository(t *testing.T) {
 		"unload":        {"POST", "/v2/repository/models/fraud/unload", ownerToken, "", 409, "deployments say"},
 		"unload other":  {"POST", "/v2/repository/models/other/unload", callerToken, "", 403, ""},
 		"neither":       {"POST", "/v2/repository/models/fraud", ownerToken, "", 404, ""},
-		"version":       {"GET", "/v2/models/fraud/versions/12", callerToken, "", 200, `"versions":["11","12"]`},
+		"one version":   {"GET", "/v2/models/fraud/versions/12", callerToken, "", 200, `"versions":["12"]`},
 		"version ready": {"GET", "/v2/models/fraud/versions/12/ready", callerToken, "", 200, `"ready":true`},
 		"no version":    {"GET", "/v2/models/fraud/versions/7", callerToken, "", 404, "SLIP-E0003"},
 		"no infer":      {"POST", "/v2/models/fraud/versions/7/infer", callerToken, inferBody, 404, "SLIP-E0003"},
@@ -42,30 +40,5 @@ func TestRepository(t *testing.T) {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
-	}
-}
-
-// Who names a version gets it and no other. While there is a choice that is no evidence.
-func TestNamedVersion(t *testing.T) {
-	h := open(t, t.TempDir(), newFake())
-	h.apply(table(1, serving(.5)))
-	for range 10 {
-		for version, want := range map[string]string{"11": "fraud-1", "12": "fraud-2"} {
-			w := h.send(http.MethodPost, "/v2/models/fraud/versions/"+version+"/infer", callerToken, inferBody)
-			if w.Code != 200 || w.Header().Get("Slipway-Revision") != want {
-				t.Fatalf("version %s: %d by %s", version, w.Code, w.Header().Get("Slipway-Revision"))
-			}
-		}
-	}
-	if h.counts("fraud-1").Answered != 10 || h.counts("fraud-2").Answered != 10 {
-		t.Error("they are not counted")
-	}
-	h.infer() // one that does not
-	n := 0
-	for start := time.Now(); n == 0 && time.Since(start) < patience; time.Sleep(10 * time.Millisecond) {
-		n = judged(t, h.Observe())
-	}
-	if n != 1 {
-		t.Errorf("%d requests are evidence, not the one that was drawn", n)
 	}
 }

@@ -64,18 +64,6 @@ type Models interface {
 	Predict(ctx context.Context, r *Request) (*Answer, *slipway.Error)
 }
 
-// ServerMetadata is what the server says of itself.
-type ServerMetadata struct {
-	Name       string   `json:"name"`
-	Version    string   `json:"version"`
-	Extensions []string `json:"extensions"`
-}
-
-// About is that, over every transport.
-func About() ServerMetadata {
-	return ServerMetadata{Name: "slipway", Version: "2", Extensions: []string{"binary_tensor_data", "model_repository"}}
-}
-
 // service answers the calls of inference.GRPCInferenceService.
 type service struct {
 	pb.UnimplementedGRPCInferenceServiceServer
@@ -92,7 +80,7 @@ func (s *service) ServerReady(context.Context, *pb.ServerReadyRequest) (*pb.Serv
 }
 
 func (s *service) ServerMetadata(context.Context, *pb.ServerMetadataRequest) (*pb.ServerMetadataResponse, error) {
-	about := About()
+	about := answer.ServerMetadata()
 	return &pb.ServerMetadataResponse{Name: about.Name, Version: about.Version, Extensions: about.Extensions}, nil
 }
 
