@@ -1,0 +1,68 @@
+// Package admit decides which requests an endpoint takes on: so many a second, so many at
+// once, a few more that wait for a moment in a queue that is fair to callers. The rest is
+// refused before it costs anything, so that those that are taken on are answered in time.
+package admit
+
+import (
+	"time"
+
+	"github.com/slipway-ml/slipway"
+)
+
+// Config is what bounds the requests of one endpoint. The zero value of a rate is no limit.
+type Config struct {
+	Rate, CallerRate   float64 // requests a second, of all callers together and of each
+	Burst, CallerBurst int     // how many of them may come at once, at least 1 beside a rate
+
+	// Concurrency is how many are answered at once. 0 lets the gate find it between Floor,
+	// what the replicas work on at once and as many again, and Ceiling, what they take.
+	Concurrency, Floor, Ceiling int
+
+	Queue int // how many may wait
+	// Wait is for how long; much less while the queue does not get empty. 0 lets the gate
+	// find it: a moment, or a few answers' time where that is longer.
+	Wait time.Duration
+
+	// Answers names what answers. When it changes, what was learnt of the one before is
+	// forgotten.
+	Answers string
+}
+
+// Reason is why a request was refused.
+type Reason uint8
+
+// The reasons.
+const (
+	Rate       Reason = iota // more a second than the endpoint takes
+	CallerRate               // more a second than it takes of one caller
+	Full                     // the queue is full
+	Shed                     // it waited in vain
+	Deadline                 // the time that is left does not suffice
+	Reasons                  // how many there are
+)
+
+// String is the reason as metrics have it.
+func (r Reason) String() string {
+	return [...]string{"rate", "caller_rate", "queue_full", "shed", "deadline"}[r]
+}
+
+// Refusal says why a request is not taken on, and when to try again.
+type Refusal struct {
+	Reason Reason
+	Retry  time.Duration
+}
+
+// Err is the refusal as clients get it.
+func (r *Refusal) Err(endpoint string) *slipway.Error {
+	e := &slipway.Error{Code: slipway.CodeOverloaded, Kind: slipway.Exhausted, Retry: r.Retry,
+		Message: endpoint + " has as many requests as it can answer in time", Next: "try again after Retry-After"}
+	switch r.Reason {
+	case Rate:
+		e.Code, e.Message = slipway.CodeRateLimited, endpoint+" gets more requests a second than limits.rate allows"
+	case CallerRate:
+		e.Code, e.Message = slipway.CodeRateLimited, "you send "+endpoint+" more requests a second than limits.caller_rate allows"
+	case Deadline:
+		e.Message, e.Next = endpoint+" cannot answer within the time that the request leaves it", "allow more time, or try again after Retry-After"
+	}
+	return e
+}

@@ -1,0 +1,330 @@
+package admit
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	defaultWait = 50 * time.Millisecond
+	// patience is a wait by default, in times of an answer; hurry is the share of a wait
+	// that is left under pressure (Maurer, Fail at Scale, ACM Queue 13(8), 2015: 100 ms and
+	// 5 ms, and newest first).
+	patience = 4
+	hurry    = 10
+
+	// Of many requests one in so many is looked at.
+	sample     = 8
+	sampleFrom = 32 // requests at once
+)
+
+// One request that is answered, and one that waits, in Gate.state.
+const (
+	inside = 1 << 32
+	queued = 1
+)
+
+// Gate lets requests to one endpoint in. It is safe for concurrent use, and takes a lock
+// only when requests wait. Times are those of one clock, since any moment.
+type Gate struct {
+	config  atomic.Pointer[settings]
+	limit   atomic.Int64  // requests at once, now
+	state   atomic.Uint64 // those inside in the upper half, those that wait in the lower
+	rate    bucket
+	callers sync.Map // of *bucket by caller: those that have a grant, so there are few
+	refused [Reasons]atomic.Uint64
+	usual   atomic.Int64 // time of an answer: a moving average, weight 1/8, ns
+	left    atomic.Uint64
+	full    atomic.Bool // a request had to wait since the window began
+
+	mu    sync.Mutex
+	queue queue
+	since time.Duration // when the queue was last empty
+
+	watching sync.Mutex
+	found    found
+	seen     seen
+	began    time.Duration // of the window
+}
+
+// settings are a Config, ready for use.
+type settings struct {
+	Config
+	every, callerEvery time.Duration
+}
+
+// New makes a gate.
+func New(c Config) *Gate {
+	g := &Gate{}
+	g.Set(c)
+	return g
+}
+
+// Set changes what the gate goes by. Requests inside stay, and so do those that wait.
+func (g *Gate) Set(c Config) {
+	c.Floor = max(1, c.Floor)
+	c.Ceiling = max(c.Floor, c.Ceiling)
+	g.watching.Lock()
+	defer g.watching.Unlock()
+	old := g.config.Swap(&settings{c, interval(c.Rate), interval(c.CallerRate)})
+	if old == nil || old.Answers != c.Answers {
+		g.found.alone = 0
+	}
+	if g.found.limit == 0 {
+		g.found.limit = c.Ceiling / 2
+	}
+	g.found.limit = min(max(g.found.limit, c.Floor), c.Ceiling)
+	if c.Concurrency > 0 {
+		g.adopt(c.Concurrency)
+	} else {
+		g.adopt(g.found.limit)
+	}
+}
+
+// Enter takes a request on, after a while perhaps, or says why not. It must be answered at
+// ends. Whoever is in calls Leave. When ctx ends first, err says so and nothing is counted.
+func (g *Gate) Enter(ctx context.Context, caller string, now, ends time.Duration) (refused *Refusal, err error) {
+	s := g.config.Load()
+	if ends <= now {
+		return g.refuse(Deadline, time.Duration(g.usual.Load())), nil
+	}
+	if s.every > 0 {
+		if wait := g.rate.take(now, s.every, s.Burst); wait > 0 {
+			return g.refuse(Rate, wait), nil
+		}
+	}
+	if s.callerEvery > 0 {
+		if wait := g.of(caller).take(now, s.callerEvery, s.CallerBurst); wait > 0 {
+			return g.refuse(CallerRate, wait), nil
+		}
+	}
+	if g.enter() {
+		return nil, nil
+	}
+	return g.wait(ctx, s, caller, now, ends)
+}
+
+// of is the bucket of a caller.
+func (g *Gate) of(caller string) *bucket {
+	if b, ok := g.callers.Load(caller); ok {
+		return b.(*bucket)
+	}
+	b, _ := g.callers.LoadOrStore(caller, &bucket{})
+	return b.(*bucket)
+}
+
+// enter goes in if nobody waits and there is room.
+func (g *Gate) enter() bool {
+	limit := uint64(g.limit.Load())
+	for {
+		s := g.state.Load()
+		if s%inside > 0 || s/inside >= limit {
+			return false
+		}
+		if g.state.CompareAndSwap(s, s+inside) {
+			return true
+		}
+	}
+}
+
+// wait queues a request, and lets it wait.
+func (g *Gate) wait(ctx context.Context, s *settings, caller string, now, ends time.Duration) (*Refusal, error) {
+	w, in, refused := g.join(s, caller, now, ends)
+	if in || refused != nil {
+		return refused, nil
+	}
+	timer := time.NewTimer(min(g.longest(s, now), ends-now))
+	defer timer.Stop()
+	var err error
+	select {
+	case r := <-w.done:
+		return r, nil
+	case <-timer.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	g.mu.Lock()
+	gone := g.queue.remove(w)
+	if gone {
+		g.state.Add(^uint64(queued - 1))
+	}
+	g.mu.Unlock()
+	if !gone { // somebody has decided in the meantime
+		r := <-w.done
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.refuse(Shed, g.drain()), nil
+}
+
+// join puts a request into the queue, if it does not get in after all.
+func (g *Gate) join(s *settings, caller string, now, ends time.Duration) (w *waiter, in bool, refused *Refusal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for { // from here on nobody joins or leaves the queue, but others come and go inside
+		if g.enter() {
+			return nil, true, nil
+		}
+		st := g.state.Load()
+		if st%inside == 0 && st/inside < uint64(g.limit.Load()) {
+			continue // there is room again
+		}
+		if now+time.Duration(g.usual.Load()) > ends {
+			return nil, false, g.refuse(Deadline, g.drain())
+		}
+		if g.queue.n >= s.Queue && !g.evict(caller) {
+			g.full.Store(true)
+			return nil, false, g.refuse(Full, g.drain())
+		}
+		if st = g.state.Load(); st/inside < uint64(g.limit.Load()) && st%inside == 0 || !g.state.CompareAndSwap(st, st+queued) {
+			continue
+		}
+		break
+	}
+	g.full.Store(true)
+	if g.queue.n == 0 {
+		g.since = now
+	}
+	w = &waiter{caller: caller, ends: ends, done: make(chan *Refusal, 1)}
+	g.queue.add(w)
+	return w, false, nil
+}
+
+// evict makes room in a full queue for a caller who has less than a fair share of it: the
+// oldest waiter of the longest line goes. mu is held.
+func (g *Gate) evict(caller string) bool {
+	if g.queue.n == 0 {
+		return false
+	}
+	l := g.queue.longest()
+	if len(l.waiters) <= g.queue.of(caller)+1 {
+		return false
+	}
+	w := l.waiters[0]
+	g.queue.remove(w)
+	g.state.Add(^uint64(queued - 1))
+	w.done <- g.refuse(Full, g.drain())
+	return true
+}
+
+// longest is for how long a request may wait now: a moment that lets a burst pass, but
+// hardly at all when the queue has not been empty for as long, since it is no burst then.
+func (g *Gate) longest(s *settings, now time.Duration) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	usual, wait := time.Duration(g.usual.Load()), g.moment(s)
+	if now-g.since <= wait {
+		return wait
+	}
+	// Not shorter than the time between two places that get free, or nobody would be there.
+	return min(wait, max(wait/hurry, 2*usual/time.Duration(max(1, g.limit.Load()))))
+}
+
+// moment is how long a burst may last.
+func (g *Gate) moment(s *settings) time.Duration {
+	if s.Wait > 0 {
+		return s.Wait
+	}
+	return max(defaultWait, patience*time.Duration(g.usual.Load()))
+}
+
+// Leave gives the place of a request that had got in at began to the next one. Good says
+// that it was answered, so that its time says something of the next ones.
+func (g *Gate) Leave(began, now time.Duration, good bool) {
+	for {
+		s := g.state.Load()
+		if s%inside > 0 {
+			g.mu.Lock()
+			g.state.Add(^uint64(inside - 1))
+			g.fill(now)
+			g.mu.Unlock()
+			break
+		}
+		if g.state.CompareAndSwap(s, s-inside) {
+			break
+		}
+	}
+	if good {
+		g.observe(now-began, now)
+	}
+}
+
+// fill lets waiters in while there is room; mu is held.
+func (g *Gate) fill(now time.Duration) {
+	for g.queue.n > 0 && g.state.Load()/inside < uint64(g.limit.Load()) {
+		w := g.queue.next(now-g.since > g.moment(g.config.Load()))
+		if now+time.Duration(g.usual.Load()) > w.ends { // nobody would wait for its answer
+			g.state.Add(^uint64(queued - 1))
+			w.done <- g.refuse(Deadline, g.drain())
+			continue
+		}
+		g.state.Add(inside - queued)
+		w.done <- nil
+	}
+}
+
+// observe learns from an answer.
+func (g *Gate) observe(took, now time.Duration) {
+	if n := g.left.Add(1); n%sample != 0 && g.limit.Load() >= sampleFrom {
+		return
+	}
+	if !g.watching.TryLock() {
+		return
+	}
+	defer g.watching.Unlock()
+	if old := g.usual.Load(); old > 0 {
+		took := int64(took)
+		g.usual.Store(old + (took-old)/8)
+	} else {
+		g.usual.Store(int64(took))
+	}
+	c := g.config.Load()
+	if c.Concurrency > 0 {
+		return
+	}
+	g.seen.add(took, int(g.state.Load()/inside)+1)
+	if now-g.began < window {
+		return
+	}
+	g.seen.full = g.full.Swap(false)
+	g.found = g.found.next(g.seen, c.Floor, c.Ceiling)
+	g.seen, g.began = seen{}, now
+	g.adopt(g.found.limit)
+	if g.state.Load()%inside > 0 {
+		g.mu.Lock()
+		g.fill(now)
+		g.mu.Unlock()
+	}
+}
+
+func (g *Gate) adopt(limit int) { g.limit.Store(int64(limit)) }
+
+// drain is how long the queue takes to get empty, at the pace of the last answers.
+func (g *Gate) drain() time.Duration {
+	return time.Duration(g.usual.Load()) * time.Duration(g.state.Load()%inside+1) / time.Duration(max(1, g.limit.Load()))
+}
+
+func (g *Gate) refuse(why Reason, retry time.Duration) *Refusal {
+	g.refused[why].Add(1)
+	return &Refusal{why, retry}
+}
+
+// Stats are what a gate is doing, and whom it has refused since it was made, by Reason.
+type Stats struct {
+	Inside, Waiting, Limit int
+	Refused                [Reasons]uint64
+}
+
+// Stats gives them.
+func (g *Gate) Stats() Stats {
+	s := g.state.Load()
+	out := Stats{Inside: int(s / inside), Waiting: int(s % inside), Limit: int(g.limit.Load())}
+	for i := range out.Refused {
+		out.Refused[i] = g.refused[i].Load()
+	}
+	return out
+}
