@@ -26,12 +26,8 @@ const (
 	encodingHeader = "Content-Encoding"
 )
 
-// JSON is the content type of all answers, and RetryAfter says after how many seconds a
-// client shall try again, as values of headers; they never change.
-var (
-	JSON       = []string{"application/json"}
-	RetryAfter = []string{"1"}
-)
+// JSON is the content type of all answers, as the value of a header; it never changes.
+var JSON = []string{"application/json"}
 
 // Parse reads a request for a schema, and the client's name for it. What does not fit is
 // Unprocessable, with the path of the field.
@@ -77,8 +73,8 @@ func (p Protocol) fail(w http.ResponseWriter, code int, e *slipway.Error) {
 	} else {
 		f.Error = e.What()
 	}
-	if code == http.StatusServiceUnavailable {
-		w.Header()["Retry-After"] = RetryAfter
+	if after := RetryAfter(code, e); after != nil {
+		w.Header()["Retry-After"] = after
 	}
 	Write(w, code, f)
 }

@@ -20,7 +20,7 @@ const (
 
 // invoke answers one prediction request over net/http.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key string, p answer.Protocol) {
-	_, err := g.granted(who, key)
+	e, err := g.granted(who, key)
 	if err == nil {
 		err = answer.Acceptable(r.Header)
 	}
@@ -30,7 +30,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 	}
 	buf := buffers.Get().(*buffer)
 	defer buf.release()
-	held, err := g.read(buf, r)
+	held, err := g.read(buf, r, e.maxBody(g.c.MaxBody))
 	defer g.buffered.Add(-held)
 	if err != nil {
 		if err.Code == slipway.CodeTooLarge { // the rest of it is not read
@@ -41,7 +41,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 	}
 	h := w.Header()
 	in := payload{protocol: p, body: buf.in}
-	out, rev, err := g.predict(r.Context(), &call{who: who, key: key, request: h[requestIDHeader][0], codec: &in,
+	out, rev, err := g.predict(r.Context(), &call{who: who, key: key, request: h[requestIDHeader][0], codec: &in, size: int64(len(buf.in)),
 		wanted: r.Header.Get(revisionHeader), wish: deadlineOf(r.Header.Get(deadlineHeader))})
 	if r.Context().Err() != nil {
 		return // nobody listens

@@ -28,13 +28,16 @@ type call struct {
 	request string        // its id in logs and traces
 	wanted  string        // the revision that the caller names; empty: the draw decides
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
+	size    int64         // bytes of its body
 	codec   codec
 
 	g        *Gateway
 	e        *endpoint
 	deadline time.Duration // of the whole request
-	shorter  bool          // by the caller's wish
-	rescued  bool          // stable has answered what the candidate did not
+	shorter  bool          // by the caller's wish, or because it waited for long
+	began    time.Time
+	ends     time.Time // the deadline
+	rescued  bool      // stable has answered what the candidate did not
 }
 
 // outcome is what the client got, as traces keep it.
@@ -59,12 +62,15 @@ func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revisio
 	if err != nil {
 		return nil, nil, err
 	}
-	e.stats.inFlight.Add(1)
-	defer e.stats.inFlight.Add(-1)
 	c.g, c.e, c.deadline = g, e, e.Deadline
 	if c.wish > 0 && c.wish < c.deadline {
 		c.deadline, c.shorter = c.wish, true
 	}
+	if err := c.admit(ctx); err != nil {
+		return nil, nil, err
+	}
+	in, answered := g.c.Now(), false
+	defer func() { c.leave(e.stats.gate, in, answered) }()
 	out, rev, err := c.answer(ctx)
 	if rev != nil && c.retired(rev, err) {
 		out, rev, err = c.answer(ctx)
@@ -72,6 +78,7 @@ func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revisio
 	if rev != nil {
 		g.answers.Note(c.request, rev.traced, c.outcome(err))
 	}
+	answered = err == nil
 	return out, rev, err
 }
 
@@ -111,6 +118,8 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 	if d.fallback != nil {
 		limit /= 2
 	}
+	left := c.ends.Sub(d.at)
+	limit, c.shorter = min(limit, left), c.shorter || left < c.deadline/2
 	out, outcome, err := c.attempt(ctx, &d, in, limit)
 	if d.pinned {
 		return out, d.rev, err
@@ -159,7 +168,8 @@ func (c *call) route() (draw, *slipway.Error) {
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer
 // than half the deadline has failed, on either arm, although stable's answer is still used.
-// If the client wanted less time than the endpoint gives, it has given up instead.
+// If the client wanted less time than the endpoint gives, or much of it was over before, it
+// has given up instead.
 func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit time.Duration) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
 	out, err := c.ask(ctx, d.rev, in, limit)
 	end := c.g.c.Now()
@@ -209,7 +219,7 @@ func (c *call) rescue(ctx context.Context, d *draw, in *tensor.Batch) (*tensor.B
 			return nil, err
 		}
 	}
-	return c.ask(ctx, d.fallback, in, c.deadline-c.g.c.Now().Sub(d.at))
+	return c.ask(ctx, d.fallback, in, c.ends.Sub(c.g.c.Now()))
 }
 
 // isRejection tells a model's 4xx from its failures.

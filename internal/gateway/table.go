@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/disk"
+	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -76,7 +77,8 @@ type revision struct {
 
 // endpointStats outlives tables.
 type endpointStats struct {
-	inFlight, invalid, rollbacks atomic.Int64
+	invalid, rollbacks atomic.Int64
+	gate               *admit.Gate
 }
 
 // Ack is a gateway's word that a table is in force, and will be after a restart.
@@ -136,6 +138,7 @@ func (g *Gateway) swap(next, old *table) error {
 		return err
 	}
 	for _, e := range next.endpoints {
+		e.stats.gate.Set(admission(e.Endpoint))
 		if e.live != nil && !e.live.vetoed {
 			e.live.weight, e.live.promoted = e.Weight, e.Rollout.Promoted
 		}
@@ -215,7 +218,7 @@ func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 		if was != nil {
 			ce.stats = was.stats
 		} else {
-			ce.stats = &endpointStats{}
+			ce.stats = &endpointStats{gate: admit.New(admission(e))}
 		}
 		if e.Rollout != nil {
 			rollouts[e.Rollout.Key()] = true
@@ -256,6 +259,10 @@ func (t *table) check(e *route.Endpoint) *slipway.Error {
 		return invalid("candidate", "is the stable revision")
 	case e.Rollout != nil && !fileName(snapshotName(e.Rollout.Key())):
 		return invalid("rollout.deployment", "cannot name a file")
+	}
+	if l := e.Limits; l != nil && (!(l.RatePerSecond >= 0) || !(l.CallerRatePerSecond >= 0) || l.Burst < 0 || l.CallerBurst < 0 ||
+		l.Concurrency < 0 || l.Queue < 0 || l.QueueWait < 0 || l.MaxBody < 0) {
+		return invalid("limits", "are negative")
 	}
 	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
 		if r != nil && r.ID == "" {

@@ -109,6 +109,7 @@ type Endpoint struct {
 	Candidate *Revision     `json:"candidate,omitempty"`
 	Weight    float64       `json:"weight"` // the candidate's share, 0..1
 	Rollout   *Rollout      `json:"rollout,omitempty"`
+	Limits    *Limits       `json:"limits,omitempty"` // nil: the gateway's defaults
 }
 
 // Revision is one version and one resolved configuration, ready to be run.

@@ -9,7 +9,9 @@ import (
 
 const (
 	defaultWait = 50 * time.Millisecond
-	// patience is a wait by default, in times of an answer; hurry is the share of a wait
+	begin       = 8 // times the floor is where a limit begins that is to be found
+
+	// patience is a wait by default, in times of an answer alone; hurry is the share of a wait
 	// that is left under pressure (Maurer, Fail at Scale, ACM Queue 13(8), 2015: 100 ms and
 	// 5 ms, and newest first).
 	patience = 4
@@ -36,6 +38,7 @@ type Gate struct {
 	callers sync.Map // of *bucket by caller: those that have a grant, so there are few
 	refused [Reasons]atomic.Uint64
 	usual   atomic.Int64 // time of an answer: a moving average, weight 1/8, ns
+	alone   atomic.Int64 // found.alone, ns
 	left    atomic.Uint64
 	full    atomic.Bool // a request had to wait since the window began
 
@@ -73,7 +76,7 @@ func (g *Gate) Set(c Config) {
 		g.found.alone = 0
 	}
 	if g.found.limit == 0 {
-		g.found.limit = c.Ceiling / 2
+		g.found.limit = begin * c.Floor
 	}
 	g.found.limit = min(max(g.found.limit, c.Floor), c.Ceiling)
 	if c.Concurrency > 0 {
@@ -229,7 +232,7 @@ func (g *Gate) moment(s *settings) time.Duration {
 	if s.Wait > 0 {
 		return s.Wait
 	}
-	return max(defaultWait, patience*time.Duration(g.usual.Load()))
+	return max(defaultWait, patience*time.Duration(g.alone.Load()))
 }
 
 // Leave gives the place of a request that had got in at began to the next one. Good says
@@ -282,17 +285,18 @@ func (g *Gate) observe(took, now time.Duration) {
 	} else {
 		g.usual.Store(int64(took))
 	}
-	c := g.config.Load()
-	if c.Concurrency > 0 {
-		return
-	}
 	g.seen.add(took, int(g.state.Load()/inside)+1)
 	if now-g.began < window {
 		return
 	}
+	c := g.config.Load()
 	g.seen.full = g.full.Swap(false)
 	g.found = g.found.next(g.seen, c.Floor, c.Ceiling)
+	g.alone.Store(int64(g.found.alone))
 	g.seen, g.began = seen{}, now
+	if c.Concurrency > 0 {
+		return
+	}
 	g.adopt(g.found.limit)
 	if g.state.Load()%inside > 0 {
 		g.mu.Lock()
