@@ -60,6 +60,10 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 		g.refuse(who, "")
 		p.Fail(w, unauthorized())
 		return
+	case mlflow && strings.Contains(rest, "/proxy/"):
+		key, path, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/endpoints/"), "/proxy/")
+		g.pass(w, r, who, key, "/"+path)
+		return
 	case mlflow:
 		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && p.Allow(w, r, http.MethodPost) {
 			g.invoke(w, r, who, key, p)
@@ -114,10 +118,7 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, who caller) {
 		answer.OpenInference.Fail(w, err)
 		return
 	}
-	rev := e.stable
-	if rev == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
-		rev = e.candidate
-	}
+	rev := e.serving()
 	serves := rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
 		(e.stable != nil || e.live.given() > 0)
 	switch {
@@ -128,6 +129,14 @@ func (g *Gateway) model(w http.ResponseWriter, rest string, who caller) {
 	default:
 		answer.Write(w, http.StatusOK, metadataOf(key, rev))
 	}
+}
+
+// serving is the revision that answers most requests, or nil.
+func (e *endpoint) serving() *revision {
+	if e.candidate != nil && (e.stable == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0) {
+		return e.candidate
+	}
+	return e.stable
 }
 
 // callerOf is who sent a request.

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"time"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
+	"github.com/slipway-ml/slipway/internal/eprocess"
 	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/route"
 )
@@ -21,21 +21,21 @@ const (
 	defaultQueue = 256
 )
 
-// admission is what bounds the requests of an endpoint.
-func admission(e *route.Endpoint) admit.Config {
+// ratesOf are the rates of an endpoint.
+func ratesOf(e *route.Endpoint) (r admit.Rates) {
+	if l := e.Limits; l != nil {
+		r = admit.Rates{Rate: l.RatePerSecond, Burst: max(1, l.Burst), CallerRate: l.CallerRatePerSecond, CallerBurst: max(1, l.CallerBurst)}
+	}
+	return r
+}
+
+// admission is what bounds the requests to a revision of an endpoint.
+func admission(e *route.Endpoint, r *route.Revision) admit.Config {
 	c := admit.Config{Queue: defaultQueue}
 	if l := e.Limits; l != nil {
-		c = admit.Config{Rate: l.RatePerSecond, Burst: max(1, l.Burst), CallerRate: l.CallerRatePerSecond, CallerBurst: max(1, l.CallerBurst),
-			Concurrency: l.Concurrency, Queue: l.Queue, Wait: l.QueueWait}
+		c = admit.Config{Concurrency: l.Concurrency, Queue: l.Queue, Wait: l.QueueWait}
 	}
-	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
-		if r == nil {
-			continue
-		}
-		floor, ceiling := atOnce(r)
-		c.Floor, c.Ceiling = c.Floor+floor, c.Ceiling+ceiling
-		c.Answers += r.ID + " "
-	}
+	c.Floor, c.Ceiling = atOnce(r)
 	return c
 }
 
@@ -64,40 +64,95 @@ func (e *endpoint) maxBody(ofAny int64) int64 {
 	return ofAny
 }
 
-// admit takes a call on, perhaps after a while, or says why not: nobody has been asked then,
-// and it says nothing of any model. Whoever is admitted calls leave.
-func (c *call) admit(ctx context.Context) *slipway.Error {
-	if limit := c.e.maxBody(c.g.c.MaxBody); c.size > limit {
+// take begins a call at the endpoint that it is for, or says why not: nobody has been asked
+// then, and it says nothing of any model.
+func (g *Gateway) take(c *call) *slipway.Error {
+	// The table may have changed while the body came: requests are routed by the newest.
+	e, err := g.granted(c.who, c.key)
+	if err != nil {
+		return err
+	}
+	c.g, c.e, c.deadline = g, e, e.Deadline
+	if c.wish > 0 && c.wish < c.deadline {
+		c.deadline, c.shorter = c.wish, true
+	}
+	if limit := e.maxBody(g.c.MaxBody); c.size > limit {
 		return answer.TooLarge(limit)
 	}
-	c.began = c.g.c.Now()
-	c.ends = c.began.Add(c.deadline)
-	now := c.began.Sub(c.g.origin)
-	refused, err := c.e.stats.gate.Enter(ctx, c.who.grant.Principal, now, now+c.deadline)
-	switch {
-	case err != nil:
-		return late(c.key, err)
-	case refused != nil:
-		return refused.Err(c.key)
+	now := g.c.Now()
+	c.ends = now.Add(c.deadline)
+	if r := e.stats.meter.Take(c.who.grant.Principal, now.Sub(g.origin)); r != nil {
+		return r.Err(c.key)
 	}
 	return nil
 }
 
-// leave gives a call's place to the next one.
-func (c *call) leave(gate *admit.Gate, in time.Time, answered bool) {
-	gate.Leave(in.Sub(c.g.origin), c.g.c.Now().Sub(c.g.origin), answered)
+// place routes a call and gets it a place at the revision, perhaps after a while; leave gives
+// it back. A revision has places of its own, so that a candidate that hangs keeps nobody from
+// stable. Whoever has to wait is drawn again after it, since a rollback may have come; what
+// was drawn before, and what finds no place where it was drawn to, is no evidence.
+func (c *call) place(ctx context.Context) (draw, *slipway.Error) {
+	for {
+		d, err := c.route()
+		if err != nil {
+			return d, err
+		}
+		switch {
+		case d.rev.gate == c.gate: // waited for
+			return d, nil
+		case d.rev.gate.Try():
+			c.leave(false)
+			c.gate, c.in = d.rev.gate, d.at
+			return d, nil
+		}
+		d.resolve(eprocess.Cancelled, d.at)
+		rev := d.rev
+		if d.fallback != nil {
+			rev = d.fallback
+		}
+		if rev.gate == c.gate { // there is a place at stable, and none where it was drawn to
+			return draw{rev: rev, at: c.g.c.Now()}, nil
+		}
+		c.leave(false)
+		now := d.at.Sub(c.g.origin)
+		refused, left := rev.gate.Wait(ctx, c.who.grant.Principal, now, now+c.ends.Sub(d.at))
+		switch {
+		case left != nil:
+			return d, late(c.key, left)
+		case refused != nil:
+			return d, refused.Err(c.key)
+		}
+		c.gate, c.in = rev.gate, c.g.c.Now()
+		if d.pinned {
+			d.at = c.in
+			return d, nil
+		}
+	}
+}
+
+// leave gives a call's place to the next one, if it has one.
+func (c *call) leave(answered bool) {
+	if c.gate != nil {
+		c.gate.Leave(c.in.Sub(c.g.origin), c.g.c.Now().Sub(c.g.origin), answered)
+		c.gate = nil
+	}
 }
 
 // traffic is what the endpoint does.
 func (e *endpoint) traffic() *route.Traffic {
-	s := e.stats.gate.Stats()
-	out := &route.Traffic{Inside: s.Inside, Waiting: s.Waiting, Limit: s.Limit}
-	for i, n := range s.Refused {
-		if n > 0 {
+	out := &route.Traffic{}
+	for _, r := range []*revision{e.stable, e.candidate} {
+		if r != nil {
+			s := r.gate.Stats()
+			out.Inside, out.Waiting, out.Limit = out.Inside+s.Inside, out.Waiting+s.Waiting, out.Limit+s.Limit
+		}
+	}
+	for i := range admit.Reasons {
+		if n := e.stats.refused[i].Load(); n > 0 {
 			if out.Refused == nil {
 				out.Refused = map[string]uint64{}
 			}
-			out.Refused[admit.Reason(i).String()] = n
+			out.Refused[i.String()] = n
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/eprocess"
+	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -35,9 +36,10 @@ type call struct {
 	e        *endpoint
 	deadline time.Duration // of the whole request
 	shorter  bool          // by the caller's wish, or because it waited for long
-	began    time.Time
-	ends     time.Time // the deadline
-	rescued  bool      // stable has answered what the candidate did not
+	ends     time.Time     // the deadline
+	gate     *admit.Gate   // that has let it in
+	in       time.Time     // and when
+	rescued  bool          // stable has answered what the candidate did not
 }
 
 // outcome is what the client got, as traces keep it.
@@ -57,20 +59,14 @@ func (c *call) outcome(err *slipway.Error) answered.Outcome {
 // predict answers a call. ctx ends when nobody listens any more: what is given then need not
 // be written. The revision is the one that answered, or failed; nil if none was asked.
 func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revision, *slipway.Error) {
-	// The table may have changed while the body came: requests are routed by the newest.
-	e, err := g.granted(c.who, c.key)
-	if err != nil {
+	if err := g.take(c); err != nil {
 		return nil, nil, err
 	}
-	c.g, c.e, c.deadline = g, e, e.Deadline
-	if c.wish > 0 && c.wish < c.deadline {
-		c.deadline, c.shorter = c.wish, true
+	answered := false
+	defer func() { c.leave(answered) }()
+	if rev := c.e.serving(); rev != nil && rev.Runtime.Protocol == route.ProtocolHTTP {
+		return nil, nil, onlyPassed(c.key)
 	}
-	if err := c.admit(ctx); err != nil {
-		return nil, nil, err
-	}
-	in, answered := g.c.Now(), false
-	defer func() { c.leave(e.stats.gate, in, answered) }()
 	out, rev, err := c.answer(ctx)
 	if rev != nil && c.retired(rev, err) {
 		out, rev, err = c.answer(ctx)
@@ -78,7 +74,7 @@ func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revisio
 	if rev != nil {
 		g.answers.Note(c.request, rev.traced, c.outcome(err))
 	}
-	answered = err == nil
+	answered = err == nil && !c.rescued // stable has answered without a place of its own
 	return out, rev, err
 }
 
@@ -104,7 +100,7 @@ func (c *call) retired(rev *revision, err *slipway.Error) bool {
 // answer routes the request, asks the revision and, if a candidate fails, stable. It gives
 // the revision that answered, or failed.
 func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.Error) {
-	d, err := c.route()
+	d, err := c.place(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,13 +110,7 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 		c.e.stats.invalid.Add(1)
 		return nil, nil, err
 	}
-	limit := c.deadline
-	if d.fallback != nil {
-		limit /= 2
-	}
-	left := c.ends.Sub(d.at)
-	limit, c.shorter = min(limit, left), c.shorter || left < c.deadline/2
-	out, outcome, err := c.attempt(ctx, &d, in, limit)
+	out, outcome, err := c.attempt(ctx, &d, in)
 	if d.pinned {
 		return out, d.rev, err
 	}
@@ -170,8 +160,23 @@ func (c *call) route() (draw, *slipway.Error) {
 // than half the deadline has failed, on either arm, although stable's answer is still used.
 // If the client wanted less time than the endpoint gives, or much of it was over before, it
 // has given up instead.
-func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit time.Duration) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
-	out, err := c.ask(ctx, d.rev, in, limit)
+func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
+	out, err := c.ask(ctx, d.rev, in, c.limit(d))
+	return out, c.settle(ctx, d, err), err
+}
+
+// limit is how long a first attempt may take.
+func (c *call) limit(d *draw) time.Duration {
+	limit, left := c.deadline, c.ends.Sub(d.at)
+	if d.fallback != nil {
+		limit /= 2
+	}
+	c.shorter = c.shorter || left < c.deadline/2
+	return min(limit, left)
+}
+
+// settle counts a first attempt that has ended, and gives it to the judge.
+func (c *call) settle(ctx context.Context, d *draw, err *slipway.Error) eprocess.Outcome {
 	end := c.g.c.Now()
 	took := end.Sub(d.at)
 	outcome := eprocess.OK
@@ -190,7 +195,7 @@ func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit tim
 		d.rev.counts.first(outcome, d.tau > 0 && took > d.tau, took)
 		d.resolve(outcome, end)
 	}
-	return out, outcome, err
+	return outcome
 }
 
 // ask sends the batch to a revision.

@@ -148,14 +148,15 @@ func TestFound(t *testing.T) {
 // gated is a gate before a server of the test, on the clock of a bubble.
 type gated struct {
 	*Gate
-	t      *testing.T
-	origin time.Time
+	refused *Refused
+	t       *testing.T
+	origin  time.Time
 }
 
 func (g gated) now() time.Duration { return time.Since(g.origin) }
 
 func (g gated) enter(caller string, within time.Duration) (*Refusal, time.Duration) {
-	r, err := g.Enter(g.t.Context(), caller, g.now(), g.now()+within)
+	r, err := g.Wait(g.t.Context(), caller, g.now(), g.now()+within)
 	if err != nil {
 		g.t.Error(err)
 	}
@@ -163,7 +164,10 @@ func (g gated) enter(caller string, within time.Duration) (*Refusal, time.Durati
 }
 
 func bubble(t *testing.T, c Config, f func(gated)) {
-	synctest.Test(t, func(t *testing.T) { f(gated{New(c), t, time.Now()}) })
+	synctest.Test(t, func(t *testing.T) {
+		var refused Refused
+		f(gated{New(c, &refused), &refused, t, time.Now()})
+	})
 }
 
 // TestGate: places, then the queue, then refusals with a reason.
@@ -199,11 +203,11 @@ func TestGate(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(g.t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
-		if r, err := g.Enter(ctx, "a", g.now(), far); r != nil || !errors.Is(err, context.Canceled) {
+		if r, err := g.Wait(ctx, "a", g.now(), far); r != nil || !errors.Is(err, context.Canceled) {
 			t.Error(r, err)
 		}
 		g.Leave(0, g.now(), true)
-		if s := g.Stats(); s.Inside != 0 || s.Waiting != 0 || s.Refused[Full] != 2 || s.Refused[Shed] != 1 || s.Refused[Deadline] != 2 {
+		if s := g.Stats(); s.Inside != 0 || s.Waiting != 0 || g.refused[Full].Load() != 2 || g.refused[Shed].Load() != 1 || g.refused[Deadline].Load() != 2 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -236,24 +240,32 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// TestRates: the refusal says when to come again, and then there is room.
+// TestRates: the refusal says when to come again, and then there is room; one who sends too
+// many takes nothing from others.
 func TestRates(t *testing.T) {
-	bubble(t, Config{Rate: 10, Burst: 2, CallerRate: 5, CallerBurst: 1, Concurrency: 9}, func(g gated) {
-		if r, _ := g.enter("a", far); r != nil {
-			t.Fatal(r)
+	var refused Refused
+	m := NewMeter(Rates{Rate: 10, Burst: 2, CallerRate: 5, CallerBurst: 1}, &refused)
+	for _, tt := range []struct {
+		caller string
+		at     time.Duration
+		want   *Refusal
+	}{
+		{"a", 0, nil},
+		{"a", 0, &Refusal{CallerRate, 200 * time.Millisecond}},
+		{"b", 0, nil},
+		{"c", 0, &Refusal{Rate, 100 * time.Millisecond}},
+		{"d", 100 * time.Millisecond, nil},
+		{"a", 200 * time.Millisecond, nil},
+	} {
+		got := m.Take(tt.caller, tt.at)
+		if (got == nil) != (tt.want == nil) || got != nil && *got != *tt.want {
+			t.Errorf("%s at %v: %+v, want %+v", tt.caller, tt.at, got, tt.want)
 		}
-		if r, _ := g.enter("a", far); r == nil || r.Reason != CallerRate || r.Retry != 200*time.Millisecond {
-			t.Errorf("%+v", r)
-		}
-		r, _ := g.enter("b", far)
-		if r == nil || r.Reason != Rate || r.Retry != 100*time.Millisecond {
-			t.Fatalf("%+v", r)
-		}
-		time.Sleep(r.Retry)
-		if r, _ := g.enter("b", far); r != nil {
-			t.Errorf("%+v", r)
-		}
-	})
+	}
+	m.Set(Rates{})
+	if r := m.Take("a", 0); r != nil || refused[Rate].Load() != 1 || refused[CallerRate].Load() != 1 {
+		t.Errorf("%+v", r)
+	}
 }
 
 // served is what became of an open load.
@@ -380,7 +392,7 @@ func TestOverload(t *testing.T) {
 // TestRaces: whatever happens at once, places are neither lost nor given twice.
 func TestRaces(t *testing.T) {
 	const limit = 8
-	g := New(Config{Concurrency: limit, Queue: 16, Wait: time.Millisecond})
+	g := New(Config{Concurrency: limit, Queue: 16, Wait: time.Millisecond}, &Refused{})
 	origin := time.Now()
 	now := func() time.Duration { return time.Since(origin) }
 	var inside atomic.Int64
@@ -389,7 +401,7 @@ func TestRaces(t *testing.T) {
 		wg.Go(func() {
 			for range 300 {
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Microsecond)
-				r, err := g.Enter(ctx, fmt.Sprint(i%3), now(), now()+time.Second)
+				r, err := g.Wait(ctx, fmt.Sprint(i%3), now(), now()+time.Second)
 				if r == nil && err == nil {
 					if n := inside.Add(1); n > limit {
 						t.Errorf("%d are inside", n)
@@ -409,12 +421,13 @@ func TestRaces(t *testing.T) {
 }
 
 func BenchmarkGate(b *testing.B) {
-	g := New(Config{Floor: 4, Ceiling: 512, Queue: 256})
+	g := New(Config{Floor: 4, Ceiling: 512, Queue: 256}, &Refused{})
+	m := NewMeter(Rates{}, &Refused{})
 	ctx := context.Background()
 	b.SetParallelism(64)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if r, err := g.Enter(ctx, "a", 1, far); r == nil && err == nil {
+			if r, err := g.Wait(ctx, "a", 1, far); m.Take("a", 1) == nil && r == nil && err == nil {
 				g.Leave(1, 2, true)
 			}
 		}

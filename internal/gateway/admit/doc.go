@@ -1,19 +1,25 @@
-// Package admit decides which requests an endpoint takes on: so many a second, so many at
-// once, a few more that wait for a moment in a queue that is fair to callers. The rest is
-// refused before it costs anything, so that those that are taken on are answered in time.
+// Package admit decides which requests are taken on: so many a second at an endpoint, so many
+// at once at each of its revisions, a few more that wait for a moment in a queue that is fair
+// to callers. The rest is refused before it costs anything, so that those that are taken on
+// are answered in time.
 package admit
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/slipway-ml/slipway"
 )
 
-// Config is what bounds the requests of one endpoint. The zero value of a rate is no limit.
-type Config struct {
-	Rate, CallerRate   float64 // requests a second, of all callers together and of each
-	Burst, CallerBurst int     // how many of them may come at once, at least 1 beside a rate
+// Rates are the requests a second of all callers together and of each; 0 is no limit. Of
+// them so many may come at once, at least 1.
+type Rates struct {
+	Rate, CallerRate   float64
+	Burst, CallerBurst int
+}
 
+// Config is what bounds the requests to one revision.
+type Config struct {
 	// Concurrency is how many are answered at once. 0 lets the gate find it between Floor,
 	// what the replicas work on at once and as many again, and Ceiling, what they take.
 	Concurrency, Floor, Ceiling int
@@ -22,10 +28,6 @@ type Config struct {
 	// Wait is for how long; much less while the queue does not get empty. 0 lets the gate
 	// find it: a moment, or a few answers' time where that is longer.
 	Wait time.Duration
-
-	// Answers names what answers. When it changes, what was learnt of the one before is
-	// forgotten.
-	Answers string
 }
 
 // Reason is why a request was refused.
@@ -44,6 +46,14 @@ const (
 // String is the reason as metrics have it.
 func (r Reason) String() string {
 	return [...]string{"rate", "caller_rate", "queue_full", "shed", "deadline"}[r]
+}
+
+// Refused counts refusals, by reason.
+type Refused [Reasons]atomic.Uint64
+
+func (r *Refused) add(why Reason, retry time.Duration) *Refusal {
+	r[why].Add(1)
+	return &Refusal{why, retry}
 }
 
 // Refusal says why a request is not taken on, and when to try again.

@@ -28,17 +28,15 @@ const (
 	queued = 1
 )
 
-// Gate lets requests to one endpoint in. It is safe for concurrent use, and takes a lock
+// Gate lets requests to one revision in. It is safe for concurrent use, and takes a lock
 // only when requests wait. Times are those of one clock, since any moment.
 type Gate struct {
-	config  atomic.Pointer[settings]
+	refused *Refused
+	config  atomic.Pointer[Config]
 	limit   atomic.Int64  // requests at once, now
 	state   atomic.Uint64 // those inside in the upper half, those that wait in the lower
-	rate    bucket
-	callers sync.Map // of *bucket by caller: those that have a grant, so there are few
-	refused [Reasons]atomic.Uint64
-	usual   atomic.Int64 // time of an answer: a moving average, weight 1/8, ns
-	alone   atomic.Int64 // found.alone, ns
+	usual   atomic.Int64  // time of an answer: a moving average, weight 1/8, ns
+	alone   atomic.Int64  // found.alone, ns
 	left    atomic.Uint64
 	full    atomic.Bool // a request had to wait since the window began
 
@@ -52,15 +50,9 @@ type Gate struct {
 	began    time.Duration // of the window
 }
 
-// settings are a Config, ready for use.
-type settings struct {
-	Config
-	every, callerEvery time.Duration
-}
-
-// New makes a gate.
-func New(c Config) *Gate {
-	g := &Gate{}
+// New makes a gate that counts whom it refuses.
+func New(c Config, refused *Refused) *Gate {
+	g := &Gate{refused: refused}
 	g.Set(c)
 	return g
 }
@@ -71,10 +63,7 @@ func (g *Gate) Set(c Config) {
 	c.Ceiling = max(c.Floor, c.Ceiling)
 	g.watching.Lock()
 	defer g.watching.Unlock()
-	old := g.config.Swap(&settings{c, interval(c.Rate), interval(c.CallerRate)})
-	if old == nil || old.Answers != c.Answers {
-		g.found.alone = 0
-	}
+	g.config.Store(&c)
 	if g.found.limit == 0 {
 		g.found.limit = begin * c.Floor
 	}
@@ -86,40 +75,20 @@ func (g *Gate) Set(c Config) {
 	}
 }
 
-// Enter takes a request on, after a while perhaps, or says why not. It must be answered at
+// Wait takes a request on, after a while perhaps, or says why not. It must be answered at
 // ends. Whoever is in calls Leave. When ctx ends first, err says so and nothing is counted.
-func (g *Gate) Enter(ctx context.Context, caller string, now, ends time.Duration) (refused *Refusal, err error) {
-	s := g.config.Load()
-	if ends <= now {
-		return g.refuse(Deadline, time.Duration(g.usual.Load())), nil
-	}
-	if s.every > 0 {
-		if wait := g.rate.take(now, s.every, s.Burst); wait > 0 {
-			return g.refuse(Rate, wait), nil
-		}
-	}
-	if s.callerEvery > 0 {
-		if wait := g.of(caller).take(now, s.callerEvery, s.CallerBurst); wait > 0 {
-			return g.refuse(CallerRate, wait), nil
-		}
-	}
-	if g.enter() {
+func (g *Gate) Wait(ctx context.Context, caller string, now, ends time.Duration) (refused *Refusal, err error) {
+	switch {
+	case ends <= now:
+		return g.refused.add(Deadline, time.Duration(g.usual.Load())), nil
+	case g.Try():
 		return nil, nil
 	}
-	return g.wait(ctx, s, caller, now, ends)
+	return g.wait(ctx, caller, now, ends)
 }
 
-// of is the bucket of a caller.
-func (g *Gate) of(caller string) *bucket {
-	if b, ok := g.callers.Load(caller); ok {
-		return b.(*bucket)
-	}
-	b, _ := g.callers.LoadOrStore(caller, &bucket{})
-	return b.(*bucket)
-}
-
-// enter goes in if nobody waits and there is room.
-func (g *Gate) enter() bool {
+// Try takes a request on if nobody waits and there is room. Whoever is in calls Leave.
+func (g *Gate) Try() bool {
 	limit := uint64(g.limit.Load())
 	for {
 		s := g.state.Load()
@@ -133,7 +102,8 @@ func (g *Gate) enter() bool {
 }
 
 // wait queues a request, and lets it wait.
-func (g *Gate) wait(ctx context.Context, s *settings, caller string, now, ends time.Duration) (*Refusal, error) {
+func (g *Gate) wait(ctx context.Context, caller string, now, ends time.Duration) (*Refusal, error) {
+	s := g.config.Load()
 	w, in, refused := g.join(s, caller, now, ends)
 	if in || refused != nil {
 		return refused, nil
@@ -161,15 +131,15 @@ func (g *Gate) wait(ctx context.Context, s *settings, caller string, now, ends t
 	if err != nil {
 		return nil, err
 	}
-	return g.refuse(Shed, g.drain()), nil
+	return g.refused.add(Shed, g.drain()), nil
 }
 
 // join puts a request into the queue, if it does not get in after all.
-func (g *Gate) join(s *settings, caller string, now, ends time.Duration) (w *waiter, in bool, refused *Refusal) {
+func (g *Gate) join(s *Config, caller string, now, ends time.Duration) (w *waiter, in bool, refused *Refusal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for { // from here on nobody joins or leaves the queue, but others come and go inside
-		if g.enter() {
+		if g.Try() {
 			return nil, true, nil
 		}
 		st := g.state.Load()
@@ -177,11 +147,11 @@ func (g *Gate) join(s *settings, caller string, now, ends time.Duration) (w *wai
 			continue // there is room again
 		}
 		if now+time.Duration(g.usual.Load()) > ends {
-			return nil, false, g.refuse(Deadline, g.drain())
+			return nil, false, g.refused.add(Deadline, g.drain())
 		}
 		if g.queue.n >= s.Queue && !g.evict(caller) {
 			g.full.Store(true)
-			return nil, false, g.refuse(Full, g.drain())
+			return nil, false, g.refused.add(Full, g.drain())
 		}
 		if st = g.state.Load(); st/inside < uint64(g.limit.Load()) && st%inside == 0 || !g.state.CompareAndSwap(st, st+queued) {
 			continue
@@ -210,13 +180,13 @@ func (g *Gate) evict(caller string) bool {
 	w := l.waiters[0]
 	g.queue.remove(w)
 	g.state.Add(^uint64(queued - 1))
-	w.done <- g.refuse(Full, g.drain())
+	w.done <- g.refused.add(Full, g.drain())
 	return true
 }
 
 // longest is for how long a request may wait now: a moment that lets a burst pass, but
 // hardly at all when the queue has not been empty for as long, since it is no burst then.
-func (g *Gate) longest(s *settings, now time.Duration) time.Duration {
+func (g *Gate) longest(s *Config, now time.Duration) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	usual, wait := time.Duration(g.usual.Load()), g.moment(s)
@@ -228,7 +198,7 @@ func (g *Gate) longest(s *settings, now time.Duration) time.Duration {
 }
 
 // moment is how long a burst may last.
-func (g *Gate) moment(s *settings) time.Duration {
+func (g *Gate) moment(s *Config) time.Duration {
 	if s.Wait > 0 {
 		return s.Wait
 	}
@@ -262,7 +232,7 @@ func (g *Gate) fill(now time.Duration) {
 		w := g.queue.next(now-g.since > g.moment(g.config.Load()))
 		if now+time.Duration(g.usual.Load()) > w.ends { // nobody would wait for its answer
 			g.state.Add(^uint64(queued - 1))
-			w.done <- g.refuse(Deadline, g.drain())
+			w.done <- g.refused.add(Deadline, g.drain())
 			continue
 		}
 		g.state.Add(inside - queued)
@@ -312,23 +282,11 @@ func (g *Gate) drain() time.Duration {
 	return time.Duration(g.usual.Load()) * time.Duration(g.state.Load()%inside+1) / time.Duration(max(1, g.limit.Load()))
 }
 
-func (g *Gate) refuse(why Reason, retry time.Duration) *Refusal {
-	g.refused[why].Add(1)
-	return &Refusal{why, retry}
-}
-
-// Stats are what a gate is doing, and whom it has refused since it was made, by Reason.
-type Stats struct {
-	Inside, Waiting, Limit int
-	Refused                [Reasons]uint64
-}
+// Stats are what a gate is doing.
+type Stats struct{ Inside, Waiting, Limit int }
 
 // Stats gives them.
 func (g *Gate) Stats() Stats {
 	s := g.state.Load()
-	out := Stats{Inside: int(s / inside), Waiting: int(s % inside), Limit: int(g.limit.Load())}
-	for i := range out.Refused {
-		out.Refused[i] = g.refused[i].Load()
-	}
-	return out
+	return Stats{Inside: int(s / inside), Waiting: int(s % inside), Limit: int(g.limit.Load())}
 }
