@@ -56,7 +56,7 @@ func limitFields() field {
 		{Key: "concurrency", Doc: "requests that are answered at once, by default as many as are answered well", Kind: strict.Integer(1, 10_000)},
 		{Key: "queue", Doc: "requests that wait beyond that; more is answered with 503", Short: "length", Fields: []field{
 			{Key: "length", Doc: "how many", Kind: strict.Integer(1, 10_000)},
-			{Key: "wait", Doc: "for how long, such as 50ms; much less while the queue does not get empty", Kind: strict.Duration(time.Millisecond, time.Minute)},
+			{Key: "wait", Doc: "for how long, such as 50ms; what would wait longer is refused at once", Kind: strict.Duration(time.Millisecond, time.Minute)},
 		}},
 		{Key: "body", Doc: "of a request, such as 64Ki; more is answered with 413", Kind: size(minBody, maxBody, "64Ki")},
 	}}

@@ -89,10 +89,10 @@ func (t Tier) defaults() defaults {
 		d.minRequests, d.keepWarm, d.minRows, d.sliceRows = 200, 30*time.Minute, 200, 200
 		d.steps = []Step{{10, 5 * time.Minute, 200}, {50, 10 * time.Minute, 200}, {Weight: 100}}
 	case 3:
-		d.minRequests, d.keepWarm, d.minRows, d.queue = 100, 10*time.Minute, 100, 128
+		d.minRequests, d.keepWarm, d.minRows = 100, 10*time.Minute, 100
 		d.steps = []Step{{10, 2 * time.Minute, 100}, {50, 2 * time.Minute, 100}, {Weight: 100}}
 	default:
-		d.minRows, d.queue = 1, 64
+		d.minRows, d.queue = 1, 128
 		d.steps = []Step{{Weight: 100}}
 	}
 	return d

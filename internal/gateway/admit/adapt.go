@@ -53,7 +53,7 @@ func (f found) next(s seen, floor, ceiling int) found {
 		share := max(0.5, float64(bound)/float64(mean)) // one slow answer must not close the endpoint
 		f.limit = max(floor, int(float64(f.limit)*share))
 	case s.full && mean < bound*4/5:
-		f.limit = min(ceiling, f.limit+max(1, f.limit/8))
+		f.limit = min(ceiling, f.limit+max(1, f.limit/4))
 	}
 	return f
 }

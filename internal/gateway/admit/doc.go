@@ -25,8 +25,9 @@ type Config struct {
 	Concurrency, Floor, Ceiling int
 
 	Queue int // how many may wait
-	// Wait is for how long; much less while the queue does not get empty. 0 lets the gate
-	// find it: a moment, or a few answers' time where that is longer.
+	// Wait is for how long; whoever would wait longer at the pace of the last answers is
+	// refused at once. 0 lets the gate find it: a moment, or a few answers' time where that is
+	// longer.
 	Wait time.Duration
 }
 
@@ -38,7 +39,7 @@ const (
 	Rate       Reason = iota // more a second than the endpoint takes
 	CallerRate               // more a second than it takes of one caller
 	Full                     // the queue is full
-	Shed                     // it waited in vain
+	Shed                     // it waited in vain, or would have
 	Deadline                 // the time that is left does not suffice
 	Reasons                  // how many there are
 )

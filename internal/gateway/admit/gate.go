@@ -8,14 +8,11 @@ import (
 )
 
 const (
-	defaultWait = 50 * time.Millisecond
-	begin       = 8 // times the floor is where a limit begins that is to be found
+	begin = 8 // times the floor is where a limit begins that is to be found
 
-	// patience is a wait by default, in times of an answer alone; hurry is the share of a wait
-	// that is left under pressure (Maurer, Fail at Scale, ACM Queue 13(8), 2015: 100 ms and
-	// 5 ms, and newest first).
-	patience = 4
-	hurry    = 10
+	// A wait by default is a moment, or so many times an answer alone where that is longer.
+	defaultWait = 30 * time.Millisecond
+	patience    = 4
 
 	// Of many requests one in so many is looked at.
 	sample     = 8
@@ -42,7 +39,6 @@ type Gate struct {
 
 	mu    sync.Mutex
 	queue queue
-	since time.Duration // when the queue was last empty
 
 	watching sync.Mutex
 	found    found
@@ -108,7 +104,7 @@ func (g *Gate) wait(ctx context.Context, caller string, now, ends time.Duration)
 	if in || refused != nil {
 		return refused, nil
 	}
-	timer := time.NewTimer(min(g.longest(s, now), ends-now))
+	timer := time.NewTimer(min(g.moment(s), ends-now))
 	defer timer.Stop()
 	var err error
 	select {
@@ -146,8 +142,14 @@ func (g *Gate) join(s *Config, caller string, now, ends time.Duration) (w *waite
 		if st%inside == 0 && st/inside < uint64(g.limit.Load()) {
 			continue // there is room again
 		}
-		if now+time.Duration(g.usual.Load()) > ends {
+		usual := time.Duration(g.usual.Load())
+		if now+usual > ends {
 			return nil, false, g.refused.add(Deadline, g.drain())
+		}
+		// One that would wait in vain hears it now.
+		if wait := usual * time.Duration(g.queue.before(caller)) / time.Duration(max(1, g.limit.Load())); wait > g.moment(s) {
+			g.full.Store(true)
+			return nil, false, g.refused.add(Shed, g.drain())
 		}
 		if g.queue.n >= s.Queue && !g.evict(caller) {
 			g.full.Store(true)
@@ -159,9 +161,6 @@ func (g *Gate) join(s *Config, caller string, now, ends time.Duration) (w *waite
 		break
 	}
 	g.full.Store(true)
-	if g.queue.n == 0 {
-		g.since = now
-	}
 	w = &waiter{caller: caller, ends: ends, done: make(chan *Refusal, 1)}
 	g.queue.add(w)
 	return w, false, nil
@@ -184,20 +183,7 @@ func (g *Gate) evict(caller string) bool {
 	return true
 }
 
-// longest is for how long a request may wait now: a moment that lets a burst pass, but
-// hardly at all when the queue has not been empty for as long, since it is no burst then.
-func (g *Gate) longest(s *Config, now time.Duration) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	usual, wait := time.Duration(g.usual.Load()), g.moment(s)
-	if now-g.since <= wait {
-		return wait
-	}
-	// Not shorter than the time between two places that get free, or nobody would be there.
-	return min(wait, max(wait/hurry, 2*usual/time.Duration(max(1, g.limit.Load()))))
-}
-
-// moment is how long a burst may last.
+// moment is for how long a request may wait.
 func (g *Gate) moment(s *Config) time.Duration {
 	if s.Wait > 0 {
 		return s.Wait
@@ -229,7 +215,7 @@ func (g *Gate) Leave(began, now time.Duration, good bool) {
 // fill lets waiters in while there is room; mu is held.
 func (g *Gate) fill(now time.Duration) {
 	for g.queue.n > 0 && g.state.Load()/inside < uint64(g.limit.Load()) {
-		w := g.queue.next(now-g.since > g.moment(g.config.Load()))
+		w := g.queue.next()
 		if now+time.Duration(g.usual.Load()) > w.ends { // nobody would wait for its answer
 			g.state.Add(^uint64(queued - 1))
 			w.done <- g.refused.add(Deadline, g.drain())

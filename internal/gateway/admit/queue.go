@@ -39,21 +39,15 @@ func (q *queue) add(w *waiter) {
 	q.n++
 }
 
-// next takes a waiter out, or gives nil. Of the caller whose turn it is that is the newest
-// one under pressure: it has the most time left, and those before it have waited in vain
-// already.
-func (q *queue) next(pressed bool) *waiter {
+// next takes a waiter out, the oldest of the caller whose turn it is, or gives nil.
+func (q *queue) next() *waiter {
 	if q.n == 0 {
 		return nil
 	}
 	q.turn %= len(q.turns)
 	l := q.turns[q.turn]
-	i := 0
-	if pressed {
-		i = len(l.waiters) - 1
-	}
-	w := l.waiters[i]
-	if q.cut(l, i); len(l.waiters) > 0 {
+	w := l.waiters[0]
+	if q.cut(l, 0); len(l.waiters) > 0 {
 		q.turn++
 	}
 	return w
@@ -62,6 +56,18 @@ func (q *queue) next(pressed bool) *waiter {
 // longest is the line with the most waiters; there must be one.
 func (q *queue) longest() *line {
 	return slices.MaxFunc(q.turns, func(a, b *line) int { return len(a.waiters) - len(b.waiters) })
+}
+
+// before is how many get their turn before one more of a caller's would.
+func (q *queue) before(caller string) int {
+	mine := q.of(caller)
+	n := mine
+	for _, l := range q.turns {
+		if l.caller != caller {
+			n += min(len(l.waiters), mine+1)
+		}
+	}
+	return n
 }
 
 // of is how many wait of a caller.

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/bench/figure"
+)
+
+const (
+	overloadTimes   = 3
+	overloadPeak    = 10 * time.Second // of the measurement of what can be done
+	overloadPeers   = 32               // connections of it
+	overloadConns   = 1024             // of the open load; more than may be in flight
+	overloadRows    = 200              // of a request
+	overloadUseless = 5 * time.Second  // what is answered later is of no use: the endpoint's deadline
+	refusalBar      = 50.0             // ms
+)
+
+// overload sends three times what an endpoint can do, in an open loop: requests go out at
+// random times whatever becomes of those before, and times count from when a request should
+// have gone out. Nothing about limits is declared.
+//
+// The load and what it measures share the processors. So requests are made beforehand, go
+// over raw connections, and carry many rows: what they cost is the model's work, of which the
+// sender does nothing. What the sender takes itself is printed, at peak and in overload; where
+// it takes more in overload, that is less for the platform, and the figure is the worse for it.
+func (b *bench) overload(ctx context.Context) (err error) {
+	s, err := b.site(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	const immediate = "rollout: {steps: [{weight: 100}], on_no_data: continue, keep_previous_warm: 0s}\n"
+	dir, err := s.project(b.repo, immediate, "1", nil)
+	if err != nil {
+		return err
+	}
+	if d, _, err := s.deploy(ctx, dir); err != nil || d.Status != "succeeded" {
+		return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
+	}
+	if err := b.overloaded(ctx, s, "tree", "x"); err != nil {
+		return err
+	}
+	if dir, err = trained(ctx, b.repo, s.dir); err != nil {
+		return err
+	}
+	yaml := "apiVersion: platform/v1\nkind: RealtimeModel\nname: bench\ntier: 4\nowner: {team: bench}\nmodel: {name: linear, source: ./model, workers: 1}\n" +
+		"resources: {cpu: 1000m, memory: 1Gi}\nvalidation: {schema: none}\n" + immediate
+	if err := os.WriteFile(filepath.Join(dir, "platform.yaml"), []byte(yaml), 0o600); err != nil {
+		return err
+	}
+	if d, _, err := s.deploy(ctx, dir); err != nil || d.Status != "succeeded" {
+		return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
+	}
+	return b.overloaded(ctx, s, "python", "input")
+}
+
+// trained saves a scikit-learn model.
+func trained(ctx context.Context, repo, dir string) (string, error) {
+	dir = filepath.Join(dir, "python")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	train := exec.CommandContext(ctx, filepath.Join(repo, ".venv", "bin", "python"), "bench/core/train.py", dir, "1", "2", "3")
+	train.Dir = repo
+	if out, err := train.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("train the model: %w: %s", err, out)
+	}
+	return dir, nil
+}
+
+// overloaded measures one endpoint.
+func (b *bench) overloaded(ctx context.Context, s *site, what, input string) error {
+	addr := strings.TrimPrefix(s.url, "http://")
+	req := rows(addr, s.token, input, overloadRows)
+	closed := func(length time.Duration) result { return openLoad(ctx, addr, req, 0, length) }
+	closed(2 * time.Second) // warms up
+	peak := closed(overloadPeak)
+	idle, err := figure.Memory(s.exe, s.home)
+	if err != nil || peak.good == 0 {
+		return fmt.Errorf("%s: %+v: %w", what, peak, err)
+	}
+	figure.Note("%s at peak: %s", what, peak)
+
+	stop := make(chan struct{})
+	most := make(chan float64)
+	go func() { most <- watchMemory(s, stop) }()
+	over := openLoad(ctx, addr, req, overloadTimes*peak.perSecond(), b.length)
+	close(stop)
+	memory := <-most
+	figure.Note("%s at %d times: %s; memory %.0f MiB, %.0f at peak", what, overloadTimes, over, memory, idle)
+	b.Print(b.Beside("overload_"+what+"_goodput_vs_peak", over.perSecond(), peak.perSecond(), .9),
+		b.AtMost("overload_"+what+"_refusal_p99_ms", ms(quantile(over.refused, .99)), refusalBar),
+		b.AtMost("overload_"+what+"_failures", float64(over.bad), 0),
+		b.AtMost("overload_"+what+"_pss_mib", memory, 2*idle))
+	return nil
+}
+
+// watchMemory gives the most memory that the platform took until stop.
+func watchMemory(s *site, stop <-chan struct{}) (most float64) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		if now, err := figure.Memory(s.exe, s.home); err == nil {
+			most = max(most, now)
+		}
+		select {
+		case <-tick.C:
+		case <-stop:
+			return most
+		}
+	}
+}
+
+// rows is one request of so many rows of 30 numbers.
+func rows(addr, token, input string, n int) []byte {
+	values := make([]string, 30*n)
+	for i := range values {
+		values[i] = strconv.FormatFloat(float64(i%30)*1.37+float64(i/30)*0.01, 'f', 2, 64)
+	}
+	body := fmt.Sprintf(`{"inputs":[{"name":"%s","shape":[%d,30],"datatype":"FP64","data":[%s]}]}`, input, n, strings.Join(values, ","))
+	return fmt.Appendf(nil, "POST /v2/models/bench/infer HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		addr, token, len(body), body)
+}
+
+// result is what became of a load.
+type result struct {
+	length    time.Duration
+	good, bad int
+	answers   []time.Duration // from when they should have been sent
+	refused   []time.Duration
+	late      int     // were sent later than a millisecond after that
+	cpu       float64 // cores that the sender took
+	first     string  // of the bad ones
+	notAtAll  int     // no connection was free: the sender's own limit
+}
+
+func (r *result) perSecond() float64 { return float64(r.good) / r.length.Seconds() }
+
+func (r result) String() string {
+	return fmt.Sprintf("%.0f/s answered, p50 %.1f p99 %.1f ms; %.0f/s refused, p50 %.1f p99 %.1f max %.1f ms; %d failed %s; the sender took %.2f cores, sent %d late and %d not at all",
+		r.perSecond(), ms(quantile(r.answers, .5)), ms(quantile(r.answers, .99)), float64(len(r.refused))/r.length.Seconds(), ms(quantile(r.refused, .5)), ms(quantile(r.refused, .99)),
+		ms(quantile(r.refused, 1)), r.bad, r.first, r.cpu, r.late, r.notAtAll)
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func quantile(d []time.Duration, q float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	return d[int(q*float64(len(d)-1))]
+}
+
+// openLoad sends at random times, so many a second; 0 is a closed loop of a few connections,
+// each asking as soon as it has its answer.
+func openLoad(ctx context.Context, addr string, req []byte, perSecond float64, length time.Duration) result {
+	conns := overloadConns
+	if perSecond == 0 {
+		conns = overloadPeers
+	}
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	due := make(chan time.Time) // of the next request; nobody waits on it in an open loop
+	parts := make([]result, conns)
+	var wg sync.WaitGroup
+	before, began := cpuTime(), time.Now()
+	for i := range conns {
+		wg.Go(func() { parts[i].ask(addr, req, due) })
+	}
+	out := result{length: length}
+	for next := time.Now(); ctx.Err() == nil; {
+		if perSecond == 0 {
+			select {
+			case due <- time.Time{}:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		if wait := time.Until(next); wait > 0 {
+			time.Sleep(wait)
+		} else if wait < -time.Millisecond {
+			out.late++
+		}
+		select {
+		case due <- next:
+		default:
+			out.notAtAll++
+		}
+		next = next.Add(time.Duration(rand.ExpFloat64() / perSecond * float64(time.Second)))
+	}
+	close(due)
+	wg.Wait()
+	out.cpu = (cpuTime() - before).Seconds() / time.Since(began).Seconds()
+	for _, p := range parts {
+		out.good, out.bad = out.good+p.good, out.bad+p.bad
+		out.answers, out.refused = append(out.answers, p.answers...), append(out.refused, p.refused...)
+		if out.first == "" {
+			out.first = p.first
+		}
+	}
+	return out
+}
+
+// ask answers for one connection.
+func (r *result) ask(addr string, req []byte, due <-chan time.Time) {
+	var c net.Conn
+	var in *bufio.Reader
+	for at := range due {
+		if at.IsZero() {
+			at = time.Now()
+		}
+		var err error
+		if c == nil {
+			if c, err = net.Dial("tcp", addr); err == nil {
+				in = bufio.NewReader(c)
+			}
+		}
+		status := 0
+		if err == nil {
+			_ = c.SetDeadline(time.Now().Add(2 * overloadUseless))
+			status, err = exchange(c, in, req)
+		}
+		took := time.Since(at)
+		switch {
+		case err == nil && status == 200 && took <= overloadUseless:
+			r.good++
+			r.answers = append(r.answers, took)
+		case err == nil && (status == 503 || status == 429):
+			r.refused = append(r.refused, took)
+		default:
+			r.bad++
+			r.first = fmt.Sprintf("(status %d after %v, %v)", status, took, err)
+		}
+		if err != nil && c != nil {
+			c.Close()
+			c = nil
+		}
+	}
+	if c != nil {
+		c.Close()
+	}
+}
+
+// exchange sends a request on a kept connection and reads the answer: the least that a
+// client can do, since it runs on the same processors as what it measures.
+func exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
+	if _, err := c.Write(req); err != nil {
+		return 0, err
+	}
+	length := -1
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return 0, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		switch {
+		case len(line) == 0:
+			if length < 0 {
+				return 0, errors.New("an answer without a length")
+			}
+			_, err = r.Discard(length)
+			return status, err
+		case status == 0:
+			if len(line) < 12 {
+				return 0, errors.New("no status line")
+			}
+			status, err = strconv.Atoi(string(line[9:12]))
+		case len(line) > 15 && bytes.EqualFold(line[:15], []byte("Content-Length:")):
+			length, err = strconv.Atoi(string(bytes.TrimSpace(line[15:])))
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// cpuTime is what this process has taken.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
