@@ -104,7 +104,11 @@ func (b *bench) overloaded(ctx context.Context, s *site, what, input string) err
 	over := openLoad(ctx, addr, req, overloadTimes*peak.perSecond(), b.length)
 	close(stop)
 	memory := <-most
-	figure.Note("%s at %d times: %s; memory %.0f MiB, %.0f at peak", what, overloadTimes, over, memory, idle)
+	e, err := s.c.Endpoint(ctx, "bench")
+	if err != nil {
+		return err
+	}
+	figure.Note("%s at %d times: %s; memory %.0f MiB, %.0f at peak; %+v", what, overloadTimes, over, memory, idle, *e.Traffic)
 	b.Print(b.Beside("overload_"+what+"_goodput_vs_peak", over.perSecond(), peak.perSecond(), .9),
 		b.AtMost("overload_"+what+"_refusal_p99_ms", ms(quantile(over.refused, .99)), refusalBar),
 		b.AtMost("overload_"+what+"_failures", float64(over.bad), 0),

@@ -252,6 +252,7 @@ func TestPassLate(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
+		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}))
 	if resp := p.ask(t.Context(), t, http.MethodPost, "/v1/slow", strings.NewReader("x"), "Slipway-Deadline-Ms", "20"); resp.StatusCode != http.StatusGatewayTimeout {

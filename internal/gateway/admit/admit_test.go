@@ -192,7 +192,7 @@ func TestGate(t *testing.T) {
 		if r := <-second; r != nil {
 			t.Error(r)
 		}
-		if r, at := g.enter("a", far); r == nil || r.Reason != Shed || at != 70*time.Millisecond {
+		if r, at := g.enter("a", far); r == nil || r.Reason != Shed || at != 120*time.Millisecond {
 			t.Errorf("%+v at %v", r, at)
 		}
 		if r, _ := g.enter("a", 0); r == nil || r.Reason != Deadline {
@@ -361,7 +361,7 @@ func TestOverload(t *testing.T) {
 		server            func(<-chan struct{}) func() bool
 		took              time.Duration // at most
 	}{
-		"quick, two at once":  {2000, 6000, 4, 512, func(<-chan struct{}) func() bool { return parallel(2, time.Millisecond) }, 150 * time.Millisecond},
+		"quick, two at once":  {2000, 6000, 4, 512, func(<-chan struct{}) func() bool { return parallel(2, time.Millisecond) }, 400 * time.Millisecond},
 		"slow, one at once":   {20, 60, 2, 256, func(<-chan struct{}) func() bool { return parallel(1, 50*time.Millisecond) }, 5 * time.Second},
 		"unknown, 64 at once": {640, 1920, 64, 64, func(<-chan struct{}) func() bool { return parallel(64, 100*time.Millisecond) }, time.Second},
 		"joins what waits":    {400, 1200, 2, 256, func(end <-chan struct{}) func() bool { return joining(50*time.Millisecond, end) }, time.Second},

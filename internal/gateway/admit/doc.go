@@ -26,8 +26,8 @@ type Config struct {
 
 	Queue int // how many may wait
 	// Wait is for how long; whoever would wait longer at the pace of the last answers is
-	// refused at once. 0 lets the gate find it: a moment, or a few answers' time where that is
-	// longer.
+	// refused at once. 0 lets the gate find it: a small share of the time that is left to it,
+	// or a few answers' time where that is longer.
 	Wait time.Duration
 }
 

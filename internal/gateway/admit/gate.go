@@ -10,9 +10,12 @@ import (
 const (
 	begin = 8 // times the floor is where a limit begins that is to be found
 
-	// A wait by default is a moment, or so many times an answer alone where that is longer.
-	defaultWait = 30 * time.Millisecond
-	patience    = 4
+	// A wait by default is this share of the time that is left to a request, or so many times
+	// an answer alone where that is longer.
+	waitShare = 20
+	patience  = 4
+	// slack is by how much a wait may be longer than it was thought to be.
+	slack = 2
 
 	// Of many requests one in so many is looked at.
 	sample     = 8
@@ -104,7 +107,7 @@ func (g *Gate) wait(ctx context.Context, caller string, now, ends time.Duration)
 	if in || refused != nil {
 		return refused, nil
 	}
-	timer := time.NewTimer(min(g.moment(s), ends-now))
+	timer := time.NewTimer(min(slack*g.moment(s, ends-now), ends-now))
 	defer timer.Stop()
 	var err error
 	select {
@@ -147,7 +150,7 @@ func (g *Gate) join(s *Config, caller string, now, ends time.Duration) (w *waite
 			return nil, false, g.refused.add(Deadline, g.drain())
 		}
 		// One that would wait in vain hears it now.
-		if wait := usual * time.Duration(g.queue.before(caller)) / time.Duration(max(1, g.limit.Load())); wait > g.moment(s) {
+		if wait := usual * time.Duration(g.queue.before(caller)) / time.Duration(max(1, g.limit.Load())); wait > g.moment(s, ends-now) {
 			g.full.Store(true)
 			return nil, false, g.refused.add(Shed, g.drain())
 		}
@@ -183,12 +186,12 @@ func (g *Gate) evict(caller string) bool {
 	return true
 }
 
-// moment is for how long a request may wait.
-func (g *Gate) moment(s *Config) time.Duration {
+// moment is for how long a request may wait that has so much time left.
+func (g *Gate) moment(s *Config, left time.Duration) time.Duration {
 	if s.Wait > 0 {
 		return s.Wait
 	}
-	return max(defaultWait, patience*time.Duration(g.alone.Load()))
+	return max(left/waitShare, patience*time.Duration(g.alone.Load()))
 }
 
 // Leave gives the place of a request that had got in at began to the next one. Good says
