@@ -67,6 +67,7 @@ var (
 	descLimit    = desc("requests_limit", "Requests that are answered at once, at most, now.", byEndpoint...)
 	descRefused  = prometheus.NewDesc("slipway_refused_total", "Requests that were refused before anybody was asked, by reason.", append(byEndpoint[:1:1], "reason"), nil)
 	descInvalid  = desc("requests_invalid_total", "Requests that did not fit the schema.", byEndpoint...)
+	descCoerced  = desc("coercions_total", "Inputs that came in another type than the schema's and were converted.", byEndpoint...)
 	descRollback = desc("rollbacks_total", "Rollbacks made here.", byEndpoint...)
 	descTable    = desc("table_seq", "Sequence number of the table in force.")
 	descJournal  = desc("journal_unwritten", "Rollbacks that could not be written to disk yet.")
@@ -79,7 +80,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe sends every metric's description.
 func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descFirst, descAnswers, descLatency, descReady, descWeight, descInFlight, descWaiting, descLimit, descRefused,
-		descInvalid, descRollback, descTable, descJournal} {
+		descInvalid, descCoerced, descRollback, descTable, descJournal} {
 		out <- d
 	}
 }
@@ -97,6 +98,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for key, e := range t.endpoints {
 		c.traffic(send, key, e.traffic())
 		send(descInvalid, counter, float64(e.stats.invalid.Load()), key)
+		send(descCoerced, counter, float64(e.stats.coerced.Load()), key)
 		send(descRollback, counter, float64(e.stats.rollbacks.Load()), key)
 		send(descWeight, gauge, e.observe().Weight, key)
 		for _, r := range []*revision{e.stable, e.candidate} {

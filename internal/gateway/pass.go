@@ -34,6 +34,20 @@ type passing struct {
 	held   bool
 }
 
+// passedTo is the endpoint and the path at its server, as it stands in the address, of a
+// request that is to be passed on; empty for another.
+func passedTo(u *url.URL) (endpoint, path string) {
+	rest, ok := strings.CutPrefix(u.EscapedPath(), "/endpoints/")
+	if !ok {
+		return "", ""
+	}
+	endpoint, path, ok = strings.Cut(rest, "/proxy/")
+	if !ok || strings.Contains(endpoint, "/") {
+		return "", ""
+	}
+	return endpoint, "/" + path
+}
+
 // pass answers a request for a path of an endpoint's own server.
 func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, who caller, key, path string) {
 	fail := func(err *slipway.Error) { answer.OpenInference.Fail(w, err) }

@@ -28,6 +28,7 @@ type call struct {
 	key     string        // of the endpoint
 	request string        // its id in logs and traces
 	wanted  string        // the revision that the caller names; empty: the draw decides
+	version string        // of the model, that the caller names; empty: any
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
 	size    int64         // bytes of its body
 	codec   codec
@@ -64,7 +65,7 @@ func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revisio
 	}
 	answered := false
 	defer func() { c.leave(answered) }()
-	if rev := c.e.serving(); rev != nil && rev.Runtime.Protocol == route.ProtocolHTTP {
+	if rev := c.e.shown(); rev != nil && rev.Runtime.Protocol == route.ProtocolHTTP {
 		return nil, nil, onlyPassed(c.key)
 	}
 	out, rev, err := c.answer(ctx)
@@ -110,6 +111,9 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 		c.e.stats.invalid.Add(1)
 		return nil, nil, err
 	}
+	if in.Coerced > 0 {
+		c.e.stats.coerced.Add(int64(in.Coerced))
+	}
 	out, outcome, err := c.attempt(ctx, &d, in)
 	if d.pinned {
 		return out, d.rev, err
@@ -153,7 +157,29 @@ func (c *call) route() (draw, *slipway.Error) {
 	case route.Withdrawn:
 		return draw{}, withdrawn(c.e.Reason)
 	}
+	if c.version != "" {
+		return c.routeVersion()
+	}
 	return c.g.draw(c.e)
+}
+
+// routeVersion routes a request that names the version of the model. While a rollout shares
+// the traffic out, stable's version can be named by everybody and the candidate's by an owner;
+// since nobody drew, that is no evidence.
+func (c *call) routeVersion() (draw, *slipway.Error) {
+	e := c.e
+	rev, err := e.ofVersion(c.version)
+	if err != nil {
+		return draw{}, err
+	}
+	switch {
+	case e.stable == nil || e.candidate == nil || e.stable.Version == e.candidate.Version, rev == e.candidate && rev == e.shown():
+		return c.g.draw(e)
+	case rev == e.candidate && c.who.grant.Scope != route.ScopeOwner:
+		c.g.refuse(c.who, c.key)
+		return draw{}, denied("an owner's token is needed to choose a version that is being rolled out")
+	}
+	return draw{rev: rev, pinned: true, at: c.g.c.Now()}, nil
 }
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer

@@ -78,9 +78,9 @@ type revision struct {
 
 // endpointStats outlives tables.
 type endpointStats struct {
-	invalid, rollbacks atomic.Int64
-	refused            admit.Refused
-	meter              *admit.Meter
+	invalid, coerced, rollbacks atomic.Int64
+	refused                     admit.Refused
+	meter                       *admit.Meter
 }
 
 func newStats(e *route.Endpoint) *endpointStats {
