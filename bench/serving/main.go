@@ -1,5 +1,7 @@
-// Command serving measures what serving does beside others on this machine. It prints one
-// JSON line a figure.
+// Command serving measures serving beside its peers on this machine: the servers of others
+// with the same models, and proxies before the same runtime. It prints one JSON line a figure.
+// Absolute times differ from machine to machine; the peers run in the same run, in turns with
+// the platform, and get the same load from the same client on the same processors.
 package main
 
 import (
@@ -8,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,29 +24,57 @@ type bench struct {
 	figure.Out
 
 	exe, repo string
-	length    time.Duration
+	rounds    int
+	round     time.Duration
+	overloads time.Duration // how long one lasts
 }
 
 func main() {
 	b := &bench{Out: figure.Out{Bench: "serving", W: os.Stdout}}
 	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
-	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests")
-	flag.DurationVar(&b.length, "length", time.Minute, "of an overload")
-	only := flag.String("only", "", "parts to run, comma-separated: overload")
+	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests and the environments of the peers")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of which the median is taken; one more warms up")
+	flag.DurationVar(&b.round, "round", 3*time.Second, "length of one side's turn")
+	flag.DurationVar(&b.overloads, "overload", time.Minute, "length of an overload")
+	only := flag.String("only", "", "parts to run, comma-separated: gateway latency xgboost lightgbm sklearn overload")
+	role := flag.String("role", "", "for the processes that the bench starts: runtime, backend, proxy")
+	addr := flag.String("addr", "", "where a runtime listens, a Unix socket; of the proxy's backend")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
+	var err error
+	if *role != "" {
+		err = b.peer(ctx, *role, *addr)
+	} else {
+		err = b.run(ctx, *only)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) run(ctx context.Context, only string) error {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"overload", b.overload}}
+	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}, {"overload", b.overload}}
 	for _, p := range parts {
-		if *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) {
+		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
 		}
 		if err := p.run(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, p.name+":", err)
-			os.Exit(1)
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
+	return nil
+}
+
+// python is a program of one of the environments that make makes.
+func (b *bench) python(environment, program string) string {
+	path := filepath.Join(b.repo, environment, "bin", program)
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
 }

@@ -2,15 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/bench/figure"
+	"github.com/slipway-ml/slipway/bench/rig"
 )
 
 const (
@@ -41,58 +38,37 @@ const (
 // sender does nothing. What the sender takes itself is printed, at peak and in overload; where
 // it takes more in overload, that is less for the platform, and the figure is the worse for it.
 func (b *bench) overload(ctx context.Context) (err error) {
-	s, err := b.site(ctx)
+	s, err := rig.Up(ctx, b.exe)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	const immediate = "rollout: {steps: [{weight: 100}], on_no_data: continue, keep_previous_warm: 0s}\n"
-	dir, err := s.project(b.repo, immediate, "1", nil)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	dir, err := s.Project(b.repo, rig.Immediate, "1", nil)
 	if err != nil {
 		return err
 	}
-	if d, _, err := s.deploy(ctx, dir); err != nil || d.Status != "succeeded" {
+	if d, _, err := s.Deploy(ctx, dir); err != nil || d.Status != "succeeded" {
 		return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
 	}
 	if err := b.overloaded(ctx, s, "tree", "x"); err != nil {
 		return err
 	}
-	if dir, err = trained(ctx, b.repo, s.dir); err != nil {
+	m, err := b.model(ctx, "sklearn", deployOnce)
+	if err != nil {
 		return err
 	}
-	yaml := "apiVersion: platform/v1\nkind: RealtimeModel\nname: bench\ntier: 4\nowner: {team: bench}\nmodel: {name: linear, source: ./model, workers: 1}\n" +
-		"resources: {cpu: 1000m, memory: 1Gi}\nvalidation: {schema: none}\n" + immediate
-	if err := os.WriteFile(filepath.Join(dir, "platform.yaml"), []byte(yaml), 0o600); err != nil {
-		return err
-	}
-	if d, _, err := s.deploy(ctx, dir); err != nil || d.Status != "succeeded" {
-		return fmt.Errorf("%s: %s: %w", d.Status, d.Message, err)
-	}
-	return b.overloaded(ctx, s, "python", "input")
-}
-
-// trained saves a scikit-learn model.
-func trained(ctx context.Context, repo, dir string) (string, error) {
-	dir = filepath.Join(dir, "python")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	train := exec.CommandContext(ctx, filepath.Join(repo, ".venv", "bin", "python"), "bench/core/train.py", dir, "1", "2", "3")
-	train.Dir = repo
-	if out, err := train.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("train the model: %w: %s", err, out)
-	}
-	return dir, nil
+	defer func() { err = errors.Join(err, m.Close()) }()
+	return b.overloaded(ctx, m.Site, "python", "input")
 }
 
 // overloaded measures one endpoint.
-func (b *bench) overloaded(ctx context.Context, s *site, what, input string) error {
-	addr := strings.TrimPrefix(s.url, "http://")
-	req := rows(addr, s.token, input, overloadRows)
+func (b *bench) overloaded(ctx context.Context, s *rig.Site, what, input string) error {
+	addr := s.Addr()
+	req := manyRows(addr, s.Token, input, overloadRows)
 	closed := func(length time.Duration) result { return openLoad(ctx, addr, req, 0, length) }
 	closed(2 * time.Second) // warms up
 	peak := closed(overloadPeak)
-	idle, err := figure.Memory(s.exe, s.home)
+	idle, err := figure.Memory(s.Exe, s.Home)
 	if err != nil || peak.good == 0 {
 		return fmt.Errorf("%s: %+v: %w", what, peak, err)
 	}
@@ -101,10 +77,10 @@ func (b *bench) overloaded(ctx context.Context, s *site, what, input string) err
 	stop := make(chan struct{})
 	most := make(chan float64)
 	go func() { most <- watchMemory(s, stop) }()
-	over := openLoad(ctx, addr, req, overloadTimes*peak.perSecond(), b.length)
+	over := openLoad(ctx, addr, req, overloadTimes*peak.perSecond(), b.overloads)
 	close(stop)
 	memory := <-most
-	e, err := s.c.Endpoint(ctx, "bench")
+	e, err := s.C.Endpoint(ctx, "bench")
 	if err != nil {
 		return err
 	}
@@ -117,11 +93,11 @@ func (b *bench) overloaded(ctx context.Context, s *site, what, input string) err
 }
 
 // watchMemory gives the most memory that the platform took until stop.
-func watchMemory(s *site, stop <-chan struct{}) (most float64) {
+func watchMemory(s *rig.Site, stop <-chan struct{}) (most float64) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
-		if now, err := figure.Memory(s.exe, s.home); err == nil {
+		if now, err := figure.Memory(s.Exe, s.Home); err == nil {
 			most = max(most, now)
 		}
 		select {
@@ -132,15 +108,14 @@ func watchMemory(s *site, stop <-chan struct{}) (most float64) {
 	}
 }
 
-// rows is one request of so many rows of 30 numbers.
-func rows(addr, token, input string, n int) []byte {
+// manyRows is one request of so many rows of 30 numbers.
+func manyRows(addr, token, input string, n int) []byte {
 	values := make([]string, 30*n)
 	for i := range values {
 		values[i] = strconv.FormatFloat(float64(i%30)*1.37+float64(i/30)*0.01, 'f', 2, 64)
 	}
 	body := fmt.Sprintf(`{"inputs":[{"name":"%s","shape":[%d,30],"datatype":"FP64","data":[%s]}]}`, input, n, strings.Join(values, ","))
-	return fmt.Appendf(nil, "POST /v2/models/bench/infer HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		addr, token, len(body), body)
+	return rig.Request(addr, token, body)
 }
 
 // result is what became of a load.
@@ -162,8 +137,6 @@ func (r result) String() string {
 		r.perSecond(), ms(quantile(r.answers, .5)), ms(quantile(r.answers, .99)), float64(len(r.refused))/r.length.Seconds(), ms(quantile(r.refused, .5)), ms(quantile(r.refused, .99)),
 		ms(quantile(r.refused, 1)), r.bad, r.first, r.cpu, r.late, r.notAtAll)
 }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func quantile(d []time.Duration, q float64) time.Duration {
 	if len(d) == 0 {
@@ -240,7 +213,7 @@ func (r *result) ask(addr string, req []byte, due <-chan time.Time) {
 		status := 0
 		if err == nil {
 			_ = c.SetDeadline(time.Now().Add(2 * overloadUseless))
-			status, err = exchange(c, in, req)
+			status, err = rig.Exchange(c, in, req)
 		}
 		took := time.Since(at)
 		switch {
@@ -260,40 +233,6 @@ func (r *result) ask(addr string, req []byte, due <-chan time.Time) {
 	}
 	if c != nil {
 		c.Close()
-	}
-}
-
-// exchange sends a request on a kept connection and reads the answer: the least that a
-// client can do, since it runs on the same processors as what it measures.
-func exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
-	if _, err := c.Write(req); err != nil {
-		return 0, err
-	}
-	length := -1
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case len(line) == 0:
-			if length < 0 {
-				return 0, errors.New("an answer without a length")
-			}
-			_, err = r.Discard(length)
-			return status, err
-		case status == 0:
-			if len(line) < 12 {
-				return 0, errors.New("no status line")
-			}
-			status, err = strconv.Atoi(string(line[9:12]))
-		case len(line) > 15 && bytes.EqualFold(line[:15], []byte("Content-Length:")):
-			length, err = strconv.Atoi(string(bytes.TrimSpace(line[15:])))
-		}
-		if err != nil {
-			return 0, err
-		}
 	}
 }
 
