@@ -192,7 +192,7 @@ func TestGate(t *testing.T) {
 		if r := <-second; r != nil {
 			t.Error(r)
 		}
-		if r, at := g.enter("a", far); r == nil || r.Reason != Shed || at != 120*time.Millisecond {
+		if r, at := g.enter("a", far); r == nil || r.Reason != Shed || at != 70*time.Millisecond {
 			t.Errorf("%+v at %v", r, at)
 		}
 		if r, _ := g.enter("a", 0); r == nil || r.Reason != Deadline {
@@ -380,6 +380,9 @@ func TestOverload(t *testing.T) {
 				}
 				if m := most(out.took); m > tt.took {
 					t.Errorf("an answer took %v", m)
+				}
+				if m := most(out.no); m > 50*time.Millisecond {
+					t.Errorf("a refusal took %v", m)
 				}
 				if s := g.Stats(); s.Inside != 0 || s.Waiting != 0 {
 					t.Errorf("%+v", s)

@@ -14,8 +14,10 @@ const (
 	// an answer alone where that is longer.
 	waitShare = 20
 	patience  = 4
-	// slack is by how much a wait may be longer than it was thought to be.
-	slack = 2
+
+	// settled is of how many answers the usual time is the average, so that one that stalls
+	// does not shut the queue.
+	settled = 32
 
 	// Of many requests one in so many is looked at.
 	sample     = 8
@@ -35,7 +37,7 @@ type Gate struct {
 	config  atomic.Pointer[Config]
 	limit   atomic.Int64  // requests at once, now
 	state   atomic.Uint64 // those inside in the upper half, those that wait in the lower
-	usual   atomic.Int64  // time of an answer: a moving average, weight 1/8, ns
+	usual   atomic.Int64  // time of an answer, ns: the average of the last ones
 	alone   atomic.Int64  // found.alone, ns
 	left    atomic.Uint64
 	full    atomic.Bool // a request had to wait since the window began
@@ -47,6 +49,7 @@ type Gate struct {
 	found    found
 	seen     seen
 	began    time.Duration // of the window
+	answers  int64         // that usual is made of
 }
 
 // New makes a gate that counts whom it refuses.
@@ -107,7 +110,11 @@ func (g *Gate) wait(ctx context.Context, caller string, now, ends time.Duration)
 	if in || refused != nil {
 		return refused, nil
 	}
-	timer := time.NewTimer(min(slack*g.moment(s, ends-now), ends-now))
+	limit := ends - now // who was let into the queue stays, though it be slower than it was thought to be
+	if s.Wait > 0 {
+		limit = min(limit, s.Wait)
+	}
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var err error
 	select {
@@ -238,12 +245,9 @@ func (g *Gate) observe(took, now time.Duration) {
 		return
 	}
 	defer g.watching.Unlock()
-	if old := g.usual.Load(); old > 0 {
-		took := int64(took)
-		g.usual.Store(old + (took-old)/8)
-	} else {
-		g.usual.Store(int64(took))
-	}
+	g.answers = min(g.answers+1, settled)
+	old := g.usual.Load()
+	g.usual.Store(old + (int64(took)-old)/g.answers)
 	g.seen.add(took, int(g.state.Load()/inside)+1)
 	if now-g.began < window {
 		return
