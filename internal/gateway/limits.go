@@ -39,18 +39,18 @@ func admission(e *route.Endpoint, r *route.Revision) admit.Config {
 	return c
 }
 
-// atOnce is how many requests at once a revision is given at least, which is what its
-// replicas work on and as many that wait there, so that they are never idle; and at most. Of
-// what a server behind a replica does nobody knows, so the two are the same.
+// atOnce is how many requests at once a revision is given at least, a few times what its
+// replicas work on, since the gateway works on some of them, too; and at most. Of what a
+// server behind a replica does nobody knows, so the two are the same.
 func atOnce(r *route.Revision) (floor, ceiling int) {
 	cores := max(1, (r.MilliCPU+999)/1000)
 	switch r.Runtime.Kind {
 	case route.RuntimeCommand, route.RuntimeRemote:
 		floor, ceiling = serverAtOnce, serverAtOnce
 	case route.RuntimePython:
-		floor, ceiling = 2*max(1, r.Runtime.Workers), pythonAtOnce
+		floor, ceiling = 4*max(1, r.Runtime.Workers), pythonAtOnce
 	default:
-		floor, ceiling = 2*cores, nativeAtOnce
+		floor, ceiling = 8*cores, nativeAtOnce
 	}
 	n := max(1, r.Replicas)
 	return n * floor, n * max(floor, ceiling)

@@ -44,7 +44,7 @@ func (f found) next(s seen, floor, ceiling int) found {
 		return f
 	}
 	// More at once than the replicas work on would make it seem longer.
-	if f.alone == 0 || s.least < f.alone || s.peak <= floor/2 {
+	if f.alone == 0 || s.least < f.alone || s.peak <= max(1, floor/8) {
 		f.alone = s.least
 	}
 	mean, bound := s.total/time.Duration(s.n), max(allowed, stretch*f.alone)

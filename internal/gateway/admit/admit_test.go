@@ -135,7 +135,7 @@ func TestFound(t *testing.T) {
 		"very slow":                          {found{64, ms}, seen{1, 5000 * ms, 5000 * ms, 64, true}, found{32, ms}},
 		"never below the floor":              {found{5, ms}, seen{1, 5000 * ms, 5000 * ms, 64, true}, found{4, ms}},
 		"slow by itself":                     {found{64, 100 * ms}, seen{10, 2000 * ms, 100 * ms, 64, true}, found{80, 100 * ms}},
-		"slower, but alone":                  {found{64, ms}, seen{10, 400 * ms, 40 * ms, 2, false}, found{64, 40 * ms}},
+		"slower, but alone":                  {found{64, ms}, seen{10, 400 * ms, 40 * ms, 1, false}, found{64, 40 * ms}},
 		"the first":                          {found{limit: 64}, seen{1, 30 * ms, 30 * ms, 64, false}, found{64, 30 * ms}},
 		"above what may be, is brought back": {found{900, ms}, seen{}, found{100, ms}},
 	} {

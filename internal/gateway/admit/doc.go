@@ -20,8 +20,8 @@ type Rates struct {
 
 // Config is what bounds the requests to one revision.
 type Config struct {
-	// Concurrency is how many are answered at once. 0 lets the gate find it between Floor,
-	// what the replicas work on at once and as many again, and Ceiling, what they take.
+	// Concurrency is how many are answered at once. 0 lets the gate find it between Floor, with
+	// which the replicas are always busy, and Ceiling, what they take.
 	Concurrency, Floor, Ceiling int
 
 	Queue int // how many may wait

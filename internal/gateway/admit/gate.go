@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	begin = 8 // times the floor is where a limit begins that is to be found
+	begin = 4 // times the floor is where a limit begins that is to be found
 
 	// A wait by default is this share of the time that is left to a request, or so many times
 	// an answer alone where that is longer.
@@ -39,6 +39,7 @@ type Gate struct {
 	state   atomic.Uint64 // those inside in the upper half, those that wait in the lower
 	usual   atomic.Int64  // time of an answer, ns: the average of the last ones
 	alone   atomic.Int64  // found.alone, ns
+	between atomic.Int64  // time between two answers while requests waited, in the last window, ns; 0: none did
 	left    atomic.Uint64
 	full    atomic.Bool // a request had to wait since the window began
 
@@ -157,7 +158,7 @@ func (g *Gate) join(s *Config, caller string, now, ends time.Duration) (w *waite
 			return nil, false, g.refused.add(Deadline, g.drain())
 		}
 		// One that would wait in vain hears it now.
-		if wait := usual * time.Duration(g.queue.before(caller)) / time.Duration(max(1, g.limit.Load())); wait > g.moment(s, ends-now) {
+		if wait := time.Duration(g.queue.before(caller)) * g.pace(); wait > g.moment(s, ends-now) {
 			g.full.Store(true)
 			return nil, false, g.refused.add(Shed, g.drain())
 		}
@@ -254,6 +255,10 @@ func (g *Gate) observe(took, now time.Duration) {
 	}
 	c := g.config.Load()
 	g.seen.full = g.full.Swap(false)
+	g.between.Store(0)
+	if n := g.left.Swap(0); g.seen.full {
+		g.between.Store(int64(now-g.began) / int64(max(1, n)))
+	}
 	g.found = g.found.next(g.seen, c.Floor, c.Ceiling)
 	g.alone.Store(int64(g.found.alone))
 	g.seen, g.began = seen{}, now
@@ -270,9 +275,20 @@ func (g *Gate) observe(took, now time.Duration) {
 
 func (g *Gate) adopt(limit int) { g.limit.Store(int64(limit)) }
 
-// drain is how long the queue takes to get empty, at the pace of the last answers.
+// pace is the time between two places that get free: by the time of answers and how many are
+// made at once, or as it was of late, whichever is less. The first is too much while the limit
+// falls, the second when requests did not wait for a whole window.
+func (g *Gate) pace() time.Duration {
+	pace := g.usual.Load() / max(1, g.limit.Load())
+	if b := g.between.Load(); b > 0 {
+		pace = min(pace, b)
+	}
+	return time.Duration(pace)
+}
+
+// drain is how long the queue takes to get empty.
 func (g *Gate) drain() time.Duration {
-	return time.Duration(g.usual.Load()) * time.Duration(g.state.Load()%inside+1) / time.Duration(max(1, g.limit.Load()))
+	return g.pace() * time.Duration(g.state.Load()%inside+1)
 }
 
 // Stats are what a gate is doing.
