@@ -223,7 +223,7 @@ func (r *result) ask(addr string, req []byte, due <-chan time.Time) {
 		}
 		var err error
 		if c == nil {
-			if c, err = net.Dial("tcp", addr); err == nil {
+			if c, err = new(net.Dialer).DialContext(context.Background(), "tcp", addr); err == nil {
 				in = bufio.NewReader(c)
 			}
 		}

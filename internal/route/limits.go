@@ -53,7 +53,7 @@ func plain(escaped string) bool {
 	if !strings.HasPrefix(escaped, "/") {
 		return false
 	}
-	for i := 0; i < len(escaped); i++ {
+	for i := range len(escaped) {
 		switch c := escaped[i]; {
 		case c <= ' ' || c >= 0x7f || c == '\\' || c == '?' || c == '#' || c == ';':
 			return false
