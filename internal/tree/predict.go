@@ -68,10 +68,19 @@ func (m *Model) sum(rows, out []float32) {
 func (m *Model) sumRows(s *scratch, n int, out []float32) {
 	for t, group := range m.groupOf {
 		m.forest.Rows(t, s.keys, n, &s.leaves)
-		for r, place := range s.leaves[:n] {
-			if m.vectorLeaves {
+		leaves := s.leaves[:n]
+		switch {
+		case m.vectorLeaves:
+			for r, place := range leaves {
 				m.addVector(place, out[r*m.groups:(r+1)*m.groups])
-			} else {
+			}
+		case m.groups == 1:
+			out = out[:len(leaves)]
+			for r, place := range leaves {
+				out[r] += m.values[place]
+			}
+		default:
+			for r, place := range leaves {
 				out[r*m.groups+int(group)] += m.values[place]
 			}
 		}

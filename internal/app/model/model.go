@@ -63,7 +63,8 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 // choose takes the native evaluator where it gives the library's own answers.
 func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
 	python := route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
-	if s.Model.XGBoost == nil && s.Model.Loader != "" {
+	native := s.Model.XGBoost != nil || s.Model.LightGBM != nil && s.Model.LightGBM.Native()
+	if !native && s.Model.Loader != "" {
 		s.Runtime = python
 		return nil
 	}

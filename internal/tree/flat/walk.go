@@ -38,29 +38,45 @@ func (f *Forest) Rows(t int, keys [][Block]int32, n int, leaves *[Block]uint32) 
 	case w.full:
 		var at [Block]uint8
 		for i := range w.steps {
-			level := nodes[1<<i-1 : 2<<i-1]
-			for r := range at {
-				a := at[r]
-				n := level[a]
-				at[r] = a*2 + uint8(one(keys[n>>32][r] >= int32(n)))
-			}
+			stepFull(nodes[1<<i-1:2<<i-1], keys, &at)
 		}
 		for r, a := range at {
 			leaves[r] = w.places + uint32(a)
 		}
 	default:
-		var at [Block]uint32
-		left := f.left[w.left:][:len(nodes)]
+		clear(leaves[:])
 		for range w.steps {
-			for r := range at {
-				a := at[r]
-				n := nodes[a]
-				at[r] = left[a] + one(keys[n>>32][r] >= int32(n))
-			}
+			stepAny(nodes, f.left[w.left:], keys, leaves)
 		}
-		for r, a := range at {
-			leaves[r] = w.places + a
+		for r := range leaves {
+			leaves[r] += w.places
 		}
+	}
+}
+
+// stepFull takes all rows one level down a full tree. In a function of its own, the loop has
+// the registers that it needs.
+//
+//go:noinline
+func stepFull(level []uint64, keys [][Block]int32, at *[Block]uint8) {
+	for r := 0; r < Block; r += 2 {
+		a, b := at[r], at[r+1]
+		n, m := level[a], level[b]
+		at[r] = a*2 + uint8(one(keys[n>>32][r] >= int32(n)))
+		at[r+1] = b*2 + uint8(one(keys[m>>32][r+1] >= int32(m)))
+	}
+}
+
+// stepAny takes all rows one step down a tree that is not full.
+//
+//go:noinline
+func stepAny(nodes []uint64, left []uint32, keys [][Block]int32, at *[Block]uint32) {
+	left = left[:len(nodes)]
+	for r := 0; r < Block; r += 2 {
+		a, b := at[r], at[r+1]
+		n, m := nodes[a], nodes[b]
+		at[r] = left[a] + one(keys[n>>32][r] >= int32(n))
+		at[r+1] = left[b] + one(keys[m>>32][r+1] >= int32(m))
 	}
 }
 
