@@ -196,21 +196,21 @@ func (t *rawTree) member(key string, value []byte) (err error) {
 	case "decision_type":
 		t.decision, err = ints[int32](value, 0, math.MaxInt8)
 	case "threshold":
-		t.threshold, err = floats(value)
+		t.threshold, err = floats(value, true)
 	case "leaf_value":
-		t.value, err = floats(value)
+		t.value, err = floats(value, false)
 	case "cat_boundaries":
 		t.setBounds, err = ints[int32](value, 0, math.MaxInt32)
 	case "cat_threshold":
 		t.setWords, err = ints[uint32](value, 0, math.MaxUint32)
 	case "leaf_const":
-		t.constant, err = floats(value)
+		t.constant, err = floats(value, false)
 	case "num_features":
 		t.terms, err = ints[int32](value, 0, maxNodes)
 	case "leaf_features":
 		t.termFeature, err = ints[int32](value, 0, math.MaxInt32)
 	case "leaf_coeff":
-		t.termFactor, err = floats(value)
+		t.termFactor, err = floats(value, false)
 	default:
 		return nil
 	}
@@ -241,16 +241,27 @@ func ints[T int32 | uint32 | int64](b []byte, least, most int64) (out []T, err e
 	return out, nil
 }
 
-// floats reads decimals between spaces. The library itself mistakes infinity for 0.
-func floats(b []byte) (out []float64, err error) {
+// floats reads decimals between spaces, and an infinite one where a split only tells missing
+// values from others.
+func floats(b []byte, infinite bool) (out []float64, err error) {
 	for b = bytes.TrimLeft(b, " "); len(b) > 0; b = bytes.TrimLeft(b, " ") {
 		var token []byte
 		token, b, _ = bytes.Cut(b, []byte(" "))
-		v, err := strconv.ParseFloat(string(token), 64)
-		if err != nil || v-v != 0 {
-			return nil, fmt.Errorf("[%d]: no finite number", len(out))
+		switch string(token) {
+		case "inf":
+			out = append(out, math.Inf(1))
+		case "-inf":
+			out = append(out, math.Inf(-1))
+		default:
+			v, err := strconv.ParseFloat(string(token), 64)
+			if err != nil || bytes.ContainsAny(token, "xX_nN") { // what only Go takes for a number
+				return nil, fmt.Errorf("[%d]: no number", len(out))
+			}
+			out = append(out, v)
 		}
-		out = append(out, v)
+		if v := out[len(out)-1]; v-v != 0 && !infinite {
+			return nil, fmt.Errorf("[%d]: not finite", len(out)-1)
+		}
 	}
 	return out, nil
 }
