@@ -38,7 +38,7 @@ func (m *Model) grow(d *document, wrapper bool) error {
 		m.forest.Cut(keep)
 	}
 	m.forest.Done()
-	m.pool.New = func() any { return &scratch{keys: make([][flat.Block]int32, m.forest.Room())} }
+	m.pool.New = func() any { return m.forest.Scratch() }
 	return nil
 }
 

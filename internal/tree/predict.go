@@ -25,7 +25,7 @@ func (m *Model) Margins(rows []float32, nrows int, out []float32) error {
 	if m.linear != nil {
 		m.sumLinear(rows, nrows, out)
 	} else {
-		m.sum(rows, out)
+		m.sum(rows, nrows, out)
 	}
 	return nil
 }
@@ -39,66 +39,33 @@ func (m *Model) Predict(rows []float32, nrows int, out []float32) ([]float32, er
 	return m.objective.out.transform(out[:nrows*m.groups], nrows, m.groups), nil
 }
 
-// scratch is the memory of one prediction.
-type scratch struct {
-	keys   [][flat.Block]int32
-	leaves [flat.Block]uint32
-}
-
 // sum fills out with the margins of rows.
-func (m *Model) sum(rows, out []float32) {
+func (m *Model) sum(rows []float32, nrows int, out []float32) {
 	for i := range out {
 		out[i] = m.base[i%m.groups]
 	}
-	s := m.pool.Get().(*scratch)
-	for len(rows) > 0 {
-		n := flat.Next(len(rows) / m.features)
-		m.forest.Fill(rows, m.features, n, s.keys)
-		if n == 1 {
-			m.sumRow(s, out[:m.groups])
-		} else {
-			m.sumRows(s, n, out[:n*m.groups])
-		}
-		rows, out = rows[n*m.features:], out[n*m.groups:]
-	}
+	s := m.pool.Get().(*flat.Scratch)
+	flat.Walk(&m.forest, flat.Singles{Forest: &m.forest, Rows: rows, Features: m.features}, nrows, s,
+		func(tree, first int, leaves []uint32) { m.add(m.groupOf[tree], leaves, out[first*m.groups:]) })
 	m.pool.Put(s)
 }
 
-// sumRows adds the leaves that n rows of a block reach.
-func (m *Model) sumRows(s *scratch, n int, out []float32) {
-	for t, group := range m.groupOf {
-		m.forest.Rows(t, s.keys, n, &s.leaves)
-		leaves := s.leaves[:n]
-		switch {
-		case m.vectorLeaves:
-			for r, place := range leaves {
-				m.addVector(place, out[r*m.groups:(r+1)*m.groups])
-			}
-		case m.groups == 1:
-			out = out[:len(leaves)]
-			for r, place := range leaves {
-				out[r] += m.values[place]
-			}
-		default:
-			for r, place := range leaves {
-				out[r*m.groups+int(group)] += m.values[place]
-			}
+// add adds the leaves that rows reach in a tree.
+func (m *Model) add(group uint32, leaves []uint32, out []float32) {
+	switch {
+	case m.vectorLeaves:
+		for r, place := range leaves {
+			m.addVector(place, out[r*m.groups:(r+1)*m.groups])
 		}
-	}
-}
-
-// sumRow adds the leaves that one row reaches.
-func (m *Model) sumRow(s *scratch, out []float32) {
-	for from := 0; from < len(m.groupOf); {
-		n := m.forest.Row(from, s.keys, &s.leaves)
-		for i, place := range s.leaves[:n] {
-			if m.vectorLeaves {
-				m.addVector(place, out)
-			} else {
-				out[m.groupOf[from+i]] += m.values[place]
-			}
+	case m.groups == 1:
+		out = out[:len(leaves)]
+		for r, place := range leaves {
+			out[r] += m.values[place]
 		}
-		from += n
+	default:
+		for r, place := range leaves {
+			out[r*m.groups+int(group)] += m.values[place]
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ type Model struct {
 	vectorOf     []uint32  // of vector leaves, by their place: where the vector begins
 	vectors      []float32 // one value a group
 	vectorLeaves bool
-	pool         sync.Pool // of *scratch
+	pool         sync.Pool // of *flat.Scratch
 	linear       []float32 // of gblinear, which has no trees
 	namesKept    bool      // the file has the names of categories
 }

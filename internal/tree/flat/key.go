@@ -61,46 +61,47 @@ func (t Treatment) replaced(own int32) (missing, zero int32) {
 	}
 }
 
-// Fill computes the keys of n rows of a number of features.
-func (f *Forest) Fill(rows []float32, features, n int, keys [][Block]int32) {
-	for i, v := range f.views {
-		column, values := &keys[i], rows[v.feature:]
-		if v.as >= CategoryLeft {
-			fillCodes(f, column[:n], values, features, v.as)
-			continue
-		}
-		missing, _ := v.as.replaced(0)
-		for r := range column[:n] {
-			x := values[r*features]
-			k := Key(x)
-			if x != x {
-				k = missing
-			}
-			column[r] = k
-		}
-	}
+// Singles gives the keys of rows of singles.
+type Singles struct {
+	Forest   *Forest
+	Rows     []float32 // row-major
+	Features int
 }
 
-// FillRanks is Fill for doubles, whose key is how many cuts of their feature are below.
-func (f *Forest) FillRanks(rows []float64, features, n int, cuts [][]float64, keys [][Block]int32) {
-	for i, v := range f.views {
-		column, values, cut := keys[i][:n], rows[v.feature:], cuts[v.feature]
-		if v.as >= CategoryLeft {
-			fillCodes(f, column, values, features, v.as)
-			continue
-		}
-		missing, zero := v.as.replaced(Rank(cut, 0))
-		for r := range column {
-			switch x := values[r*features]; {
-			case x != x:
-				column[r] = missing
-			case x >= -f.Tiny && x <= f.Tiny:
-				column[r] = zero
-			default:
-				column[r] = Rank(cut, x)
-			}
-		}
+func (s Singles) key(v view, row int) int32 {
+	x := s.Rows[row*s.Features+int(v.feature)]
+	if v.as >= CategoryLeft {
+		return codeOf(s.Forest, x, v.as)
 	}
+	if x != x {
+		missing, _ := v.as.replaced(0)
+		return missing
+	}
+	return Key(x)
+}
+
+// Doubles gives the keys of rows of doubles: how many cuts of the feature are below.
+type Doubles struct {
+	Forest   *Forest
+	Rows     []float64 // row-major
+	Features int
+	Cuts     [][]float64 // by feature, ascending
+}
+
+func (d Doubles) key(v view, row int) int32 {
+	x := d.Rows[row*d.Features+int(v.feature)]
+	if v.as >= CategoryLeft {
+		return codeOf(d.Forest, x, v.as)
+	}
+	cuts := d.Cuts[v.feature]
+	if x == x && !(x >= -d.Forest.Tiny && x <= d.Forest.Tiny) {
+		return Rank(cuts, x)
+	}
+	missing, zero := v.as.replaced(Rank(cuts, 0))
+	if x != x {
+		return missing
+	}
+	return zero
 }
 
 // Rank is the number of ascending cuts below x.
@@ -116,21 +117,15 @@ func Rank(cuts []float64, x float64) int32 {
 	return int32(from)
 }
 
-// fillCodes computes a column of categories. A fraction is cut off; negative fractions are
-// the category 0 only where the library has it so.
-func fillCodes[F float32 | float64](f *Forest, column []int32, values []F, features int, as Treatment) {
-	missing := int32(goesLeft)
-	if as == CategoryRight {
-		missing = goesRight
-	}
-	for r := range column {
-		switch x := values[r*features]; {
-		case x != x:
-			column[r] = missing
-		case x >= 1<<31, x < 0 && !(f.NegativeFractions && x > -1):
-			column[r] = goesLeft
-		default:
-			column[r] = int32(x)
-		}
+// codeOf is a category. A fraction is cut off; negative fractions are the category 0 only
+// where the library has it so.
+func codeOf[F float32 | float64](f *Forest, x F, as Treatment) int32 {
+	switch {
+	case x != x && as == CategoryRight:
+		return goesRight
+	case x != x, x >= 1<<31, x < 0 && !(f.NegativeFractions && x > -1):
+		return goesLeft
+	default:
+		return int32(x)
 	}
 }

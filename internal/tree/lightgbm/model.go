@@ -47,13 +47,7 @@ type Model struct {
 	lines  []uint32    // of linear leaves, by their place: their index in models
 	models []line
 	terms  []term
-	pool   sync.Pool // of *scratch
-}
-
-// scratch is the memory of one prediction.
-type scratch struct {
-	keys   [][flat.Block]int32
-	leaves [flat.Block]uint32
+	pool   sync.Pool // of *flat.Scratch
 }
 
 // Load reads a model file; name is for error texts. It answers Invalid with CodeModelFormat
@@ -109,7 +103,7 @@ func build(d *document) (*Model, error) {
 		d.trees[i] = rawTree{}
 	}
 	m.forest.Done()
-	m.pool.New = func() any { return &scratch{keys: make([][flat.Block]int32, m.forest.Room())} }
+	m.pool.New = func() any { return m.forest.Scratch() }
 	return m, m.checkTerms()
 }
 

@@ -14,18 +14,18 @@ func (m *Model) Predict(rows []float64, nrows int, out []float64) error {
 			"%d values are not %d rows of %d features", len(rows), nrows, m.features)
 	}
 	clear(out)
-	s := m.pool.Get().(*scratch)
-	for from := 0; from < nrows; {
-		n := flat.Next(nrows - from)
-		block, sums := rows[from*m.features:(from+n)*m.features], out[from*m.groups:(from+n)*m.groups]
-		m.forest.FillRanks(block, m.features, n, m.cuts, s.keys)
-		if n == 1 {
-			m.sumRow(s, block, sums)
-		} else {
-			m.sumRows(s, block, n, sums)
-		}
-		from += n
-	}
+	s := m.pool.Get().(*flat.Scratch)
+	flat.Walk(&m.forest, flat.Doubles{Forest: &m.forest, Rows: rows, Features: m.features, Cuts: m.cuts}, nrows, s,
+		func(tree, first int, leaves []uint32) {
+			sums := out[first*m.groups+tree%m.groups:]
+			if m.linear[tree] {
+				m.addLines(leaves, rows[first*m.features:], sums)
+				return
+			}
+			for r, place := range leaves {
+				sums[r*m.groups] += m.values[place]
+			}
+		})
 	m.pool.Put(s)
 	if m.average {
 		iterations := float64(m.forest.Trees() / m.groups)
@@ -37,41 +37,9 @@ func (m *Model) Predict(rows []float64, nrows int, out []float64) error {
 	return nil
 }
 
-// sumRows adds the leaves that n rows reach.
-func (m *Model) sumRows(s *scratch, rows []float64, n int, sums []float64) {
-	group := 0
-	for t := range m.forest.Trees() {
-		m.forest.Rows(t, s.keys, n, &s.leaves)
-		if m.linear[t] {
-			for r, place := range s.leaves[:n] {
-				sums[r*m.groups+group] += m.lineOf(place, rows[r*m.features:(r+1)*m.features])
-			}
-		} else {
-			for r, place := range s.leaves[:n] {
-				sums[r*m.groups+group] += m.values[place]
-			}
-		}
-		if group++; group == m.groups {
-			group = 0
-		}
-	}
-}
-
-// sumRow adds the leaves that one row reaches.
-func (m *Model) sumRow(s *scratch, row, sums []float64) {
-	group, trees := 0, m.forest.Trees()
-	for from := 0; from < trees; {
-		n := m.forest.Row(from, s.keys, &s.leaves)
-		for i, place := range s.leaves[:n] {
-			if m.linear[from+i] {
-				sums[group] += m.lineOf(place, row)
-			} else {
-				sums[group] += m.values[place]
-			}
-			if group++; group == m.groups {
-				group = 0
-			}
-		}
-		from += n
+// addLines adds what the linear leaves of a tree answer for rows.
+func (m *Model) addLines(leaves []uint32, rows, sums []float64) {
+	for r, place := range leaves {
+		sums[r*m.groups] += m.lineOf(place, rows[r*m.features:(r+1)*m.features])
 	}
 }
