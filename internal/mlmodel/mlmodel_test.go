@@ -396,6 +396,23 @@ func TestClassifierOfSingleValues(t *testing.T) {
 	}
 }
 
+// TestExampleRequest: what MLflow saves is a request, with null for a missing value.
+func TestExampleRequest(t *testing.T) {
+	for text, want := range map[string]string{
+		` {"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[NaN, 1], [2, NaN]]}}`: `{"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[null, 1], [2, null]]}}`,
+		`{"columns": ["a"], "data": [[NaN]]}`:                                                `{"dataframe_split":{"columns": ["a"], "data": [[null]]}}`,
+		`[{"a": 1}]`:                                                                         `{"dataframe_records":[{"a": 1}]}`,
+		`{"inputs": [[1]]}`:                                                                  `{"inputs": [[1]]}`,
+		`{"inputs": "NaN\`:                                                                   `{"inputs": "NaN\`,
+	} {
+		m := &mlmodel.Model{Example: "e"}
+		got, ok := m.ExampleRequest(fstest.MapFS{"e": {Data: []byte(text)}}, 1000)
+		if !ok || string(got) != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(mlmodelText))
 	f.Add([]byte("flavors: {x: {}}\nsignature: {inputs: '[{\"type\":\"tensor\",\"tensor-spec\":{\"dtype\":\"str\",\"shape\":[]}}]'}"))
