@@ -1,5 +1,7 @@
-// Command serving measures serving beside its peers on this machine. It prints one JSON line
-// a figure. Absolute times differ from machine to machine; the peers run in the same run.
+// Command serving measures serving beside its peers on this machine: the servers of others
+// with the same models, and proxies before the same runtime. It prints one JSON line a figure.
+// Absolute times differ from machine to machine; the peers run in the same run, in turns with
+// the platform, and get the same load from the same client on the same processors.
 package main
 
 import (
@@ -8,8 +10,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,17 +23,30 @@ import (
 type bench struct {
 	figure.Out
 
-	repo string
+	exe, repo string
+	rounds    int
+	round     time.Duration
 }
 
 func main() {
 	b := &bench{Out: figure.Out{Bench: "serving", W: os.Stdout}}
-	flag.StringVar(&b.repo, "repo", ".", "the checkout, for its environments of Python")
-	only := flag.String("only", "", "parts to run, comma-separated: trees")
+	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
+	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests and the environments of the peers")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of which the median is taken; one more warms up")
+	flag.DurationVar(&b.round, "round", 3*time.Second, "length of one side's turn")
+	only := flag.String("only", "", "parts to run, comma-separated: gateway latency xgboost lightgbm sklearn trees")
+	role := flag.String("role", "", "for the processes that the bench starts: runtime, backend, proxy")
+	addr := flag.String("addr", "", "where a runtime listens, a Unix socket; of the proxy's backend")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	if err := b.run(ctx, *only); err != nil {
+	var err error
+	if *role != "" {
+		err = b.peer(ctx, *role, *addr)
+	} else {
+		err = b.run(ctx, *only)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -39,7 +56,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"trees", b.trees}}
+	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}, {"trees", b.trees}}
 	for _, p := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
@@ -49,4 +66,13 @@ func (b *bench) run(ctx context.Context, only string) error {
 		}
 	}
 	return nil
+}
+
+// python is a program of one of the environments that make makes.
+func (b *bench) python(environment, program string) string {
+	path := filepath.Join(b.repo, environment, "bin", program)
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
 }

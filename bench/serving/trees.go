@@ -23,14 +23,14 @@ import (
 const batchRows, batchFeatures = 1000, 30
 
 // trees measures batches of 1,000 rows on one core beside the C++ libraries' own predict, in
-// turns: five times each, of which the medians are compared.
+// turns; the medians are compared.
 func (b *bench) trees(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "slipway-trees-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	peer, err := startLibraries(ctx, filepath.Join(b.repo, ".venv/bin/python"), filepath.Join(b.repo, "bench/serving/trees.py"), dir)
+	peer, err := startLibraries(ctx, b.python(".venv", "python"), filepath.Join(b.repo, "bench/serving/trees.py"), dir)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (b *bench) trees(ctx context.Context) (err error) {
 		}
 		in := &tensor.Batch{Tensors: []tensor.Tensor{{Name: "input", Type: tensor.FP32, Shape: []int{batchRows, batchFeatures}, Data: raw}}}
 		var ours, theirs []float64
-		for range 5 {
+		for range b.rounds {
 			t, err := peer.seconds(name)
 			if err != nil {
 				return err
@@ -61,7 +61,7 @@ func (b *bench) trees(ctx context.Context) (err error) {
 		}
 		slices.Sort(ours)
 		slices.Sort(theirs)
-		f := b.Beside("batch1000_vs_native_"+name, ours[2], theirs[2], 1)
+		f := b.Beside("batch1000_vs_native_"+name, ours[len(ours)/2], theirs[len(theirs)/2], 1)
 		b.Print(f)
 		if f.Ratio < worst.Ratio {
 			worst = f

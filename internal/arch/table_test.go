@@ -13,7 +13,7 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
+		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/express", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
 		"internal/tensor", "internal/tree/...", "internal/verdict", "templates",
 	}},
 	{"features", []string{
@@ -53,6 +53,7 @@ var sideways = []exception{
 	{"internal/cli/models", "client", "the command line speaks to a server through the public client"},
 	{"internal/cli/models", "internal/cli/screen", "all output of the command line goes through one printer"},
 	{"bench/...", "bench/figure", "every bench prints its figures in one way"},
+	{"bench/...", "bench/rig", "every bench of serving has the same client and the same model"},
 	{"internal/cli", "client", "the command line speaks to a server through the public client"},
 	{"internal/mlmodel", "internal/tensor", "a model's signature becomes a schema"},
 	{"internal/mlmodel", "internal/tree/...", "a model directory may hold a tree ensemble of either library"},
