@@ -37,6 +37,9 @@ func elementType(name string) tensor.Type {
 	}
 }
 
+// unnamedInput is the name of the only input if it has none.
+const unnamedInput = "input"
+
 // Schema is what a revision of this model takes and gives. Outputs are the predictor's
 // own if there is one, else those of the signature. It answers Invalid for a model that
 // was saved without a signature.
@@ -49,7 +52,7 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	inputs := tensorFields(m.Signature.Inputs, "input")
+	inputs := tensorFields(m.Signature.Inputs, unnamedInput)
 	for i := range inputs {
 		switch m.Signature.Inputs[i].Type {
 		case "binary":
