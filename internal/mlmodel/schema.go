@@ -37,8 +37,12 @@ func elementType(name string) tensor.Type {
 
 // Schema is what a revision of this model takes and gives. Outputs are the predictor's
 // own if there is one, else those of the signature. It answers Invalid for a model that
-// was saved without a signature.
+// was saved without a signature, unless it is a graph that has been read.
 func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
+	if m.ONNX != nil && m.ONNX.Graph != nil {
+		s, _, err := m.onnx()
+		return s, err
+	}
 	if m.Signature == nil || len(m.Signature.Inputs) == 0 {
 		return tensor.Schema{}, dirError(FileName+":signature", "save the model with signature=infer_signature(X, model.predict(X))",
 			"the model has no signature, so its input cannot be checked")

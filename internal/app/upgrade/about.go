@@ -35,7 +35,7 @@ const (
 // Self is what this program is.
 func Self(version string) About {
 	return About{Version: version, Schema: sqlstore.Schema(), Databases: []string{sqlite, postgresql},
-		Runtimes: []string{route.RuntimeTree, route.RuntimeCommand, route.RuntimePython, route.RuntimeRemote}}
+		Runtimes: []string{route.RuntimeTree, route.RuntimeCommand, route.RuntimePython, route.RuntimeRemote, route.RuntimeONNX}}
 }
 
 const (
