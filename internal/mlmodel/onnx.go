@@ -150,7 +150,11 @@ func (m *Model) graphField(v onnxfile.Value) (tensor.Field, error) {
 	f := tensor.Field{Name: v.Name, Type: v.Type, Required: true}
 	switch {
 	case v.Type == tensor.Invalid:
-		return f, dirError(m.ONNX.Data, noZipMap, "%.80q is %s, which cannot be carried", v.Name, v.Spelt)
+		next := "serve it by Python, or by a command of your own (model.command in platform.yaml)"
+		if !strings.HasPrefix(v.Spelt, "tensor") {
+			next = noZipMap
+		}
+		return f, dirError(m.ONNX.Data, next, "%.80q is %s, which cannot be carried", v.Name, v.Spelt)
 	case !v.Ranked:
 		return f, dirError(m.ONNX.Data, "run onnx.shape_inference.infer_shapes over the model, and save it again", "%.80q does not say how many dimensions it has", v.Name)
 	}
