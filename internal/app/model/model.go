@@ -56,7 +56,7 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 		}
 		out.Runtime.Secrets, out.Runtime.Team = s.Secrets, s.Owner.Team
 	}
-	schema, results := evaluate.Signature(m, out.Trees)
+	schema, results := evaluate.Signature(out.Model, out.Trees)
 	out.Schema, out.Results = schema, append(out.Results, results...)
 	return out, nil
 }
