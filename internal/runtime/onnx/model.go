@@ -165,9 +165,9 @@ func failed(err error) error {
 	text, _, _ := strings.Cut(e.Text, "Status Message:")
 	if strings.Contains(text, "Got invalid dimensions") || strings.Contains(text, "Invalid rank") || strings.Contains(text, "Invalid input shape") {
 		text, _, _ = strings.Cut(text, "Please fix")
-		return misfit("see the endpoint's metadata for the shapes", "does not have the shape that the model takes: %s", slipway.OneLine(text, 300))
+		return misfit("see the endpoint's metadata for the shapes", "does not have the shape that the model takes: %s", slipway.OneLine(strings.Join(strings.Fields(text), " "), 300))
 	}
-	return errors.New(slipway.OneLine(text, 300))
+	return errors.New(slipway.OneLine(strings.Join(strings.Fields(text), " "), 300))
 }
 
 func misfit(next, format string, args ...any) error {

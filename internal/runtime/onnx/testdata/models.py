@@ -95,7 +95,7 @@ def save(name, model, feeds, frame=None, signature=None, mlflows=True, **options
 # Every element type, in and out, as matrices of a dynamic number of rows.
 KINDS = {
     "bool": T.BOOL, "int8": T.INT8, "int16": T.INT16, "int32": T.INT32, "int64": T.INT64, "uint8": T.UINT8, "uint16": T.UINT16,
-    "uint32": T.UINT32, "uint64": T.UINT64, "float16": T.FLOAT16, "float32": T.FLOAT, "float64": T.DOUBLE,
+    "uint32": T.UINT32, "uint64": T.UINT64, "float32": T.FLOAT, "float64": T.DOUBLE,
 }
 for kind, code in KINDS.items():
     data = rng.integers(0, 2 if kind == "bool" else 100, (5, 3)).astype(kind)
@@ -175,3 +175,15 @@ boosted = xgboost.XGBClassifier(n_estimators=12, max_depth=3, n_jobs=1).fit(iris
 save("xgboost", onnxmltools.convert_xgboost(boosted, initial_types=[("X", MLFloat([None, 4]))]), {"X": as_float(some)})
 leaves = lightgbm.LGBMRegressor(n_estimators=12, num_leaves=7, verbose=-1, n_jobs=1).fit(sick.to_numpy(), level)
 save("lightgbm", onnxmltools.convert_lightgbm(leaves, initial_types=[("X", MLFloat([None, 10]))]), {"X": as_float(sick.head(15))})
+
+# As many steps as it is told, whose answer has no dimension of rows.
+body = h.make_graph(
+    [h.make_node("Sin", ["a_in"], ["a_out"]), h.make_node("Identity", ["go_in"], ["go_out"])],
+    "body",
+    [h.make_tensor_value_info("i", T.INT64, []), h.make_tensor_value_info("go_in", T.BOOL, []), h.make_tensor_value_info("a_in", T.FLOAT, [64])],
+    [h.make_tensor_value_info("go_out", T.BOOL, []), h.make_tensor_value_info("a_out", T.FLOAT, [64])])
+steps = graph([h.make_node("Loop", ["n", "go", "a"], ["last"], body=body)], [("n", T.INT64, [1])], [("last", T.FLOAT, [64])],
+              [("go", np.array(True)), ("a", rng.random(64, dtype="float32"))])
+save("steps", steps, {"n": np.array([3])})
+picks = graph([h.make_node("Gather", ["w", "at"], ["y"])], [("at", T.INT64, ["n"])], [("y", T.FLOAT, ["n"])], [("w", rng.random(4, dtype="float32"))])
+save("picks", picks, {"at": np.array([0, 3, 1])})
