@@ -40,7 +40,9 @@ func (p Protocol) Parse(body []byte, schema *tensor.Schema) (in *tensor.Batch, i
 	if p == MLflowScoring {
 		in, err = tensor.ParseInvocations(body, schema)
 	} else {
-		in, id, err = tensor.ParseInfer(body, schema)
+		var w tensor.Wanted
+		in, w, err = tensor.ParseInfer(body, len(body), schema)
+		id = w.ID
 	}
 	if err != nil {
 		return nil, "", slipway.AsError(err)
@@ -53,7 +55,8 @@ func (p Protocol) Append(dst []byte, model, version, id string, out *tensor.Batc
 	if p == MLflowScoring {
 		return tensor.AppendPredictions(dst, out)
 	}
-	return tensor.AppendInferResponse(dst, model, version, id, out)
+	dst, _, _ = tensor.AppendInferResponse(dst, model, version, &tensor.Wanted{ID: id}, out) // of all outputs
+	return dst
 }
 
 // failure is an error's body: what Open Inference and MLflow each define, and beside it

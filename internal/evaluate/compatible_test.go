@@ -128,7 +128,7 @@ func TestCompatibleRequests(t *testing.T) {
 		compatible++
 		infer, records := drawRequest(rt, old)
 		for _, s := range []tensor.Schema{{Inputs: old}, {Inputs: next}} {
-			if _, _, err := tensor.ParseInfer(infer, &s); err != nil {
+			if _, _, err := tensor.ParseInfer(infer, len(infer), &s); err != nil {
 				rt.Fatalf("%v\n%s\nold %+v\nnew %+v", err, infer, old, next)
 			}
 			if _, err := tensor.ParseInvocations(records, &s); err != nil {

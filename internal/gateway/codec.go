@@ -6,10 +6,16 @@ import (
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
-// bind reads the request for a revision's schema. What does not fit is Unprocessable, with
-// the path of the field.
-func (c *call) bind(rev *revision) (in *tensor.Batch, failed *slipway.Error) {
-	in, c.id, failed = c.protocol.Parse(c.body, &rev.Schema)
+// payload is the codec of a body that came over HTTP.
+type payload struct {
+	protocol answer.Protocol
+	body     []byte
+	id       string // the client's name for the request, to be echoed
+}
+
+// Bind implements codec.
+func (p *payload) Bind(schema *tensor.Schema) (in *tensor.Batch, failed *slipway.Error) {
+	in, p.id, failed = p.protocol.Parse(p.body, schema)
 	return in, failed
 }
 

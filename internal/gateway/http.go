@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"io"
 	"math"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
-	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -37,7 +35,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case controlled(path):
 		g.control(w, r, path)
 	default:
-		g.data(w, r, path, g.authorize(r))
+		g.data(w, r, path, g.callerOf(r))
 	}
 }
 
@@ -47,8 +45,8 @@ var secure = []string{"max-age=31536000"}
 // ready says whether there is something to serve, and for long enough.
 func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load() }
 
-// data answers what needs a grant of the table; grant is nil without one.
-func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, grant *route.Grant) {
+// data answers what needs a grant of the table.
+func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	h := w.Header()
 	h[requestIDHeader] = g.requestID(r)
 	rest, mlflow := strings.CutPrefix(path, "/endpoints/")
@@ -57,14 +55,14 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 		p = answer.MLflowScoring
 	}
 	switch {
-	case grant == nil:
+	case who.grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
-		g.refuse(r, nil, "")
+		g.refuse(who, "")
 		p.Fail(w, unauthorized())
 		return
 	case mlflow:
 		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && p.Allow(w, r, http.MethodPost) {
-			g.predict(w, r, grant, key, p)
+			g.invoke(w, r, who, key, p)
 		} else if !ok {
 			p.Fail(w, unknownPath())
 		}
@@ -73,22 +71,22 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, gran
 	if rest, ok := strings.CutPrefix(path, "/v2/models/"); ok {
 		if key, ok := strings.CutSuffix(rest, "/infer"); ok {
 			if p.Allow(w, r, http.MethodPost) {
-				g.predict(w, r, grant, key, p)
+				g.invoke(w, r, who, key, p)
 			}
 			return
 		}
 		if p.Allow(w, r, http.MethodGet) {
-			g.model(w, r, rest, grant)
+			g.model(w, rest, who)
 		}
 		return
 	}
 	if p.Allow(w, r, http.MethodGet) {
-		g.about(w, r, path, grant)
+		g.about(w, r, path, who)
 	}
 }
 
 // about answers what is not of one model.
-func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, grant *route.Grant) {
+func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	switch path {
 	case "/v2", "/v2/":
 		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
@@ -97,8 +95,8 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 	case "/v2/health/ready":
 		answer.Ready(w, g.ready(), map[string]any{"ready": g.ready()})
 	case "/metrics":
-		if !grant.MayReadMetrics(g.c.Now()) {
-			g.refuse(r, grant, "")
+		if !who.grant.MayReadMetrics(g.c.Now()) {
+			g.refuse(who, "")
 			answer.OpenInference.Fail(w, denied("this token is not for metrics"))
 			return
 		}
@@ -109,9 +107,9 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 }
 
 // model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, r *http.Request, rest string, grant *route.Grant) {
+func (g *Gateway) model(w http.ResponseWriter, rest string, who caller) {
 	key, isReady := strings.CutSuffix(rest, "/ready")
-	e, err := g.granted(r, key, grant)
+	e, err := g.granted(who, key)
 	if err != nil {
 		answer.OpenInference.Fail(w, err)
 		return
@@ -132,58 +130,9 @@ func (g *Gateway) model(w http.ResponseWriter, r *http.Request, rest string, gra
 	}
 }
 
-// granted finds an endpoint that a grant is for. Whether there is another one is not told.
-func (g *Gateway) granted(r *http.Request, key string, grant *route.Grant) (*endpoint, *slipway.Error) {
-	e := g.table.Load().endpoints[key]
-	switch {
-	case !grant.MayPredict(key, g.c.Now(), g.age()):
-		g.refuse(r, grant, key)
-		return nil, denied("this token is not for the endpoint " + slipway.OneLine(key, 130))
-	case e == nil:
-		return nil, unknownEndpoint(key)
-	}
-	return e, nil
-}
-
-// authorize finds the grant of the bearer's token, or nil. Tokens are looked up by hash,
-// so that the time it takes says nothing about them.
-func (g *Gateway) authorize(r *http.Request) *route.Grant {
-	grant, now := g.grantOf(r), g.c.Now()
-	if grant == nil || !grant.Expires.IsZero() && !now.Before(grant.Expires) {
-		return nil
-	}
-	if grant.Scope != route.ScopeOwner && grant.Scope != route.ScopeListed {
-		return nil
-	}
-	grant.use(now)
-	return grant.Grant
-}
-
-// refuse notes somebody who may not: without a grant, or with one for something else.
-func (g *Gateway) refuse(r *http.Request, grant *route.Grant, key string) {
-	who := refusal.Who{What: route.Unauthenticated, Source: refusal.Source(r.RemoteAddr)}
-	if grant != nil {
-		who.What = route.Denied
-	} else if ended := g.grantOf(r); ended != nil {
-		grant = ended.Grant
-	}
-	if grant != nil {
-		who.Principal, who.Token = grant.Principal, grant.Token
-	}
-	if g.table.Load().endpoints[key] != nil { // any other name is the client's own text
-		who.Endpoint = key
-	}
-	g.refused.Note(who)
-}
-
-// grantOf finds the grant of the bearer's token, whether it has ended or not.
-func (g *Gateway) grantOf(r *http.Request) *grant {
-	v := r.Header["Authorization"]
-	const scheme = "Bearer "
-	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {
-		return nil
-	}
-	return g.table.Load().grants[sha256.Sum256([]byte(v[0][len(scheme):]))]
+// callerOf is who sent a request.
+func (g *Gateway) callerOf(r *http.Request) caller {
+	return g.identify(r.Header["Authorization"], r.RemoteAddr)
 }
 
 // requestID gives the client's id of a request if it is harmless, else a new one.

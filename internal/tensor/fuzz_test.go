@@ -30,7 +30,7 @@ func FuzzParseInfer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, s := range []*tensor.Schema{cards(), numbers(), block()} {
-			b, _, err := tensor.ParseInfer(body, s)
+			b, _, err := tensor.ParseInfer(body, len(body), s)
 			agree(t, body, err)
 			if err == nil {
 				if err := tensor.Check(b, s.Inputs); err != nil {
@@ -90,7 +90,7 @@ func BenchmarkParseInfer(b *testing.B) {
 	body := []byte(infer(column("x", "FP64", "[1,30]", "["+strings.Join(values, ",")+"]")))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := tensor.ParseInfer(body, s); err != nil {
+		if _, _, err := tensor.ParseInfer(body, len(body), s); err != nil {
 			b.Fatal(err)
 		}
 	}

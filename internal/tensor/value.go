@@ -55,6 +55,10 @@ func (t *Tensor) Float(i int) float64 {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:])))
 	case FP64:
 		return math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:]))
+	case FP16:
+		return halfFloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
+	case BF16:
+		return bfloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
 	case Uint64:
 		return float64(binary.LittleEndian.Uint64(t.Data[8*i:]))
 	case Bytes, Invalid:
