@@ -38,6 +38,7 @@ type Model struct {
 	Code          string     // directory of the model's own Python modules; may be empty
 	PredictFn     string     // the method that python_function calls; may be empty
 	XGBoost       *XGBoost   // nil without this flavor
+	LightGBM      *LightGBM  // nil without this flavor
 	Sklearn       *Sklearn   // nil without this flavor
 	ONNX          *ONNX      // nil without this flavor
 	Signature     *Signature // nil if the model was saved without one
@@ -52,6 +53,14 @@ type XGBoost struct {
 	ModelClass string // "xgboost.sklearn.XGBClassifier"
 	Data       string // name of the model file
 	Format     string // ubj, json or xgb; may be empty
+	Version    string // of the library
+}
+
+// LightGBM is MLflow's flavor lightgbm. The file of a Booster is text; that of a
+// scikit-learn wrapper is an object of Python.
+type LightGBM struct {
+	ModelClass string // "lightgbm.basic.Booster"
+	Data       string // name of the model file
 	Version    string // of the library
 }
 
@@ -144,6 +153,9 @@ func Parse(b []byte) (*Model, error) {
 	if x, ok := f.Flavors["xgboost"]; ok {
 		m.XGBoost = &XGBoost{ModelClass: text(x, "model_class"), Data: text(x, "data"), Format: text(x, "model_format"), Version: text(x, "xgb_version")}
 	}
+	if x, ok := f.Flavors["lightgbm"]; ok {
+		m.LightGBM = &LightGBM{ModelClass: text(x, "model_class"), Data: text(x, "data"), Version: text(x, "lgb_version")}
+	}
 	if s := f.Signature; s != nil {
 		var err error
 		if m.Signature, err = parseSignature(s.Inputs, s.Outputs); err != nil {
@@ -210,6 +222,12 @@ func (m *Model) checkPaths() error {
 			return dirError(FileName+":flavors.xgboost.data", saveAgain, "names no model file")
 		}
 		paths["flavors.xgboost.data"] = m.XGBoost.Data
+	}
+	if m.LightGBM != nil {
+		if m.LightGBM.Data == "" {
+			return dirError(FileName+":flavors.lightgbm.data", saveAgain, "names no model file")
+		}
+		paths["flavors.lightgbm.data"] = m.LightGBM.Data
 	}
 	for field, path := range paths {
 		if path != "" && (!fs.ValidPath(path) || strings.Contains(path, `\`)) {

@@ -242,14 +242,12 @@ func Becomes(from, to tensor.Type) bool {
 		return from != tensor.Invalid
 	case from == tensor.Bytes || to == tensor.Bytes || to == tensor.Bool || from == tensor.Invalid || to == tensor.Invalid:
 		return false
-	case floating(to):
-		return true
+	case to.Float():
+		return to == tensor.FP32 || to == tensor.FP64
 	default:
-		return !floating(from)
+		return !from.Float()
 	}
 }
-
-func floating(t tensor.Type) bool { return t == tensor.FP32 || t == tensor.FP64 }
 
 func spell(shape []onnxfile.Dim) string {
 	parts := make([]string, len(shape))

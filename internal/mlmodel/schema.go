@@ -26,6 +26,8 @@ func elementType(name string) tensor.Type {
 		return tensor.Uint32
 	case "uint64":
 		return tensor.Uint64
+	case "float16":
+		return tensor.FP16
 	case "float", "float32":
 		return tensor.FP32
 	case "double", "float64":
@@ -34,6 +36,9 @@ func elementType(name string) tensor.Type {
 		return tensor.Bytes
 	}
 }
+
+// unnamedInput is the name of the only input if it has none.
+const unnamedInput = "input"
 
 // Schema is what a revision of this model takes and gives. Outputs are the predictor's
 // own if there is one, else those of the signature. It answers Invalid for a model that
@@ -51,7 +56,7 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	return tensor.Schema{Inputs: tensorFields(m.Signature.Inputs, "input"), Outputs: tensorFields(outputs, OutputPredict)}, nil
+	return tensor.Schema{Inputs: tensorFields(m.Signature.Inputs, unnamedInput), Outputs: tensorFields(outputs, OutputPredict)}, nil
 }
 
 // tensorFields converts fields; unnamed is the name of one that has none.

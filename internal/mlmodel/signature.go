@@ -28,7 +28,7 @@ func columnTypes() []string {
 
 // dtypes are the element types of tensors that can be carried.
 func dtypes() []string {
-	return []string{"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "str", "object", "bytes"}
+	return []string{"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str", "object", "bytes"}
 }
 
 // parseSignature reads the JSON texts that MLmodel holds.

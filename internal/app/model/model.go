@@ -67,7 +67,8 @@ func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
 		return s.chooseONNX(dir, sp)
 	}
 	python := route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
-	if s.Model.XGBoost == nil && s.Model.Loader != "" {
+	native := s.Model.XGBoost != nil || s.Model.LightGBM != nil && s.Model.LightGBM.Native()
+	if !native && s.Model.Loader != "" {
 		s.Runtime = python
 		return nil
 	}

@@ -242,7 +242,7 @@ func elementType(n uint64) (tensor.Type, string) {
 	}{
 		1: {tensor.FP32, "float"}, 2: {tensor.Uint8, "uint8"}, 3: {tensor.Int8, "int8"}, 4: {tensor.Uint16, "uint16"}, 5: {tensor.Int16, "int16"},
 		6: {tensor.Int32, "int32"}, 7: {tensor.Int64, "int64"}, 8: {tensor.Bytes, "string"}, 9: {tensor.Bool, "bool"},
-		11: {tensor.FP64, "double"}, 12: {tensor.Uint32, "uint32"}, 13: {tensor.Uint64, "uint64"}, 14: {tensor.Invalid, "complex64"}, 15: {tensor.Invalid, "complex128"},
+		10: {tensor.FP16, "float16"}, 11: {tensor.FP64, "double"}, 12: {tensor.Uint32, "uint32"}, 13: {tensor.Uint64, "uint64"}, 14: {tensor.Invalid, "complex64"}, 15: {tensor.Invalid, "complex128"}, 16: {tensor.BF16, "bfloat16"},
 	}
 	if n < uint64(len(types)) && types[n].spelt != "" {
 		return types[n].t, "tensor(" + types[n].spelt + ")"

@@ -24,7 +24,7 @@ type given struct {
 func (g given) tensor(t *testing.T) tensor.Tensor {
 	t.Helper()
 	types := map[string]tensor.Type{"bool": tensor.Bool, "int8": tensor.Int8, "int16": tensor.Int16, "int32": tensor.Int32, "int64": tensor.Int64, "uint8": tensor.Uint8, "uint16": tensor.Uint16,
-		"uint32": tensor.Uint32, "uint64": tensor.Uint64, "float32": tensor.FP32, "float64": tensor.FP64, "string": tensor.Bytes}
+		"uint32": tensor.Uint32, "uint64": tensor.Uint64, "float16": tensor.FP16, "bfloat16": tensor.BF16, "float32": tensor.FP32, "float64": tensor.FP64, "string": tensor.Bytes}
 	out := tensor.Tensor{Name: g.Name, Type: types[g.DType], Shape: g.Shape}
 	if out.Type == tensor.Invalid {
 		t.Fatalf("no type for %s", g.DType)

@@ -37,6 +37,10 @@ func element(t tensor.Type) ort.Element {
 		return ort.Float64
 	case tensor.Bytes:
 		return ort.String
+	case tensor.FP16:
+		return ort.Float16
+	case tensor.BF16:
+		return ort.BFloat16
 	default:
 		return 0
 	}

@@ -17,7 +17,7 @@ MAX_FRAME = 64 << 20
 HELLO, PREDICT, READY, CANCEL, RESULT, ERROR = 1, 2, 3, 4, 5, 6
 INTERNAL = 0
 CODE_MODEL_FAILED = "SLIP-E0506"
-NUMPY = ["", "b1", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f4", "<f8"]
+NUMPY = ["", "b1", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f4", "<f8", "", "<f2"]
 BYTES = 12
 
 
@@ -157,7 +157,7 @@ def portable(np, array):
     if kind in "iu":
         return array.astype("<%s%d" % (kind, array.dtype.itemsize), copy=False)
     if kind == "f":
-        width = 4 if array.dtype.itemsize <= 4 else 8
+        width = max(2, min(array.dtype.itemsize, 8))
         return array.astype("<f%d" % width, copy=False)
     if kind == "O":
         return numbers(np, array)
