@@ -23,7 +23,9 @@ const (
 
 const (
 	needProgram = "put " + Name + " of the same release beside platform, or on the PATH (from source: make build)"
-	needLibrary = "pip install onnxruntime, and set " + Env + " to its capi/libonnxruntime.so.* (from source: make onnxruntime)"
+	needLibrary = "pip install 'slipway-platform[onnx]', or set " + Env + " to the library of ONNX Runtime (from source: make onnxruntime)"
+	// Where a Python environment has the library, seen from where it has programs.
+	inPython = "../lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*"
 )
 
 // Program finds platform-onnx for the platform at exe. It answers Unprocessable with
@@ -44,10 +46,15 @@ func Program(exe string) (string, error) {
 }
 
 // Library finds the library for platform-onnx at program: the file that the environment names, else
-// the one beside the program. It answers Unprocessable with CodeReplicaStart if there is none.
+// the one beside the program, else that of the Python environment that both are installed in. It answers Unprocessable with CodeReplicaStart if there is none.
 func Library(program string, getenv func(string) string) (string, error) {
-	file := cmp.Or(getenv(Env), filepath.Join(filepath.Dir(program), LibraryName))
+	dir := filepath.Dir(program)
+	file := cmp.Or(getenv(Env), filepath.Join(dir, LibraryName))
 	info, err := os.Stat(file)
+	if found, _ := filepath.Glob(filepath.Join(dir, inPython)); err != nil && getenv(Env) == "" && len(found) > 0 { // the pattern is sound
+		file = found[len(found)-1]
+		info, err = os.Stat(file)
+	}
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is no file")
 	}
