@@ -108,6 +108,7 @@ func TestReadRefuses(t *testing.T) {
 		"a group":             {append(part(7), 0x0b), onnxfile.ErrFormat},
 		"graphs in graphs":    {part(7, part(1, part(5, deep))), onnxfile.ErrLimit},
 		"a long name":         {part(7, value(11, strings.Repeat("x", 5000), 1)), onnxfile.ErrLimit},
+		"a name of bytes":     {part(7, value(11, "\xff", 1)), onnxfile.ErrFormat},
 		"many inputs":         {part(7, many), onnxfile.ErrLimit},
 		"nine dimensions":     {part(7, value(11, "x", 1, 1, 2, 3, 4, 5, 6, 7, 8, 9)), onnxfile.ErrLimit},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // Wire types of protocol buffers (https://protobuf.dev/programming-guides/encoding/).
@@ -135,6 +136,8 @@ func (p *parser) text(n int64) (string, error) {
 	p.kept += int(n)
 	b := make([]byte, n)
 	got, err := io.ReadFull(p.r, b)
-	p.at += int64(got)
+	if p.at += int64(got); err == nil && !utf8.Valid(b) {
+		err = p.bad("a name is no UTF-8")
+	}
 	return string(b), p.cut(err)
 }
