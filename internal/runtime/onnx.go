@@ -80,9 +80,7 @@ func startONNX(ctx context.Context, cfg Config) (*loaded, error) {
 	}
 	var c *child.Process
 	if err == nil {
-		cmd := exec.Command(program, "runtime", "--config", file)
-		cmd.Env = os.Environ()
-		c, err = child.Start(cmd)
+		c, err = child.Start(exec.Command(program, "runtime", "--config", file))
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir)

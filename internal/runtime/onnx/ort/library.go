@@ -45,7 +45,7 @@ const (
 	fnGetDimensions                       = 62
 	fnGetTensorTypeAndShape               = 65
 	fnGetValueType                        = 67
-	fnCreateCpuMemoryInfo                 = 69
+	fnCreateCPUMemoryInfo                 = 69
 	fnAllocatorFree                       = 76
 	fnGetAllocatorWithDefaultOptions      = 78
 	fnGetValue                            = 80
@@ -106,7 +106,7 @@ func Open(file string) (*Library, error) {
 		return l.do(fnCreateEnv, logFatal, uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&l.env)))
 	})
 	if err == nil {
-		err = l.do(fnCreateCpuMemoryInfo, allocatorArena, memTypeDefault, uintptr(unsafe.Pointer(&l.memory)))
+		err = l.do(fnCreateCPUMemoryInfo, allocatorArena, memTypeDefault, uintptr(unsafe.Pointer(&l.memory)))
 	}
 	if err == nil {
 		err = l.do(fnGetAllocatorWithDefaultOptions, uintptr(unsafe.Pointer(&l.heap)))
