@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	goruntime "runtime"
-	"runtime/debug"
 
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/onnx"
@@ -26,8 +25,6 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	switch {
 	case len(args) > 1 && args[0] == "runtime":
-		// Of a fault in the library the registers say nothing to those who read the log.
-		debug.SetTraceback("none")
 		return runtime.Main(args[1:], os.Stderr, load)
 	case len(args) == 1 && args[0] == "version":
 		return about()
