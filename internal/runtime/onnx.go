@@ -36,14 +36,10 @@ func platformONNX() (string, error) {
 func become(args []string) error {
 	program, err := platformONNX()
 	if err == nil {
-		err = syscall.Exec(program, append([]string{program, "runtime"}, args...), onnxEnv())
+		err = syscall.Exec(program, append([]string{program, "runtime"}, args...), os.Environ())
 	}
 	return noONNX(err)
 }
-
-// onnxEnv is our environment. Of a fault in the library Go would print all registers, which say nothing to
-// those who read the log, and leave no room there for what says something.
-func onnxEnv() []string { return append(os.Environ(), "GOTRACEBACK=none") }
 
 func noONNX(err error) error {
 	var e *slipway.Error
@@ -84,9 +80,7 @@ func startONNX(ctx context.Context, cfg Config) (*loaded, error) {
 	}
 	var c *child.Process
 	if err == nil {
-		cmd := exec.Command(program, "runtime", "--config", file)
-		cmd.Env = onnxEnv()
-		c, err = child.Start(cmd)
+		c, err = child.Start(exec.Command(program, "runtime", "--config", file))
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir)
