@@ -16,7 +16,8 @@ PY   := $(CURDIR)/.venv/bin/python
 KEYSERVERS := .venv-keys/installed-$(shell sha256sum python/requirements-keys.txt | cut -c1-16)
 MLFLOW2 := .venv-mlflow2/installed-$(shell sha256sum python/requirements-mlflow2.txt | cut -c1-16)
 MLFLOW3 := .venv-mlflow3/installed-$(shell sha256sum python/requirements-mlflow3.txt | cut -c1-16)
-MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/core/mlserver.txt | cut -c1-16)
+BENTOML := .venv-bentoml/installed-$(shell sha256sum bench/serving/bentoml.txt | cut -c1-16)
+MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/serving/mlserver.txt | cut -c1-16)
 
 # The packages whose tests match a pattern.
 packages = $(shell git grep --untracked -lE '$(1)' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -93,8 +94,14 @@ crash: ## kill the server at 300 of its changes, and 100 processes under load (a
 	go test -count=1 -v -timeout 1h -run TestKills ./internal/app/audit -auditkills 200
 
 .PHONY: bench-core
-bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
-	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
+bench-core: build ## measure starting, rollback and recovery on this machine
+	go run ./bench/core
+
+.PHONY: bench-serving
+bench-serving: build $(VENV) $(MLSERVER) $(MLFLOW3) $(BENTOML) ## measure serving beside MLServer, MLflow, BentoML and nginx
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx-light) >/dev/null
+	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/serving
 
 .PHONY: bench-trust
 bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
@@ -106,7 +113,7 @@ bench-registry: build $(MLFLOW3) ## measure MLflow's API beside mlflow server (n
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-mlserver coverage.out
+	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-mlserver .venv-bentoml coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
@@ -125,10 +132,10 @@ $(MLFLOW2) $(MLFLOW3): | $(VENV)
 	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r python/requirements-$(@D:.venv-%=%).txt
 	touch $@
 
-$(MLSERVER): bench/core/mlserver.txt
-	rm -rf .venv-mlserver
-	$(PYTHON) -m venv .venv-mlserver
-	.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(MLSERVER) $(BENTOML): | $(VENV)
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r bench/serving/$(@D:.venv-%=%).txt
 	touch $@
 
 # The library lies in the Python package, for both processors of the requirements file.

@@ -123,7 +123,7 @@ func writeProblem(w http.ResponseWriter, e *slipway.Error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
-	h.Set(typeHeader, "application/problem+json")
+	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(api.Problem{Type: "about:blank", Title: http.StatusText(code), Status: code,
 		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field})

@@ -76,12 +76,13 @@ type Gateway struct {
 	answers *answered.Log
 	table   atomic.Pointer[table]
 
-	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
-	buffered atomic.Int64  // bytes of bodies
-	ending   atomic.Bool   // every answer is the last of its connection
-	leaving  atomic.Bool   // so is one over TLS, since that cannot be handed over
-	frozen   atomic.Bool   // the state on disk is final: no evidence, no vetoes, no tables
-	save     chan struct{} // holds a token when a judge's state has changed
+	heard    atomic.Int64               // when the server last said that the grants are those of now: ns since origin
+	buffered atomic.Int64               // bytes of bodies
+	room     func(int64) *slipway.Error // is hold
+	ending   atomic.Bool                // every answer is the last of its connection
+	leaving  atomic.Bool                // so is one over TLS, since that cannot be handed over
+	frozen   atomic.Bool                // the state on disk is final: no evidence, no vetoes, no tables
+	save     chan struct{}              // holds a token when a judge's state has changed
 	stop     chan stopRequest
 
 	applying sync.Mutex // one Apply at a time
@@ -97,7 +98,7 @@ func Open(c Config) (*Gateway, error) {
 		c.MaxBody = defaultMaxBody
 	}
 	g := &Gateway{c: c, origin: c.Now(), save: make(chan struct{}, 1), stop: make(chan stopRequest)}
-	g.nonce = nonce(c.Rand())
+	g.nonce, g.room = nonce(c.Rand()), g.hold
 	g.proxy = newProxy(c.ServerSocket)
 	if err := os.MkdirAll(g.judgesDir(), 0o700); err != nil {
 		return nil, ioError("make the gateway's directory", err)

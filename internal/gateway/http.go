@@ -49,38 +49,22 @@ func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load
 func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	h := w.Header()
 	h[requestIDHeader] = g.requestID(r)
-	rest, mlflow := strings.CutPrefix(path, "/endpoints/")
-	p := answer.OpenInference
-	if mlflow {
-		p = answer.MLflowScoring
-	}
+	p, ofModel := answer.ParsePath(path)
 	switch {
 	case who.grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 		g.refuse(who, "")
-		p.Fail(w, unauthorized())
-		return
-	case mlflow:
-		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && p.Allow(w, r, http.MethodPost) {
-			g.invoke(w, r, who, key, p)
-		} else if !ok {
-			p.Fail(w, unknownPath())
+		p.Protocol.Fail(w, unauthorized())
+	case ofModel && p.What == answer.Nothing:
+		p.Protocol.Fail(w, unknownPath())
+	case ofModel && p.What == answer.Predict:
+		if p.Protocol.Allow(w, r, http.MethodPost) {
+			g.invoke(w, r, who, p)
 		}
-		return
-	}
-	if rest, ok := strings.CutPrefix(path, "/v2/models/"); ok {
-		if key, ok := strings.CutSuffix(rest, "/infer"); ok {
-			if p.Allow(w, r, http.MethodPost) {
-				g.invoke(w, r, who, key, p)
-			}
-			return
-		}
-		if p.Allow(w, r, http.MethodGet) {
-			g.model(w, rest, who)
-		}
-		return
-	}
-	if p.Allow(w, r, http.MethodGet) {
+	case !p.Protocol.Allow(w, r, http.MethodGet):
+	case ofModel:
+		g.model(w, r, p, who)
+	default:
 		g.about(w, r, path, who)
 	}
 }
@@ -89,11 +73,11 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	switch path {
 	case "/v2", "/v2/":
-		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, answer.ServerMetadata())
 	case "/v2/health/live":
 		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
-		answer.Ready(w, g.ready(), map[string]any{"ready": g.ready()})
+		answer.Ready(w, "", g.ready())
 	case "/metrics":
 		if !who.grant.MayReadMetrics(g.c.Now()) {
 			g.refuse(who, "")
@@ -106,28 +90,51 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who
 	}
 }
 
-// model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, rest string, who caller) {
-	key, isReady := strings.CutSuffix(rest, "/ready")
-	e, err := g.granted(who, key)
+// model answers what is said of a model: its metadata and its readiness (Open Inference
+// Protocol, REST), and what callers read about it.
+func (g *Gateway) model(w http.ResponseWriter, r *http.Request, p answer.Path, who caller) {
+	e, err := g.granted(who, p.Name)
 	if err != nil {
-		answer.OpenInference.Fail(w, err)
+		p.Protocol.Fail(w, err)
 		return
 	}
-	rev := e.stable
-	if rev == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
-		rev = e.candidate
+	rev := e.shown()
+	if p.Version != "" {
+		if rev, err = e.ofVersion(p.Version); err != nil {
+			p.Protocol.Fail(w, err)
+			return
+		}
 	}
 	serves := rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
 		(e.stable != nil || e.live.given() > 0)
 	switch {
-	case isReady:
-		answer.Ready(w, serves, map[string]any{"name": key, "ready": serves})
+	case p.What == answer.ModelReady:
+		answer.Ready(w, p.Name, serves)
 	case rev == nil:
-		answer.OpenInference.Fail(w, withdrawn(e.Reason))
+		p.Protocol.Fail(w, withdrawn(e.Reason))
+	case p.What == answer.ModelMetadata:
+		answer.Write(w, http.StatusOK, metadataOf(p.Name, rev))
 	default:
-		answer.Write(w, http.StatusOK, metadataOf(key, rev))
+		g.describe(w, r, p, e, rev)
 	}
+}
+
+// shown is the revision that is spoken of when none is named; nil if there is none.
+func (e *endpoint) shown() *revision {
+	if e.stable == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
+		return e.candidate
+	}
+	return e.stable
+}
+
+// ofVersion finds the revision of a model's version; the stable one, if both have it.
+func (e *endpoint) ofVersion(version string) (*revision, *slipway.Error) {
+	for _, rev := range []*revision{e.stable, e.candidate} {
+		if rev != nil && rev.version[0] == version {
+			return rev, nil
+		}
+	}
+	return nil, unknownVersion(e.Key)
 }
 
 // callerOf is who sent a request.

@@ -15,14 +15,15 @@ const (
 	revisionHeader  = "Slipway-Revision"
 	versionHeader   = "Slipway-Model-Version"
 	deadlineHeader  = "Slipway-Deadline-Ms"
-	typeHeader      = "Content-Type"
 )
 
 // invoke answers one prediction request over net/http.
-func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key string, p answer.Protocol) {
-	_, err := g.granted(who, key)
+func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, path answer.Path) {
+	p := path.Protocol
+	_, err := g.granted(who, path.Name)
+	var x answer.Exchange
 	if err == nil {
-		err = answer.Acceptable(r.Header)
+		x, err = p.Open(r.Header.Get)
 	}
 	if err != nil {
 		p.Fail(w, err)
@@ -31,7 +32,10 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 	buf := buffers.Get().(*buffer)
 	defer buf.release()
 	held, err := g.read(buf, r)
-	defer g.buffered.Add(-held)
+	if err == nil {
+		err = x.Decode(buf.in, g.c.MaxBody, g.room)
+	}
+	defer g.buffered.Add(-held - x.Held())
 	if err != nil {
 		if err.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")
@@ -40,8 +44,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 		return
 	}
 	h := w.Header()
-	in := payload{protocol: p, body: buf.in}
-	out, rev, err := g.predict(r.Context(), &call{who: who, key: key, request: h[requestIDHeader][0], codec: &in,
+	out, rev, err := g.predict(r.Context(), &call{who: who, key: path.Name, version: path.Version, request: h[requestIDHeader][0], codec: &x,
 		wanted: r.Header.Get(revisionHeader), wish: deadlineOf(r.Header.Get(deadlineHeader))})
 	if r.Context().Err() != nil {
 		return // nobody listens
@@ -49,16 +52,18 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, key
 	if rev != nil {
 		h[revisionHeader], h[versionHeader] = rev.header, rev.version
 	}
+	var reply answer.Reply
+	if err == nil {
+		reply, err = x.Reply(buf.out[:0], path.Name, rev.version[0], out)
+	}
 	if err != nil {
 		p.Fail(w, err)
 		return
 	}
-	buf.out = p.Append(buf.out[:0], key, rev.version[0], in.id, out)
-	h[typeHeader] = answer.JSON
-	if len(buf.out) > 2048 { // net/http counts less by itself
-		h["Content-Length"] = []string{strconv.Itoa(len(buf.out))}
+	if reply.Encoding == "" { // else it is other memory
+		buf.out = reply.Body
 	}
-	_, _ = w.Write(buf.out)
+	reply.Write(w)
 }
 
 // deadlineOf reads a caller's deadline, in milliseconds; what is none is 0.

@@ -27,6 +27,7 @@ type call struct {
 	key     string        // of the endpoint
 	request string        // its id in logs and traces
 	wanted  string        // the revision that the caller names; empty: the draw decides
+	version string        // of the model, that the caller names; empty: any
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
 	codec   codec
 
@@ -107,6 +108,9 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 		c.e.stats.invalid.Add(1)
 		return nil, nil, err
 	}
+	if in.Coerced > 0 {
+		c.e.stats.coerced.Add(int64(in.Coerced))
+	}
 	limit := c.deadline
 	if d.fallback != nil {
 		limit /= 2
@@ -154,7 +158,29 @@ func (c *call) route() (draw, *slipway.Error) {
 	case route.Withdrawn:
 		return draw{}, withdrawn(c.e.Reason)
 	}
+	if c.version != "" {
+		return c.routeVersion()
+	}
 	return c.g.draw(c.e)
+}
+
+// routeVersion routes a request that names the version of the model. While a rollout shares
+// the traffic out, stable's version can be named by everybody and the candidate's by an owner;
+// since nobody drew, that is no evidence.
+func (c *call) routeVersion() (draw, *slipway.Error) {
+	e := c.e
+	rev, err := e.ofVersion(c.version)
+	if err != nil {
+		return draw{}, err
+	}
+	switch {
+	case e.stable == nil || e.candidate == nil || e.stable.Version == e.candidate.Version, rev == e.candidate && rev == e.shown():
+		return c.g.draw(e)
+	case rev == e.candidate && c.who.grant.Scope != route.ScopeOwner:
+		c.g.refuse(c.who, c.key)
+		return draw{}, denied("an owner's token is needed to choose a version that is being rolled out")
+	}
+	return draw{rev: rev, pinned: true, at: c.g.c.Now()}, nil
 }
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer

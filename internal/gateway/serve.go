@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/express"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
 )
 
@@ -73,7 +75,7 @@ func (g *Gateway) Serve(ctx context.Context, f Front) error {
 	wg.Go(func() { g.Run(run) })
 
 	l := handover.New(f.Socket, idleTimeout)
-	public := g.newServer(g, l.ConnState)
+	public := express.New(g.newServer(g, l.ConnState), predicts, time.Now)
 	private := g.newServer(g.admin(), nil)
 	private.WriteTimeout = 0 // a stop takes its time
 	failed := make(chan error, 2)
@@ -134,7 +136,7 @@ func (g *Gateway) giver(f Front, l *handover.Listener) *handover.Giver {
 }
 
 // drain ends the public address: every answer is now the last of its connection.
-func (g *Gateway) drain(public *http.Server, f Front, replicas bool) {
+func (g *Gateway) drain(public *express.Server, f Front, replicas bool) {
 	g.ending.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
@@ -156,7 +158,7 @@ func (g *Gateway) newServer(h http.Handler, state func(net.Conn, http.ConnState)
 }
 
 // serveOn serves until the listener is closed. HTTP/2 needs TLS.
-func serveOn(s *http.Server, l *handover.Listener, c *tls.Config) error {
+func serveOn(s *express.Server, l *handover.Listener, c *tls.Config) error {
 	var err error
 	if c != nil {
 		s.TLSConfig = c
@@ -165,6 +167,12 @@ func serveOn(s *http.Server, l *handover.Listener, c *tls.Config) error {
 		err = s.Serve(l)
 	}
 	return err
+}
+
+// predicts tells whether a POST to a path asks for a prediction.
+func predicts(path string) bool {
+	return strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/infer") ||
+		strings.HasPrefix(path, "/endpoints/") && strings.HasSuffix(path, "/invocations")
 }
 
 // report passes on how a server failed; that its listener was closed is no failure.

@@ -113,7 +113,7 @@ func (m *Model) onnx() (tensor.Schema, []Feed, error) {
 	var s tensor.Schema
 	columns := false
 	if m.Signature != nil && len(m.Signature.Inputs) > 0 {
-		s.Inputs = tensorFields(m.Signature.Inputs, "input")
+		s.Inputs = m.Signature.inputs()
 		columns = m.Signature.Inputs[0].Type != "tensor"
 	} else {
 		for _, v := range g.Inputs {

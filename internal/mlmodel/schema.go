@@ -56,7 +56,21 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	return tensor.Schema{Inputs: tensorFields(m.Signature.Inputs, unnamedInput), Outputs: tensorFields(outputs, OutputPredict)}, nil
+	return tensor.Schema{Inputs: m.Signature.inputs(), Outputs: tensorFields(outputs, OutputPredict)}, nil
+}
+
+// inputs are what a model with this signature takes.
+func (s *Signature) inputs() []tensor.Field {
+	out := tensorFields(s.Inputs, unnamedInput)
+	for i := range out {
+		switch s.Inputs[i].Type {
+		case "binary":
+			out[i].Format = tensor.FormatBase64
+		case "datetime":
+			out[i].Format = tensor.FormatTime
+		}
+	}
+	return out
 }
 
 // tensorFields converts fields; unnamed is the name of one that has none.

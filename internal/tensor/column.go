@@ -11,11 +11,11 @@ import (
 // column collects the elements of one field in its declared type.
 type column struct {
 	typ     Type
+	coerced bool  // some came in another type
+	set     int32 // for records: 1 + the last row that has it
 	data    []byte
 	strings []string
 	rules   *Field // what is declared beyond the type; nil for nothing
-	coerced bool   // some came in another type
-	set     int    // for records: 1 + the last row that has it
 }
 
 // misfit is an error without its place; whoever knows the place adds it.

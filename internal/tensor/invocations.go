@@ -140,9 +140,12 @@ func (b *binder) targets(place string) ([]int, *slipway.Error) {
 	taken := make([]bool, len(b.fields))
 	err := b.s.array(func(i int) (err *slipway.Error) {
 		var name []byte
-		if b.s.peek() == '"' {
+		switch b.s.peek() {
+		case '"':
 			name, err = b.s.text()
-		} else {
+		case '[', '{', 't', 'f', 'n':
+			return at(fmt.Sprintf("%s[%d]", place, i), misfit("name columns by strings or numbers", "is no name"))
+		default:
 			var number string
 			number, _, err = b.s.number()
 			name = []byte(number)
@@ -285,13 +288,13 @@ func (b *binder) record(place string, r int) *slipway.Error {
 		}
 		next = f + 1
 		c := &b.cols[f]
-		if c.set == r+1 {
+		if c.set == int32(r+1) {
 			return at(here()+"."+b.fields[f].Name, misfit("send each column once", "is sent twice"))
 		}
 		if c.set == 0 && r > 0 && !c.typ.Float() {
 			return at(here()+"."+b.fields[f].Name, misfit("send a column in every row or in none", "is not in the rows before"))
 		}
-		c.set = r + 1
+		c.set = int32(r + 1)
 		have++
 		if len(b.fields[f].Shape) > 0 {
 			return b.recordTensor(here()+"."+b.fields[f].Name, f)
@@ -308,7 +311,7 @@ func (b *binder) record(place string, r int) *slipway.Error {
 	for i := range b.fields {
 		f, c := &b.fields[i], &b.cols[i]
 		switch {
-		case c.set == r+1 || !f.Required && c.set == 0 && !c.typ.Float(): // it is here, or may stay away
+		case c.set == int32(r+1) || !f.Required && c.set == 0 && !c.typ.Float(): // it is here, or may stay away
 		case f.Required || len(f.Shape) > 0 || c.missing() != nil:
 			missing = append(missing, f.Name)
 		}

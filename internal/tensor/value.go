@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/slipway-ml/slipway"
 )
 
 // NewFloat64 makes an FP64 tensor. The product of shape must be len(v).
@@ -37,6 +39,27 @@ func NewInt64(name string, shape []int, v []int64) Tensor {
 // NewStrings makes a BYTES tensor. The product of shape must be len(v).
 func NewStrings(name string, shape []int, v []string) Tensor {
 	return Tensor{Name: name, Type: Bytes, Shape: shape, Strings: v}
+}
+
+// Encode gives the bytes of one element of a numeric or boolean type, as Data has them; none
+// for a number that the type does not have.
+func (t Type) Encode(v float64) []byte {
+	c := column{typ: t}
+	var err *slipway.Error
+	switch {
+	case t.Float():
+		err = c.float(v)
+	case t == Bool && (v == 0 || v == 1):
+		err = c.put(uint64(v))
+	case t == Bool || t == Bytes || t == Invalid || v != math.Trunc(v) || math.Abs(v) > 1<<53:
+		return nil
+	default:
+		err = c.whole(int64(v), false)
+	}
+	if err != nil {
+		return nil
+	}
+	return c.data
 }
 
 // Len is the number of elements.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -164,11 +165,31 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// putBack makes bytes unread on a connection of which nobody has read anything else.
-func (c *conn) putBack(b []byte) {
+// Unread makes bytes unread on a connection of which nobody has read anything else since the
+// last answer. It can be passed on with them, unless they are too many.
+func (c *conn) Unread(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unread, c.phase = b, fresh
+	if len(b) > maxContent {
+		c.phase = busy
+	}
+}
+
+// Between is how a server that is not net/http's says that it has answered, and read nothing
+// of the next request: from here on its read may be ended, and the connection passed on.
+func (c *conn) Between() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = fresh
+}
+
+// SyscallConn is for looks at the socket.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Close closes the connection or, if that is why it ends, passes it on.
