@@ -170,6 +170,16 @@ func TestOpenTreeRefuses(t *testing.T) {
 	flavor := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {sklearn: {pickled_model: model.pkl}}")}}
 	gone := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {xgboost: {data: model.ubj}}")}}
 	iris, codes := "v32_softprob.json", "v32_cat_names.ubj"
+	text := func(name, edit string) []byte {
+		b, err := os.ReadFile("../tree/lightgbm/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(strings.Replace(string(b), "pandas_categorical:null", edit, 1))
+	}
+	names := text("category.txt", `pandas_categorical:[["a", "b"]]`)
+	plain := text("regression.txt", "pandas_categorical:[]")
+	const lgbm = "lightgbm.basic.Booster"
 	tests := []struct {
 		name       string
 		dir        fs.FS
@@ -187,6 +197,11 @@ func TestOpenTreeRefuses(t *testing.T) {
 		{"category as text", classifierDir(t, codes, booster, columns(`{"name":"f0","type":"string"}`, 6)), slipway.CodeModelDir, "by its code"},
 		{"names of categories", classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
 			slipway.CodeModelDir, "names of categories"},
+		{"object of Python", modelDir("lightgbm", "lightgbm.sklearn.LGBMClassifier", plain, ""), slipway.CodeModelDir, "is an object of Python"},
+		{"data frame of categories", modelDir("lightgbm", lgbm, names, columns(`{"name":"f0","type":"long"}`, 4)), slipway.CodeModelDir, "only a data frame with columns of categories"},
+		{"text for LightGBM", modelDir("lightgbm", lgbm, plain, columns(`{"name":"f0","type":"string"}`, 4)), slipway.CodeModelDir, "type string"},
+		{"columns for LightGBM", modelDir("lightgbm", lgbm, plain, columns(`{"name":"f0","type":"long"}`, 5)), slipway.CodeModelDir, "5 inputs, but the model has 4 features"},
+		{"a pickle for LightGBM", modelDir("lightgbm", lgbm, []byte("\x80\x04"), ""), slipway.CodeModelFormat, "no text file"},
 		{"model file", fstest.MapFS{"MLmodel": gone["MLmodel"], "model.ubj": {Data: []byte("{")}}, slipway.CodeModelFormat, "neither"},
 	}
 	for _, tt := range tests {
@@ -202,6 +217,8 @@ func TestOpenTreeRefuses(t *testing.T) {
 		"a Booster takes codes in columns":       classifierDir(t, codes, booster, columns(`{"name":"f0","type":"long"}`, 6)),
 		"a wrapper with names takes a tensor":    classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", array("[-1,6]")),
 		"a wrapper without names takes columns":  classifierDir(t, "v32_cat_skl_regressor.ubj", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
+		"LightGBM takes columns of any names":    modelDir("lightgbm", lgbm, plain, columns(`{"name":"any","type":"long"}`, 4)),
+		"LightGBM takes codes in a tensor":       modelDir("lightgbm", lgbm, names, array("[-1,4]")),
 		"a wrapper of several targets, a tensor": classifierDir(t, "v32_skl_labels.ubj", "xgboost.sklearn.XGBClassifier", array("[-1,4]")),
 	} {
 		if _, _, err := mlmodel.OpenTree(dir); err != nil {
@@ -256,7 +273,7 @@ func TestWrapperRemarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, want := range map[string]string{`\"missing\": -999.0`: "missing=", `\"_le\": {}`: "label encoder"} {
+	for from, want := range map[string]string{`\"missing\": -9e99`: "missing=", `\"_le\": {}`: "label encoder"} {
 		odd := strings.Replace(string(b), `\"missing\": NaN`, from, 1)
 		if odd == string(b) {
 			t.Fatal("the model has no remark of the wrapper")
@@ -313,7 +330,7 @@ func readJSON(t *testing.T, file string, v any) {
 // TestPredictorParity holds labels and probabilities against the library's.
 func TestPredictorParity(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(models, "*.expect.json"))
-	if err != nil || len(files) < 281 {
+	if err != nil || len(files) < 283 {
 		t.Fatalf("%d models, error %v", len(files), err)
 	}
 	for _, file := range files {
@@ -375,6 +392,23 @@ func TestClassifierOfSingleValues(t *testing.T) {
 			if diff := cmp.Diff(want.Predict, floats(out, "predict")); diff != "" {
 				t.Errorf("%s: %s", tt.file, diff)
 			}
+		}
+	}
+}
+
+// TestExampleRequest: what MLflow saves is a request, with null for a missing value.
+func TestExampleRequest(t *testing.T) {
+	for text, want := range map[string]string{
+		` {"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[NaN, 1], [2, NaN]]}}`: `{"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[null, 1], [2, null]]}}`,
+		`{"columns": ["a"], "data": [[NaN]]}`:                                                `{"dataframe_split":{"columns": ["a"], "data": [[null]]}}`,
+		`[{"a": 1}]`:                                                                         `{"dataframe_records":[{"a": 1}]}`,
+		`{"inputs": [[1]]}`:                                                                  `{"inputs": [[1]]}`,
+		`{"inputs": "NaN\`:                                                                   `{"inputs": "NaN\`,
+	} {
+		m := &mlmodel.Model{Example: "e"}
+		got, ok := m.ExampleRequest(fstest.MapFS{"e": {Data: []byte(text)}}, 1000)
+		if !ok || string(got) != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }

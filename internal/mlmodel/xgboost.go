@@ -2,8 +2,10 @@ package mlmodel
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/slipway-ml/slipway"
@@ -17,6 +19,7 @@ type xgboost struct {
 	wrapper bool      // a class of the scikit-learn interface, not a Booster
 	labels  bool      // predict gives class labels, not values
 	several bool      // one label for each value of a row, not one for the row
+	missing float32   // a number that stands for a missing value; NaN if none does
 	pool    sync.Pool // of *singles
 }
 
@@ -43,12 +46,19 @@ func openXGBoost(class, name string, b []byte) (*xgboost, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &xgboost{trees: t, wrapper: wrapper, labels: labels, pool: sync.Pool{New: func() any { return new(singles) }}}
+	x := &xgboost{trees: t, wrapper: wrapper, labels: labels, missing: float32(math.NaN()), pool: sync.Pool{New: func() any { return new(singles) }}}
 	// The library takes two columns of multi:softprob for independent labels, too.
 	x.several = labels && t.Width() > 1 && (t.Width() == 2 || t.Objective() != "multi:softprob")
 	if remark, ok := t.Attribute("scikit_learn"); wrapper && ok {
 		if feature := wrapperFeature(remark); feature != "" {
 			return nil, fileFeature(name, feature)
+		}
+		if number := missingValue.FindStringSubmatch(remark); number != nil {
+			v, err := strconv.ParseFloat(number[1], 32)
+			if err != nil {
+				return nil, fileFeature(name, "the value that stands for missing ones (missing=)")
+			}
+			x.missing = float32(v)
 		}
 	}
 	return x, nil
@@ -56,7 +66,7 @@ func openXGBoost(class, name string, b []byte) (*xgboost, error) {
 
 // Wrappers before XGBoost 2 leave their parameters in the file, and take them up again.
 var (
-	missingValue = regexp.MustCompile(`"missing":\s*-?[0-9]`)
+	missingValue = regexp.MustCompile(`"missing":\s*(-?[0-9][0-9.eE+-]*)`)
 	labelEncoder = regexp.MustCompile(`"_le":\s*\{`)
 	dartBooster  = regexp.MustCompile(`"booster":\s*"dart"`)
 	predictor    = regexp.MustCompile(`"predictor":\s*"(cpu|gpu)_predictor"`)
@@ -65,8 +75,6 @@ var (
 // wrapperFeature names a parameter of a wrapper that changes what predict means.
 func wrapperFeature(remark string) string {
 	switch {
-	case missingValue.MatchString(remark):
-		return "a number that stands for missing values (missing=)"
 	case labelEncoder.MatchString(remark):
 		return "the label encoder of XGBoost 1.5 and before"
 	case dartBooster.MatchString(remark) && predictor.MatchString(remark):
@@ -130,6 +138,11 @@ func (x *xgboost) predict(in *tensor.Batch, inputs []tensor.Field) ([]tensor.Ten
 	var err error
 	if s.rows, err = tensor.Rows(in, inputs, s.rows[:0]); err != nil {
 		return nil, err
+	}
+	for i, v := range s.rows {
+		if v == x.missing {
+			s.rows[i] = float32(math.NaN())
+		}
 	}
 	n := in.Rows()
 	s.values = slices.Grow(s.values[:0], n*x.trees.Groups())[:n*x.trees.Groups()]

@@ -1,4 +1,5 @@
-// Package tree evaluates tree ensembles of XGBoost without XGBoost. It reads the JSON and
+// Package tree evaluates tree ensembles of XGBoost without XGBoost; package lightgbm below it
+// does so for LightGBM. It reads the JSON and
 // UBJSON files of versions 1 to 3, checks them, and sums the trees in single precision in
 // the library's own order. What it does not know it refuses: it never answers a value that
 // the library would not.

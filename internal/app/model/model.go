@@ -94,6 +94,10 @@ func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
 	native := s.Model.XGBoost != nil || s.Model.LightGBM != nil && s.Model.LightGBM.Native()
 	if !native && s.Model.Loader != "" {
 		s.Runtime = python
+		if s.Model.LightGBM != nil {
+			s.Results = []verdict.Result{{Check: "runtime", Verdict: verdict.Pass,
+				Message: "served by Python: the file is an object of it; its Booster alone (model.booster_) would be evaluated natively, which is faster"}}
+		}
 		return nil
 	}
 	_, trees, err := mlmodel.OpenTree(dir)

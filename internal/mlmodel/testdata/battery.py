@@ -15,9 +15,11 @@ import sys
 import warnings
 
 import lightgbm as lgb
+import mlflow
 import numpy as np
 import pandas as pd
 import xgboost as xgb
+from mlflow.models import infer_signature
 
 warnings.filterwarnings("ignore")
 OUT = pathlib.Path(sys.argv[1])
@@ -72,6 +74,26 @@ def tell(name, flavor, model_class, data, answers):
     for suffix, values in answers.items():
         write(name, suffix, values)
     print(json.dumps({"name": name, "flavor": flavor, "class": model_class, "features": data.shape[1], "answers": list(answers)}))
+
+
+def saved(name, module, model, request, refused=False):
+    """A model directory, and what MLflow's predict answers for a request of the signature's types."""
+    at = OUT / name
+    with_labels = model.predict(xgb.DMatrix(request)) if isinstance(model, xgb.Booster) else model.predict(request)
+    plain = request.astype({c: str for c in request if request[c].dtype == "category"}) if refused else request
+    module.save_model(model, str(at), signature=infer_signature(plain.head(50) if hasattr(plain, "head") else plain[:50], with_labels), pip_requirements=[])
+    if refused:
+        try:
+            mlflow.pyfunc.load_model(str(at)).predict(plain)
+        except ValueError:
+            print(json.dumps({"name": name, "directory": True, "refused": True}))
+            return
+        raise AssertionError(f"{name}: MLflow answers")
+    answer = mlflow.pyfunc.load_model(str(at)).predict(request)
+    write(name, "rows", np.asarray(request, dtype=np.float64))
+    write(name, "predict", answer)
+    TOLD.add(name)
+    print(json.dumps({"name": name, "directory": True, "features": request.shape[1], "answers": ["predict"]}))
 
 
 TOLD = set()
@@ -312,5 +334,33 @@ def train_lightgbm():
         lgb_booster(name, {}, y, data=fit, wrapper=lambda params, rounds: getattr(lgb, kind)(n_estimators=rounds, num_leaves=7, n_jobs=1, verbose=-1))
 
 
+# As MLflow saves and serves them.
+
+
+def save():
+    mixed = pd.DataFrame({"a": X[:, 0], "b": X[:, 1].astype(np.float32), "c": X[:, 2].astype(np.int64), "d": X[:, 3] != 0, "e": X[:, 4], "f": X[:, 5].astype(np.int32)})
+    mixed.loc[::7, "a"], mixed.loc[::9, "b"] = np.nan, np.nan
+    mixed["e"] = mixed["e"] + 1e-9 * RNG.normal(size=N)  # doubles that no singles are
+    large = 2**24 + RNG.integers(-9, 30, (N, 3))
+    parity = (large % 2 + large[:, :1] / 1e6).sum(axis=1)
+    small = {"verbose": -1, "num_threads": 1, "num_leaves": 15, "min_data_in_leaf": 3}
+    for kind, request, y in (
+        ("columns", mixed, REAL),
+        ("singles", mixed.astype(np.float32), REAL),
+        ("array", X, REAL),
+        ("array32", X.astype(np.float32), REAL),
+        ("integers", large, parity),
+        ("integer_columns", pd.DataFrame(large, columns=list("abc")), parity),
+    ):
+        saved(f"saved_lgb_{kind}", mlflow.lightgbm, lgb.train({**small}, lgb.Dataset(request, y, params={"min_data_in_bin": 1, "verbose": -1}), 10), request)
+    for kind, request in (("columns", mixed), ("array32", X.astype(np.float32))):
+        matrix = xgb.DMatrix(request, REAL)
+        saved(f"saved_xgb_{kind}", mlflow.xgboost, xgb.train({"max_depth": 4, "nthread": 1}, matrix, 10), request)
+        saved(f"saved_xgb_wrapper_{kind}", mlflow.xgboost, xgb.XGBRegressor(n_estimators=10, n_jobs=1).fit(request, REAL), request)
+    named = mixed.assign(f=pd.Categorical(mixed["f"].map("c{}".format)))
+    saved("saved_lgb_names", mlflow.lightgbm, lgb.train({**small}, lgb.Dataset(named, REAL), 10), named, refused=True)
+
+
 train_xgboost()
 train_lightgbm()
+save()

@@ -286,6 +286,19 @@ func TestMutated(t *testing.T) {
 	}
 }
 
+func TestPredictAllocatesNothing(t *testing.T) {
+	for name, b := range files(t) {
+		m, err := lightgbm.Load(b, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, out := make([]float64, 70*m.NumFeature()), make([]float64, 70*m.Width())
+		if n := testing.AllocsPerRun(100, func() { _ = m.Predict(rows, 70, out) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
 func TestPredictRefuses(t *testing.T) {
 	m, err := lightgbm.Load(files(t)["regression.txt"], "m")
 	if err != nil {

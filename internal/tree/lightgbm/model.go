@@ -34,7 +34,6 @@ const tiny = float64(float32(1e-35))
 // Model is a loaded ensemble. It never changes, and may be used by many goroutines.
 type Model struct {
 	objective  objective
-	names      []string
 	features   int
 	groups     int // trees of an iteration, and values of a row
 	average    bool
@@ -115,9 +114,9 @@ func (m *Model) readHeader(d *document) error {
 	if err != nil {
 		return err
 	}
-	m.features, m.names = last+1, strings.Fields(d.header["feature_names"])
-	if len(m.names) != m.features {
-		return fmt.Errorf("feature_names: %d for %d features", len(m.names), m.features)
+	m.features = last + 1
+	if names := len(strings.Fields(d.header["feature_names"])); names != m.features {
+		return fmt.Errorf("feature_names: %d for %d features", names, m.features)
 	}
 	classes, err := d.whole("num_class", 1, maxGroups)
 	if err != nil {

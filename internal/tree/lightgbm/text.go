@@ -20,21 +20,20 @@ type document struct {
 
 // rawTree is one tree: arrays with an entry for each split, or for each leaf.
 type rawTree struct {
-	leaves, sets  int
-	linear        bool
-	left, right   []int32 // a split, or the complement of a leaf
-	feature       []int32
-	decision      []int32
-	threshold     []float64
-	value         []float64 // of leaves
-	setBounds     []int32   // where the words of each set begin, and the end
-	setWords      []uint32
-	constant      []float64 // of linear leaves
-	terms         []int32   // how many each leaf has
-	termFeature   []int32
-	termFactor    []float64
-	seen          map[string]bool
-	declaredTerms bool
+	leaves, sets int
+	linear       bool
+	left, right  []int32 // a split, or the complement of a leaf
+	feature      []int32
+	decision     []int32
+	threshold    []float64
+	value        []float64 // of leaves
+	setBounds    []int32   // where the words of each set begin, and the end
+	setWords     []uint32
+	constant     []float64 // of linear leaves
+	terms        []int32   // how many each leaf has
+	termFeature  []int32
+	termFactor   []float64
+	seen         map[string]bool
 }
 
 // lines reads a text line by line.
