@@ -37,7 +37,8 @@ const (
 )
 
 // OpenONNX reads a model directory and the graph in it, and holds that all its files lie in
-// the directory. It answers Invalid, with the code of the model directory or file.
+// the directory. It answers Invalid: CodeModelFormat for what Python alone can serve, else
+// CodeModelDir.
 func OpenONNX(dir fs.FS) (*Model, error) {
 	m, err := Read(dir)
 	if err != nil {
@@ -55,9 +56,7 @@ func OpenONNX(dir fs.FS) (*Model, error) {
 		if !errors.Is(err, onnxfile.ErrFormat) && !errors.Is(err, onnxfile.ErrLimit) {
 			return nil, fileError(m.ONNX.Data, err)
 		}
-		e := slipway.Errorf(slipway.Invalid, slipway.CodeModelFormat, "save the model again with mlflow.onnx.save_model", "%s", err.Error())
-		e.Field = m.ONNX.Data
-		return nil, e
+		return nil, dirError(m.ONNX.Data, "save the model again with mlflow.onnx.save_model", "%s", err.Error())
 	}
 	for _, name := range m.ONNX.Graph.External {
 		if err := m.ONNX.beside(dir, name); err != nil {
@@ -150,13 +149,13 @@ func (m *Model) graphField(v onnxfile.Value) (tensor.Field, error) {
 	f := tensor.Field{Name: v.Name, Type: v.Type, Required: true}
 	switch {
 	case v.Type == tensor.Invalid:
-		next := "serve it by Python, or by a command of your own (model.command in platform.yaml)"
+		next := byCommand
 		if !strings.HasPrefix(v.Spelt, "tensor") {
 			next = noZipMap
 		}
-		return f, dirError(m.ONNX.Data, next, "%.80q is %s, which cannot be carried", v.Name, v.Spelt)
+		return f, m.unfit(next, "%.80q is %s, which cannot be carried", v.Name, v.Spelt)
 	case !v.Ranked:
-		return f, dirError(m.ONNX.Data, "run onnx.shape_inference.infer_shapes over the model, and save it again", "%.80q does not say how many dimensions it has", v.Name)
+		return f, m.unfit("run onnx.shape_inference.infer_shapes over the model, and save it again", "%.80q does not say how many dimensions it has", v.Name)
 	}
 	from := 1
 	if len(v.Shape) == 0 || v.Shape[0].Size > 1 {
@@ -166,6 +165,13 @@ func (m *Model) graphField(v onnxfile.Value) (tensor.Field, error) {
 		f.Shape = append(f.Shape, int(d.Size))
 	}
 	return f, nil
+}
+
+// unfit is the error of a graph that is sound, but cannot be served without Python.
+func (m *Model) unfit(next, format string, args ...any) error {
+	e := slipway.Errorf(slipway.Invalid, slipway.CodeModelFormat, next, format, args...)
+	e.Field = m.ONNX.Data
+	return e
 }
 
 // feedsOf finds for each input of the graph what it is given.

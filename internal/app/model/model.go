@@ -135,7 +135,7 @@ func (s *Saved) chooseONNX(dir fs.FS, sp *spec.Spec) error {
 		err = bad
 	}
 	var e *slipway.Error
-	if !errors.As(err, &e) || e.Code != slipway.CodeReplicaStart || s.Model.Loader == "" {
+	if !errors.As(err, &e) || e.Code != slipway.CodeReplicaStart && e.Code != slipway.CodeModelFormat || s.Model.Loader == "" {
 		return err
 	}
 	s.Runtime = route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}

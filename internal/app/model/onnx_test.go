@@ -54,6 +54,7 @@ func TestChooseONNX(t *testing.T) {
 		"no library":         {path: tools, library: library + ".lost", flavors: python, kind: route.RuntimePython, says: "served by Python, which is slower"},
 		"no program":         {path: "/none", library: library, flavors: python, kind: route.RuntimePython, says: "platform-onnx is not there"},
 		"nor Python":         {path: "/none", library: library, says: "platform-onnx is not there"},
+		"complex numbers":    {path: tools, library: library, flavors: python, file: strings.Replace(string(twice()), "\x08\x01\x12", "\x08\x0e\x12", 1), kind: route.RuntimePython, says: "complex64"},
 		"a file that is cut": {path: tools, library: library, flavors: python, file: string(twice()[:20]), says: "is no ONNX model"},
 	} {
 		t.Run(what, func(t *testing.T) {
