@@ -13,10 +13,13 @@ import conftest
 import lightgbm
 import mlflow
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import requests
 import statsmodels.api as sm
+import tritonclient.http
+import tritonclient.utils
 import xgboost
 from mlflow.models import infer_signature
 from skl2onnx import to_onnx
@@ -146,6 +149,17 @@ def serving(tmp_path_factory):
             yield ready["url"], pathlib.Path(ready["token_file"]).read_text().strip(), conftest.environment(home)
 
 
+def deploy(directory, name, env):
+    """Deploys the model in a directory, and waits until it serves."""
+    (directory / "platform.yaml").write_text(
+        "apiVersion: platform/v1\nkind: RealtimeModel\n"
+        f"name: {name}\ntier: 4\nowner: {{team: risk}}\nmodel: {{source: ./model}}\nresources: {{cpu: 500m, memory: 1Gi}}\n"
+    )
+    command = [os.environ["PLATFORM"], "deploy", "--watch"]
+    done = subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=DEPLOY_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("flavor", FLAVORS, ids=lambda f: f.__name__)
 def test_it_answers_what_its_library_answers(serving, flavor, tmp_path):
     url, token, env = serving
@@ -153,13 +167,7 @@ def test_it_answers_what_its_library_answers(serving, flavor, tmp_path):
         warnings.simplefilter("ignore")
         rows, want = flavor(str(tmp_path / "model"))
     name = flavor.__name__.replace("_", "-")
-    (tmp_path / "platform.yaml").write_text(
-        "apiVersion: platform/v1\nkind: RealtimeModel\n"
-        f"name: {name}\ntier: 4\nowner: {{team: risk}}\nmodel: {{source: ./model}}\nresources: {{cpu: 500m, memory: 1Gi}}\n"
-    )
-    command = [os.environ["PLATFORM"], "deploy", "--watch"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=DEPLOY_SECONDS, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    deploy(tmp_path, name, env)
     body = '{"dataframe_split": %s}' % rows.to_json(orient="split", index=False, double_precision=15)
     headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
     r = requests.post(f"{url}/endpoints/{name}/invocations", data=body, headers=headers, timeout=30)
@@ -168,3 +176,49 @@ def test_it_answers_what_its_library_answers(serving, flavor, tmp_path):
     if isinstance(answers[0], dict):
         answers = [next(iter(a.values())) for a in answers]
     np.testing.assert_allclose(np.ravel(answers), np.asarray(want, dtype="float64"), rtol=1e-6, atol=1e-6)
+
+
+KINDS = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "object"]
+
+
+@pytest.fixture(scope="module")
+def every_type(serving, tmp_path_factory):
+    """An endpoint that takes a matrix of each element type, and gives it back."""
+    url, token, env = serving
+    code = {k: onnx.helper.np_dtype_to_tensor_dtype(np.dtype(k)) for k in KINDS}
+    nodes = [onnx.helper.make_node("Identity", ["in_" + k], ["out_" + k]) for k in KINDS]
+    values = [[onnx.helper.make_tensor_value_info(way + k, code[k], ["n", 3]) for k in KINDS] for way in ("in_", "out_")]
+    graph = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "types", *values), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
+    )
+    directory = tmp_path_factory.mktemp("types")
+    mlflow.onnx.save_model(graph, str(directory / "model"), pip_requirements=REQUIREMENTS)
+    deploy(directory, "types", env)
+    with tritonclient.http.InferenceServerClient(url.removeprefix("http://")) as client:
+        yield client, token
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_every_element_type_comes_back(every_type, binary):
+    client, token = every_type
+    inputs, want = [], {}
+    for kind in KINDS:
+        data = np.array([[1, 0, 1], [0, 1, 1]]).astype(kind)
+        if kind == "object":
+            data = np.array([["", "ä", "日本"], ["x" * 999, "\n", '"']], dtype=object)
+        elif kind.startswith(("int", "uint")):
+            data[0, 0], data[1, 2] = np.iinfo(kind).max, np.iinfo(kind).min
+        elif kind.startswith("float"):
+            data[0, 0], data[1, 2] = np.finfo(kind).max, np.finfo(kind).tiny
+        want[kind] = data
+        tensor = tritonclient.http.InferInput("in_" + kind, list(data.shape), tritonclient.utils.np_to_triton_dtype(data.dtype))
+        inputs.append(tensor.set_data_from_numpy(data, binary_data=binary))
+    outputs = [tritonclient.http.InferRequestedOutput("out_" + k, binary_data=binary) for k in KINDS]
+    headers = {"Authorization": "Bearer " + token}  # the client writes into it
+    answer = client.infer("types", inputs, outputs=outputs, headers=headers)
+    for kind in KINDS:
+        got = answer.as_numpy("out_" + kind)
+        if kind == "object":
+            got = np.array([v.decode() if isinstance(v, bytes) else v for v in got.ravel()], dtype=object).reshape(got.shape)
+        assert got.dtype == want[kind].dtype
+        np.testing.assert_array_equal(got, want[kind])
