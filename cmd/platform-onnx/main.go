@@ -10,6 +10,8 @@ import (
 	"os"
 	goruntime "runtime"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slipway-ml/slipway/internal/runtime"
 	"github.com/slipway-ml/slipway/internal/runtime/onnx"
 	"github.com/slipway-ml/slipway/internal/runtime/onnx/find"
@@ -19,6 +21,9 @@ import (
 
 // version is set by the build.
 var version = "dev"
+
+// stacks is room for what is written to in part alone: stacks of threads, and what Go keeps for itself.
+const stacks = 512 << 20
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -48,6 +53,13 @@ func open() (*ort.Library, error) {
 }
 
 func load(_ context.Context, cfg runtime.Config, log *slog.Logger) (standalone.Predictor, func(), error) {
+	if cfg.MemoryBytes > 0 {
+		// A graph may ask for any amount at once, while it is loaded too: that fails, and is told.
+		size := uint64(cfg.MemoryBytes + stacks)
+		if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: size, Max: size}); err != nil {
+			return nil, nil, err
+		}
+	}
 	l, err := open()
 	if err != nil {
 		return nil, nil, err
