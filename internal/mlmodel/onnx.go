@@ -112,7 +112,7 @@ func (m *Model) onnx() (tensor.Schema, []Feed, error) {
 	var s tensor.Schema
 	columns := false
 	if m.Signature != nil && len(m.Signature.Inputs) > 0 {
-		s.Inputs = m.Signature.inputs()
+		s.Inputs, s.Params = m.Signature.inputs(), m.Signature.Params
 		columns = m.Signature.Inputs[0].Type != "tensor"
 	} else {
 		for _, v := range g.Inputs {

@@ -56,7 +56,7 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	return tensor.Schema{Inputs: m.Signature.inputs(), Outputs: tensorFields(outputs, OutputPredict)}, nil
+	return tensor.Schema{Inputs: m.Signature.inputs(), Outputs: tensorFields(outputs, OutputPredict), Params: m.Signature.Params}, nil
 }
 
 // inputs are what a model with this signature takes.
