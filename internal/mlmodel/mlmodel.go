@@ -40,6 +40,7 @@ type Model struct {
 	XGBoost       *XGBoost   // nil without this flavor
 	LightGBM      *LightGBM  // nil without this flavor
 	Sklearn       *Sklearn   // nil without this flavor
+	ONNX          *ONNX      // nil without this flavor
 	Signature     *Signature // nil if the model was saved without one
 	Example       string     // file of the input example; may be empty
 	ServingInput  string     // file of the example as a request; may be empty
@@ -147,6 +148,9 @@ func Parse(b []byte) (*Model, error) {
 	if x, ok := f.Flavors["sklearn"]; ok {
 		m.Sklearn = &Sklearn{Data: text(x, "pickled_model"), Serialization: text(x, "serialization_format"), Version: text(x, "sklearn_version"), Trusted: texts(x, "skops_trusted_types")}
 	}
+	if x, ok := f.Flavors["onnx"]; ok {
+		m.ONNX = &ONNX{Data: text(x, "data"), Version: text(x, "onnx_version"), Providers: texts(x, "providers"), Options: x["onnx_session_options"] != nil}
+	}
 	if x, ok := f.Flavors["xgboost"]; ok {
 		m.XGBoost = &XGBoost{ModelClass: text(x, "model_class"), Data: text(x, "data"), Format: text(x, "model_format"), Version: text(x, "xgb_version")}
 	}
@@ -207,6 +211,12 @@ func (m *Model) checkPaths() error {
 			return dirError(FileName+":flavors.sklearn.pickled_model", saveAgain, "names no model file")
 		}
 		paths["flavors.sklearn.pickled_model"] = m.Sklearn.Data
+	}
+	if m.ONNX != nil {
+		if m.ONNX.Data == "" {
+			return dirError(FileName+":flavors.onnx.data", saveAgain, "names no model file")
+		}
+		paths["flavors.onnx.data"] = m.ONNX.Data
 	}
 	if m.XGBoost != nil {
 		if m.XGBoost.Data == "" {
