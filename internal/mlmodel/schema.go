@@ -58,7 +58,7 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 			inputs[i].Format = tensor.FormatTime
 		}
 	}
-	return tensor.Schema{Inputs: inputs, Outputs: tensorFields(outputs, OutputPredict)}, nil
+	return tensor.Schema{Inputs: inputs, Outputs: tensorFields(outputs, OutputPredict), Params: m.Signature.Params}, nil
 }
 
 // tensorFields converts fields; unnamed is the name of one that has none.

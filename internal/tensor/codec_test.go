@@ -183,6 +183,8 @@ func TestRefusals(t *testing.T) {
 		"split value":   {numbers(), `{"dataframe_split":{"columns":["a","b"],"data":[[1,2],[3,"4711"]]}}`, slipway.CodeSchema, "dataframe_split.data[1][1]"},
 		"split width":   {numbers(), `{"dataframe_split":{"columns":["a","b"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split.data[0]"},
 		"split lacks":   {numbers(), `{"dataframe_split":{"columns":["a"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split"},
+		"params":        {&tensor.Schema{Inputs: numbers().Inputs, Params: []string{"t"}}, `{"inputs":[[1,2]],"params":{"other":1,"t":4711}}`, slipway.CodeSchema, "params.t"},
+		"no params":     {numbers(), `{"inputs":[[1,2]],"params":4711}`, slipway.CodeSchema, "params"},
 		"split name":    {numbers(), `{"dataframe_split":{"columns":["a",["4711"]],"data":[[1,2]]}}`, slipway.CodeSchema, "dataframe_split.columns[1]"},
 		"split member":  {numbers(), `{"dataframe_split":{"column":["a"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split"},
 		"split twice":   {numbers(), `{"dataframe_split":{"columns":["a","a"],"data":[[4711,1]]}}`, slipway.CodeSchema, "dataframe_split.columns[1]"},

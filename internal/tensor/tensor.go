@@ -140,4 +140,7 @@ type Schema struct {
 	Inputs  []Field `json:"inputs"`
 	Outputs []Field `json:"outputs"`
 	Unknown string  `json:"unknown,omitempty"` // see Declared
+	// Params are what the model's predict takes beside its inputs, with values of its own when
+	// nothing is given. They cannot be given here.
+	Params []string `json:"params,omitempty"`
 }

@@ -185,7 +185,10 @@ func Float32Rows(b *Batch, fields []Field, dst []float32) ([]float32, error) {
 	widths := make([]int, len(fields))
 	for i := range fields {
 		t := b.Tensor(fields[i].Name)
-		if t == nil || t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
+		if t == nil {
+			return dst, at(fields[i].Name, misfit("send it: this model needs every input that is no floating-point number", "is missing"))
+		}
+		if t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
 			return dst, at(fields[i].Name, misfit("send numbers", "is no column of %d numbers", rows))
 		}
 		widths[i] = product(t.Shape[1:])

@@ -191,7 +191,13 @@ func TestOptionalTexts(t *testing.T) {
 	if err != nil || show(b) != "a[2]=1 2 b[2]=NaN NaN ok[2]=1 0" {
 		t.Error(b, err)
 	}
-	for field, body := range map[string]string{"dataframe_records[1].s": `[{"a":1,"ok":true},{"a":2,"ok":true,"s":"x"}]`, "dataframe_records[1]": `[{"a":1,"ok":true,"s":"x"},{"a":2,"ok":true}]`} {
+	b, err = tensor.ParseInvocations([]byte(`{"inputs":[{"a":1,"n":null,"s":null,"ok":true}]}`), s)
+	if err != nil || show(b) != "a[1]=1 b[1]=NaN ok[1]=1" {
+		t.Error(b, err)
+	}
+	_, err = tensor.ParseInvocations([]byte(`{"inputs":{"a":[1,2],"s":[null,"x"],"ok":[true,true]}}`), s)
+	refused(t, err, slipway.CodeSchema, "inputs")
+	for field, body := range map[string]string{"dataframe_records[1].s": `[{"a":1,"ok":true},{"a":2,"ok":true,"s":"x"}]`, "dataframe_records": `[{"a":1,"ok":true,"s":"x"},{"a":2,"ok":true}]`} {
 		_, err := tensor.ParseInvocations([]byte(`{"dataframe_records":`+body+`}`), s)
 		refused(t, err, slipway.CodeSchema, field)
 	}
