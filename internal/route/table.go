@@ -133,6 +133,7 @@ const (
 	RuntimeCommand = "command" // a custom server that speaks Open Inference
 	RuntimePython  = "python"  // any MLflow flavor, in Python workers
 	RuntimeRemote  = "remote"  // a server that runs elsewhere
+	RuntimeONNX    = "onnx"    // graphs of ONNX, by ONNX Runtime in platform-onnx
 )
 
 // Runtime says how a revision is run. Command is the argument vector of a custom server,

@@ -49,6 +49,7 @@ type Config struct {
 	Environment  []string      `json:"-"`                       // that environment, "KEY=value"
 	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for 100 s
 
+	ONNX  Loader       `json:"-"` // nil in a program that cannot open the library
 	Reach config.Reach `json:"-"` // where servers elsewhere may be; the process is told by a flag
 }
 
@@ -89,7 +90,7 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	switch r := c.Runtime; r.Kind {
-	case route.RuntimeTree:
+	case route.RuntimeTree, route.RuntimeONNX:
 	case route.RuntimeRemote:
 		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			errs = append(errs, errors.New("url: give the address of the server"))

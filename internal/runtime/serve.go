@@ -103,6 +103,8 @@ func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
 		return startPython(ctx, cfg, log)
 	case route.RuntimeRemote:
 		return startRemote(ctx, cfg)
+	case route.RuntimeONNX:
+		return loadONNX(ctx, cfg, log)
 	}
 	p, err := loadTree(cfg)
 	if err != nil {
