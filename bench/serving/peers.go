@@ -122,7 +122,7 @@ func (b *bench) xgboost(ctx context.Context) (err error) {
 	}
 	bento, err := b.start(ctx, m.dir, ".venv-bentoml", "http://127.0.0.1:"+m.ports[4]+"/readyz",
 		[]string{"BENCH_MODEL=" + filepath.Join(m.dir, "mlserver", "model.ubj"), "BENTOML_DO_NOT_TRACK=true", "BENTOML_HOME=" + filepath.Join(m.dir, "bentoml")},
-		"bentoml", "serve", "bento:Bench", "--working-dir", script, "-h", "127.0.0.1", "-p", m.ports[4])
+		"bentoml", "serve", "bento:Bench", "--working-dir", script, "--host", "127.0.0.1", "-p", m.ports[4])
 	if err != nil {
 		return err
 	}

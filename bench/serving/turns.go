@@ -14,7 +14,7 @@ import (
 type side struct {
 	name, addr string
 	request    []byte
-	processes  func() []int // whose processor time is counted; nil: nobody's
+	processes  func() []int // whose processor time is counted; nil: nobody's, which is noted as 0
 }
 
 // point is what a side reached with so many connections: medians.
@@ -38,7 +38,7 @@ func (b *bench) turns(ctx context.Context, connections int, sides ...side) ([]po
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
 			cpu := (figure.CPU(pids...) - before) * 1e6 / (rate * b.round.Seconds())
-			figure.Note("%d connections, round %d: %s %.0f/s, p99 %v, %.1f µs", connections, round, s.name, rate, late, cpu)
+			figure.Note("%d connections, round %d: %s %.0f/s, p99 %v, %.1f µs of processor each", connections, round, s.name, rate, late, cpu)
 			if round > 0 {
 				rates[i], cpus[i], lates[i] = append(rates[i], rate), append(cpus[i], cpu), append(lates[i], late)
 			}

@@ -69,6 +69,9 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, pat
 
 // deadlineOf reads a caller's deadline, in milliseconds; what is none is 0.
 func deadlineOf(text string) time.Duration {
+	if text == "" { // as most have it: ParseUint would make an error of it
+		return 0
+	}
 	ms, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
 		return 0

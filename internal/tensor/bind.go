@@ -11,9 +11,10 @@ import (
 type binder struct {
 	s       scanner
 	fields  []Field
-	unknown string  // what becomes of unknown inputs, see Schema.Unknown
-	raw     []byte  // the data after the JSON that no tensor has taken yet
-	wanted  *Wanted // where what is wanted of the answer is written to
+	unknown string   // what becomes of unknown inputs, see Schema.Unknown
+	params  []string // that the model declares
+	raw     []byte   // the data after the JSON that no tensor has taken yet
+	wanted  *Wanted  // where what is wanted of the answer is written to
 	cols    []column
 	shapes  [][]int // of each tensor that has come; nil otherwise
 	rows    int     // -1 before the first column
@@ -21,23 +22,36 @@ type binder struct {
 }
 
 func newBinder(body []byte, schema *Schema) *binder {
-	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, cols: make([]column, len(schema.Inputs)),
+	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, params: schema.Params, cols: make([]column, len(schema.Inputs)),
 		shapes: make([][]int, len(schema.Inputs)), rows: -1}
 	width := 0
 	for i := range b.fields {
-		b.cols[i].typ = b.fields[i].Type
+		f := &b.fields[i]
+		b.cols[i].typ, b.cols[i].spare = f.Type, !f.Required && len(f.Shape) == 0 && !f.Type.Float()
 		if b.fields[i].declares() {
 			b.cols[i].rules = &b.fields[i]
 		}
-		width += b.fields[i].Type.Size()
+		width += b.fields[i].rowSize()
 	}
 	// One row is the usual request: its columns share one piece of memory.
 	one := make([]byte, width)
 	for i := range b.cols {
-		n := b.cols[i].typ.Size()
+		n := b.fields[i].rowSize()
 		b.cols[i].data, one = one[:0:n], one[n:]
 	}
 	return b
+}
+
+// rowSize is the memory that one row of a field takes, if it is known and little.
+func (f *Field) rowSize() int {
+	n := f.Type.Size()
+	for _, d := range f.Shape {
+		if d < 0 || n > 4<<10 {
+			return 0
+		}
+		n *= d
+	}
+	return n
 }
 
 const fewFields = 64
@@ -164,7 +178,9 @@ func (b *binder) batch(place string) (*Batch, *slipway.Error) {
 	}
 	out := &Batch{Tensors: make([]Tensor, 0, len(b.fields))}
 	for i := range b.fields {
-		if b.shapes[i] == nil { // optional
+		if c := &b.cols[i]; c.nulled && len(c.data)+len(c.strings) > 0 {
+			return nil, at(place, misfit("send a value in every row or in none", "has rows in which %s is missing, which %s cannot be", b.fields[i].Name, c.typ))
+		} else if b.shapes[i] == nil || c.nulled { // optional
 			continue
 		}
 		out.Tensors = append(out.Tensors, Tensor{Name: b.fields[i].Name, Type: b.fields[i].Type, Shape: b.shapes[i],

@@ -12,6 +12,8 @@ import (
 type column struct {
 	typ     Type
 	coerced bool  // some came in another type
+	spare   bool  // it may stay away: an optional column of what has no NaN
+	nulled  bool  // a spare column that misses values
 	set     int32 // for records: 1 + the last row that has it
 	data    []byte
 	strings []string
@@ -113,7 +115,11 @@ func (c *column) missing() *slipway.Error {
 	case FP64:
 		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(math.NaN()))
 	default:
-		return misfit("send a value", "is missing, which %s cannot be", c.typ)
+		if !c.spare {
+			return misfit("send a value", "is missing, which %s cannot be", c.typ)
+		}
+		c.nulled = true
+		return nil
 	}
 	return c.check()
 }

@@ -316,11 +316,14 @@ func (in *input) read() *slipway.Error {
 
 // readShape reads an array of one to eight lengths.
 func readShape(s *scanner) ([]int, *slipway.Error) {
-	bad := misfit("send the lengths of one to eight dimensions, rows first", "is no shape")
-	if s.peek() != '[' {
-		return nil, bad
+	bad := func() *slipway.Error {
+		return misfit("send the lengths of one to eight dimensions, rows first", "is no shape")
 	}
-	c := column{typ: Uint32}
+	if s.peek() != '[' {
+		return nil, bad()
+	}
+	var four [4]byte
+	c := column{typ: Uint32, data: four[:0]}
 	shape := make([]int, 0, 2)
 	err := s.array(func(i int) *slipway.Error {
 		c.data = c.data[:0]
@@ -328,16 +331,16 @@ func readShape(s *scanner) ([]int, *slipway.Error) {
 			if err.Code == slipway.CodeRequest {
 				return err
 			}
-			return bad
+			return bad()
 		}
 		t := Tensor{Type: Uint32, Data: c.data}
 		if shape = append(shape, int(t.Int(0))); len(shape) > 8 {
-			return bad
+			return bad()
 		}
 		return nil
 	})
 	if err == nil && len(shape) == 0 {
-		err = bad
+		err = bad()
 	}
 	return shape, err
 }

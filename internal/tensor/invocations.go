@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
@@ -41,7 +42,7 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 				return at("params", misfit("send it once", "is sent twice"))
 			}
 			params = true
-			return within("params", b.params())
+			return within("params", b.readParams())
 		default: // what later versions add
 			return b.s.skip()
 		}
@@ -63,16 +64,21 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 	return b.batch(form)
 }
 
-// params reads what a model that declares parameters could take: none that is served here
-// does, and MLflow drops those that a model does not declare.
-func (b *binder) params() *slipway.Error {
+// readParams reads the parameters of a prediction. Those that the model does not declare are
+// dropped, as MLflow does; it would not get the others, and its answer would be another one.
+func (b *binder) readParams() *slipway.Error {
 	if b.s.null() {
 		return nil
 	}
 	if b.s.peek() != '{' {
 		return misfit("send an object", "is no object")
 	}
-	return b.s.skip()
+	return b.s.object(func(key []byte) *slipway.Error {
+		if slices.Contains(b.params, string(key)) {
+			return at("."+string(key), misfit("leave it out: the model takes the value that it was saved with", "cannot be given here"))
+		}
+		return b.s.skip()
+	})
 }
 
 // stranger is the error of a column that the model does not take. It does not repeat its
@@ -140,9 +146,12 @@ func (b *binder) targets(place string) ([]int, *slipway.Error) {
 	taken := make([]bool, len(b.fields))
 	err := b.s.array(func(i int) (err *slipway.Error) {
 		var name []byte
-		if b.s.peek() == '"' {
+		switch b.s.peek() {
+		case '"':
 			name, err = b.s.text()
-		} else {
+		case '[', '{', 't', 'f', 'n':
+			return at(fmt.Sprintf("%s[%d]", place, i), misfit("name columns by strings or numbers", "is no name"))
+		default:
 			var number string
 			number, _, err = b.s.number()
 			name = []byte(number)
@@ -359,6 +368,11 @@ func (b *binder) instances() *slipway.Error {
 	default:
 		return at(place, misfit("send an array of rows", "is no array"))
 	}
+	return b.listed(place)
+}
+
+// listed reads an array of rows.
+func (b *binder) listed(place string) *slipway.Error {
 	start := b.s.at
 	b.s.at++
 	first := b.s.peek()
@@ -369,10 +383,14 @@ func (b *binder) instances() *slipway.Error {
 	return b.rowsOf(place, b.inOrder())
 }
 
-// columns reads {"name": [values of a column]}, or the rows of one tensor or matrix.
+// columns reads {"name": [values of a column]}, or rows.
 func (b *binder) columns(place string) *slipway.Error {
-	if b.s.peek() != '{' {
-		return b.rowsOf(place, b.inOrder())
+	switch b.s.peek() {
+	case '{':
+	case '[':
+		return b.listed(place)
+	default:
+		return at(place, misfit("send columns by name, or an array of rows", "is no object and no array"))
 	}
 	next, members := 0, 0
 	return b.s.object(func(key []byte) *slipway.Error {

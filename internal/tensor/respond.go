@@ -94,6 +94,41 @@ func AppendInferRequest(dst []byte, in *Batch) []byte {
 	return append(dst, "]}"...)
 }
 
+// AppendInvocation writes a request of MLflow's scoring protocol: a data frame, or tensors by
+// name if some row has more than one element of an input.
+func AppendInvocation(dst []byte, in *Batch) []byte {
+	if slices.ContainsFunc(in.Tensors, func(t Tensor) bool { return len(t.Shape) > 1 }) {
+		for i := range in.Tensors {
+			dst = append(dst, []string{`{"inputs":{`, ","}[min(i, 1)]...)
+			dst = append(appendString(dst, in.Tensors[i].Name), ':')
+			dst, _ = in.Tensors[i].appendArray(dst, 0, 0)
+		}
+		return append(dst, "}}"...)
+	}
+	dst = append(dst, `{"dataframe_split":{"columns":[`...)
+	for i := range in.Tensors {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, in.Tensors[i].Name)
+	}
+	dst = append(dst, `],"data":[`...)
+	for r := range in.Rows() {
+		if r > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '[')
+		for i := range in.Tensors {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = in.Tensors[i].appendRow(dst, r)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, "]}}"...)
+}
+
 // appendJSON writes a tensor; raw is one whose data follow the JSON. Elements of BYTES that
 // are no text become base64, of which MLServer's clients know.
 func (t *Tensor) appendJSON(dst []byte, raw bool) []byte {

@@ -91,7 +91,7 @@ func (f *Field) checkText(s string) *slipway.Error {
 	return f.checkEnum(s)
 }
 
-func (f *Field) checkEnum(s string) *slipway.Error {
+func (f *Bounds) checkEnum(s string) *slipway.Error {
 	if _, found := slices.BinarySearch(f.Enum, s); found {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (f *Field) checkEnum(s string) *slipway.Error {
 }
 
 // bounds says in words what Min and Max allow.
-func (f *Field) bounds() string {
+func (f *Bounds) bounds() string {
 	switch {
 	case f.Max == nil:
 		return fmt.Sprintf("at least %g", *f.Min)
@@ -111,7 +111,7 @@ func (f *Field) bounds() string {
 }
 
 // values lists the enumeration, as far as an error has room for it.
-func (f *Field) values() string {
+func (f *Bounds) values() string {
 	list, rest := f.Enum, ""
 	if n := len(list) - maxNamed; n > 0 {
 		list, rest = list[:maxNamed], fmt.Sprintf(" and %d more", n)

@@ -120,20 +120,13 @@ func (b *Batch) Tensor(name string) *Tensor {
 // Field is one declared input or output. Shape holds the dimensions of one row, -1 for
 // any; it is empty for a scalar column. An optional floating-point field may be missing:
 // it arrives as NaN. Another optional one that is missing does not arrive at all.
-//
-// What follows Required is declared beyond the model's signature, of inputs alone. Enum is
-// sorted, and has elements as JSON shows them without quotes; Min and Max are of numbers, and
-// the bounds are allowed.
 type Field struct {
-	Name     string   `json:"name"`
-	Type     Type     `json:"type"`
-	Shape    []int    `json:"shape,omitempty"`
-	Required bool     `json:"required"`
-	Format   string   `json:"format,omitempty"` // of BYTES: FormatBase64 or FormatTime; empty for any text
-	Enum     []string `json:"enum,omitempty"`
-	Min      *float64 `json:"min,omitempty"`
-	Max      *float64 `json:"max,omitempty"`
-	Missing  string   `json:"missing,omitempty"` // Refuse: no NaN; empty allows it
+	Name     string `json:"name"`
+	Type     Type   `json:"type"`
+	Shape    []int  `json:"shape,omitempty"`
+	Required bool   `json:"required"`
+	Format   string `json:"format,omitempty"` // of BYTES: FormatBase64 or FormatTime; empty for any text
+	Bounds          // of inputs
 }
 
 // Formats of texts.
@@ -146,13 +139,8 @@ const (
 type Schema struct {
 	Inputs  []Field `json:"inputs"`
 	Outputs []Field `json:"outputs"`
-	// Unknown says what becomes of inputs that the schema does not have: Refuse or Drop. Empty
-	// is the way of each protocol: Open Inference refuses them, MLflow drops them.
-	Unknown string `json:"unknown,omitempty"`
+	Unknown string  `json:"unknown,omitempty"` // see Declared
+	// Params are what the model's predict takes beside its inputs, with values of its own when
+	// nothing is given. They cannot be given here.
+	Params []string `json:"params,omitempty"`
 }
-
-// What becomes of values.
-const (
-	Refuse = "refuse"
-	Drop   = "drop"
-)
