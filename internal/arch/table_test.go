@@ -87,7 +87,6 @@ var oversized = map[string]struct {
 }{
 	"internal/app":                     {4200, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
 	"internal/cli":                     {7200, "a file for each command; they share one session and know nothing of one another"},
-	"internal/gateway":                 {2950, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
 	"internal/gateway":                 {3150, "the table, the counts, the judges and what callers see of them change together under one lock; what needs no part in that, the hand-over and the messages of gRPC, has a package of its own"},
 	"internal/runtime":                 {2250, "both ends of one protocol, which are read and changed together"},
 	"internal/runtime":                 {2450, "both ends of one protocol, which are read and changed together"},
