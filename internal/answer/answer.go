@@ -69,7 +69,7 @@ type Server struct {
 }
 
 // ServerMetadata describes this program, whose version is that of the protocol.
-func ServerMetadata() Server { return Server{"slipway", "2", []string{"binary_tensor_data"}} }
+func ServerMetadata() Server { return Server{"slipway", "2", []string{"binary_tensor_data", "model_repository"}} }
 
 // Metadata is a model's metadata (Open Inference Protocol, REST).
 type Metadata struct {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
+	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
 // ServeHTTP is the public address: predictions, metrics and manual rollbacks are answered
 // here, the control API by the server behind.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.ending.Load() || r.TLS != nil && g.leaving.Load() {
+	if g.ending.Load() || g.left.Load() && r.ProtoMajor == 2 || g.leaving.Load() && r.TLS != nil && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
 	if r.TLS != nil && !strings.HasPrefix(r.Host, "localhost") { // of which browsers would remember it for every port
@@ -25,6 +26,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path := r.URL.Path
 	switch {
+	case openinference.Speaks(r):
+		g.grpc(w, r)
 	case path == "/healthz":
 		_, _ = io.WriteString(w, "ok\n")
 	case path == "/readyz":
@@ -43,7 +46,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var secure = []string{"max-age=31536000"}
 
 // ready says whether there is something to serve, and for long enough.
-func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load() }
+func (g *Gateway) ready() bool {
+	return g.table.Load().Seq > 0 && (!g.ending.Load() || g.left.Load()) // whoever takes over is ready
+}
 
 // data answers what needs a grant of the table.
 func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who caller) {
@@ -64,6 +69,10 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 		if p.Protocol.Allow(w, r, http.MethodPost) {
 			g.invoke(w, r, who, p)
 		}
+	case strings.HasPrefix(path, repositoryPath):
+		if p.Protocol.Allow(w, r, http.MethodPost) {
+			g.repository(w, r, strings.TrimPrefix(path, repositoryPath))
+		}
 	case !p.Protocol.Allow(w, r, http.MethodGet):
 	case ofModel:
 		g.model(w, r, p, who)
@@ -77,6 +86,8 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who
 	switch path {
 	case "/v2", "/v2/":
 		answer.Write(w, http.StatusOK, answer.ServerMetadata())
+	case "/v2/models":
+		g.list(w, r)
 	case "/v2/health/live":
 		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
@@ -108,8 +119,7 @@ func (g *Gateway) model(w http.ResponseWriter, r *http.Request, p answer.Path, w
 			return
 		}
 	}
-	serves := rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
-		(e.stable != nil || e.live.given() > 0)
+	serves := e.serves(rev)
 	switch {
 	case p.What == answer.ModelReady:
 		answer.Ready(w, p.Name, serves)
@@ -120,6 +130,12 @@ func (g *Gateway) model(w http.ResponseWriter, r *http.Request, p answer.Path, w
 	default:
 		g.describe(w, r, p, e, rev)
 	}
+}
+
+// serves says whether a revision, which may be nil, answers for the endpoint.
+func (e *endpoint) serves(rev *revision) bool {
+	return rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
+		(e.stable != nil || e.live.given() > 0)
 }
 
 // shown is the revision that is spoken of when none is named; nil if there is none.

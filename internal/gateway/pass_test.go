@@ -78,7 +78,7 @@ func (p passed) counts(t *testing.T, revision string) route.Counts {
 	return o.Revision(revision).Counts
 }
 
-func status(code int) http.Handler {
+func answering(code int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(code)
@@ -218,7 +218,7 @@ func TestPassPaths(t *testing.T) {
 // TestPassJudges: status and the time to the header are evidence, and stable answers what
 // the candidate did not, if the body is small.
 func TestPassJudges(t *testing.T) {
-	p := startPassed(t, 1, status(201), status(500))
+	p := startPassed(t, 1, answering(201), answering(500))
 	for range 3 {
 		resp := p.ask(t.Context(), t, http.MethodPost, "/exact", strings.NewReader("x"))
 		if resp.StatusCode != 201 || resp.Header.Get("Slipway-Revision") != "fraud-1" {
@@ -232,7 +232,7 @@ func TestPassJudges(t *testing.T) {
 	if resp := p.ask(t.Context(), t, http.MethodPost, "/exact", large); resp.StatusCode != 500 || resp.Header.Get("Slipway-Revision") != "fraud-2" {
 		t.Errorf("%s from %s", resp.Status, resp.Header.Get("Slipway-Revision"))
 	}
-	refusing := startPassed(t, 0, status(404))
+	refusing := startPassed(t, 0, answering(404))
 	if resp := refusing.ask(t.Context(), t, http.MethodGet, "/exact", nil); resp.StatusCode != 404 {
 		t.Error(resp.Status)
 	} else if b, _ := io.ReadAll(resp.Body); string(b) != "as it is" {

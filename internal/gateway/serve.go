@@ -132,6 +132,7 @@ func (g *Gateway) giver(f Front, l *handover.Listener) *handover.Giver {
 			g.leaving.Store(true)
 			return nil
 		},
+		Left: func() { g.left.Store(true) },
 		Thaw: func() {
 			g.leaving.Store(false)
 			g.Thaw()
@@ -156,12 +157,22 @@ func (g *Gateway) drain(public *express.Server, f Front, replicas bool) {
 }
 
 func (g *Gateway) newServer(h http.Handler, state func(net.Conn, http.ConnState)) *http.Server {
-	return &http.Server{Handler: h, ConnState: state, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+	return &http.Server{Handler: h, Protocols: protocols(), ConnState: state, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(g.c.Log.Handler(), slog.LevelDebug)}
 }
 
-// serveOn serves until the listener is closed. HTTP/2 needs TLS.
+// protocols are those of clients; HTTP/2 comes without TLS too, which is how gRPC is spoken
+// where there is none (RFC 9113, 3.3).
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// serveOn serves until the listener is closed.
 func serveOn(s *express.Server, l *handover.Listener, c *tls.Config) error {
 	var err error
 	if c != nil {

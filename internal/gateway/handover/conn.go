@@ -20,6 +20,7 @@ const (
 	busy                 // a request is being read or answered
 	idle                 // answered; the wait has not begun
 	waiting              // what is read now are the first bytes of the next request
+	framed               // HTTP/2, which has state that cannot be passed on
 )
 
 const (
@@ -27,6 +28,8 @@ const (
 	bufferSize = 4 << 10
 	// peekSize is how many bytes end the wait; fewer are passed on with the connection.
 	peekSize = 4
+	// preface begins every connection of HTTP/2 and none of HTTP/1 (RFC 9113, 3.4).
+	preface = "PRI "
 )
 
 // past is a deadline that wakes a blocked read.
@@ -47,6 +50,7 @@ type conn struct {
 	passed   bool      // the server was told that it ended: Close passes it on
 	unread   []byte    // to be read first
 	last     [peekSize - 1]byte
+	matched  int // bytes of the preface that have come; -1: it is another protocol
 }
 
 // Read reads for the server, and ends its wait for another request when the connection
@@ -92,6 +96,18 @@ func (c *conn) saw(b []byte) {
 	}
 	if c.phase == fresh {
 		c.phase = busy
+	}
+	for _, x := range b {
+		if c.matched < 0 || c.matched == len(preface) {
+			break
+		}
+		if c.matched++; x != preface[c.matched-1] {
+			c.matched = -1
+		}
+	}
+	if c.matched == len(preface) && c.phase != framed {
+		c.phase = framed
+		c.l.forget(c)
 	}
 	if len(b) >= len(c.last) {
 		copy(c.last[:], b[len(b)-len(c.last):])
@@ -153,7 +169,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 func (c *conn) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase = idle
+	if c.phase != framed {
+		c.phase = idle
+	}
 }
 
 // CloseWrite lets the client read an answer that ends a connection on which it still
@@ -170,7 +188,7 @@ func (c *conn) CloseWrite() error {
 func (c *conn) Unread(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unread, c.phase = b, fresh
+	c.unread, c.phase, c.matched = b, fresh, 0
 	if len(b) > maxContent {
 		c.phase = busy
 	}
