@@ -64,7 +64,7 @@ func (m models) Predict(ctx context.Context, r *openinference.Request) (*openinf
 		m.g.refuse(who, "")
 		return nil, unauthorized()
 	}
-	out, rev, err := m.g.predict(ctx, &call{who: who, key: r.Model, request: r.Request, wanted: r.Revision, version: r.Version, wish: r.Wish, codec: binder(r.Bind)})
+	out, rev, err := m.g.predict(ctx, &call{who: who, key: r.Model, request: r.Request, wanted: r.Revision, version: r.Version, wish: r.Wish, size: int64(r.Size), codec: binder(r.Bind)})
 	if rev == nil {
 		return nil, err
 	}

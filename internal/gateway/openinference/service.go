@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
@@ -32,6 +33,7 @@ type Request struct {
 	Caller
 	Model, Version string        // Version is empty for any
 	Wish           time.Duration // what is left of the client's deadline; 0 without one
+	Size           int           // bytes of the message
 	// Bind reads the inputs for a schema; it may be called again for another one.
 	Bind func(*tensor.Schema) (*tensor.Batch, *slipway.Error)
 }
@@ -138,7 +140,7 @@ func (s *service) infer(ctx context.Context, c *Caller, r *pb.ModelInferRequest,
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := s.models.Predict(ctx, &Request{Caller: *c, Model: r.GetModelName(), Version: r.GetModelVersion(), Wish: wish,
+	a, err := s.models.Predict(ctx, &Request{Caller: *c, Model: r.GetModelName(), Version: r.GetModelVersion(), Wish: wish, Size: proto.Size(r),
 		Bind: func(schema *tensor.Schema) (*tensor.Batch, *slipway.Error) {
 			if err := form.wants(schema); err != nil {
 				return nil, err

@@ -1,6 +1,7 @@
 package openinference
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/http"
 	"strconv"
@@ -64,7 +65,7 @@ func convert(e *slipway.Error) *status.Status {
 	}
 	details := []protoadapt.MessageV1{info}
 	if code := s.Code(); code == codes.Unavailable || code == codes.ResourceExhausted && e.Code != slipway.CodeTooLarge {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(cmp.Or(e.Retry, retryAfter))})
 	}
 	if with, err := s.WithDetails(details...); err == nil {
 		return with
