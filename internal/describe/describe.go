@@ -19,6 +19,7 @@ type Endpoint struct {
 	Example             *tensor.Batch // rows that the model takes; nil: one is made of the schema
 	Deadline            time.Duration // of a request
 	MaxBody             int64         // bytes of a request
+	Rate                float64       // requests a second of all callers; 0: none is declared
 }
 
 // exampleRows bounds the example that is shown.

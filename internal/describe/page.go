@@ -34,7 +34,7 @@ func (e *Endpoint) Page() ([]byte, error) {
 		Own                   bool
 		Problems              []problem
 	}{Endpoint: e, Inputs: lines(e.Schema.Inputs, true), Outputs: lines(e.Schema.Outputs, false), More: max(0, len(e.Schema.Inputs)-shownFields),
-		Infer: pretty(e.request()), Invocation: pretty(e.invocation()), Deadline: e.Deadline.String(), Body: fmt.Sprintf("%d MiB", e.MaxBody>>20), Own: e.Example != nil}
+		Infer: pretty(e.request()), Invocation: pretty(e.invocation()), Deadline: e.Deadline.String(), Body: size(e.MaxBody), Own: e.Example != nil}
 	switch e.Schema.Unknown {
 	case tensor.Refuse:
 		data.Drops = "Inputs that the model does not take are refused."
@@ -49,6 +49,13 @@ func (e *Endpoint) Page() ([]byte, error) {
 	var b bytes.Buffer
 	err := page.Execute(&b, data)
 	return b.Bytes(), err
+}
+
+func size(bytes int64) string {
+	if bytes%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
 }
 
 func lines(fields []tensor.Field, input bool) []line {

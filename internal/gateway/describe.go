@@ -19,7 +19,10 @@ const maxExample = 256 << 10
 // describe answers with what callers read about an endpoint.
 func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, p answer.Path, e *endpoint, rev *revision) {
 	d := describe.Endpoint{Key: e.Key, Model: rev.Model, Version: rev.version[0], Base: baseOf(r), Schema: &rev.Schema,
-		Example: exampleOf(rev.Dir, &rev.Schema), Deadline: e.Deadline, MaxBody: g.c.MaxBody}
+		Example: exampleOf(rev.Dir, &rev.Schema), Deadline: e.Deadline, MaxBody: e.maxBody(g.c.MaxBody)}
+	if e.Limits != nil {
+		d.Rate = e.Limits.RatePerSecond
+	}
 	write, kind := d.OpenAPI, "application/json"
 	if p.What == answer.Page {
 		write, kind = d.Page, "text/html; charset=utf-8"

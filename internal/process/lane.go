@@ -22,16 +22,17 @@ type Conn interface {
 
 // lane is a connection that gets requests, and how many it has now.
 type lane struct {
-	conn Conn
-	poke func() // asks for a health check at once
-	load atomic.Int64
-	shut atomic.Bool
-	sick atomic.Bool   // its last request found it broken
-	idle chan struct{} // holds a token once a shut lane is empty
+	conn   Conn
+	socket string // of the replica
+	poke   func() // asks for a health check at once
+	load   atomic.Int64
+	shut   atomic.Bool
+	sick   atomic.Bool   // its last request found it broken
+	idle   chan struct{} // holds a token once a shut lane is empty
 }
 
-func newLane(c Conn, poke func()) *lane {
-	return &lane{conn: c, poke: poke, idle: make(chan struct{}, 1)}
+func newLane(c Conn, socket string, poke func()) *lane {
+	return &lane{conn: c, socket: socket, poke: poke, idle: make(chan struct{}, 1)}
 }
 
 // enter counts a request in, unless the lane is shut. The count comes first: either the

@@ -262,7 +262,7 @@ func (r *replica) dial(ctx context.Context, limit time.Duration) (Conn, error) {
 
 // open gives requests to a connection.
 func (r *replica) open(c Conn) {
-	r.attach(newLane(c, func() {
+	r.attach(newLane(c, r.socket, func() {
 		select {
 		case r.check <- struct{}{}:
 		default:

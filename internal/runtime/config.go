@@ -28,14 +28,14 @@ const (
 
 const (
 	maxConfig           = 4 << 20
-	maxSocketPath       = 105 // sun_path holds 107 bytes; the custom server's socket has a suffix
+	maxSocketPath       = 104 // sun_path holds 107 bytes; other sockets beside it have suffixes
 	maxWorkers          = 64
 	defaultStartTimeout = 100 * time.Second // the first import of a large library from a cold disk takes a minute
 )
 
 // Config is all that a runtime process knows. The supervisor writes it as a JSON file.
 type Config struct {
-	Socket       string        `json:"socket"` // absolute, at most 105 bytes
+	Socket       string        `json:"socket"` // absolute, at most 104 bytes
 	Dir          string        `json:"dir"`    // the unpacked image, absolute
 	Runtime      route.Runtime `json:"runtime"`
 	Packages     string        `json:"packages,omitempty"` // directory of Python packages beside those of the interpreter

@@ -29,6 +29,8 @@ type loaded struct {
 	failed <-chan error
 	groups func() []int
 	stop   func()
+	// through connects to the server that answers; nil when there is none.
+	through func(context.Context) (net.Conn, error)
 }
 
 // Serve runs one replica until ctx ends, then drains it for at most 10 s and answers nil.
@@ -50,6 +52,13 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("the replica's socket: %w", err)
 	}
 	defer os.Remove(cfg.Socket)
+	var direct net.Listener
+	if m.through != nil && len(cfg.Runtime.Proxy) > 0 {
+		if direct, err = listen(cfg.Socket + route.ThroughExt); err != nil {
+			return fmt.Errorf("the replica's second socket: %w", err)
+		}
+		defer os.Remove(cfg.Socket + route.ThroughExt)
+	}
 	own.Info("ready", "kind", cfg.Runtime.Kind, "took", time.Since(start).String())
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -62,6 +71,9 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return nil
 		}
 	})
+	if direct != nil {
+		g.Go(func() error { return passThrough(ctx, direct, m.through, own) })
+	}
 	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
 	switch cfg.Runtime.Kind {
 	case route.RuntimeCommand, route.RuntimeRemote:

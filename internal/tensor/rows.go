@@ -14,7 +14,10 @@ func Rows[F float32 | float64](b *Batch, fields []Field, dst []F) ([]F, error) {
 	tensors := make([]*Tensor, len(fields))
 	for i := range fields {
 		t := b.Tensor(fields[i].Name)
-		if t == nil || t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
+		if t == nil {
+			return dst, at(fields[i].Name, misfit("send it: this model needs every input that is no floating-point number", "is missing"))
+		}
+		if t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
 			return dst, at(fields[i].Name, misfit("send numbers", "is no column of %d numbers", rows))
 		}
 		tensors[i] = t

@@ -1,8 +1,7 @@
 // Package tree evaluates tree ensembles of XGBoost without XGBoost; package lightgbm below it
-// does so for LightGBM. It reads the JSON and
-// UBJSON files of versions 1 to 3, checks them, and sums the trees in single precision in
-// the library's own order. What it does not know it refuses: it never answers a value that
-// the library would not.
+// does so for LightGBM. It reads the JSON and UBJSON files of versions 1 to 3, checks them,
+// and sums the trees in single precision in the library's own order. What it does not know it
+// refuses: it never answers a value that the library would not.
 //
 // The format is described in XGBoost's "Introduction to Model IO"
 // (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html).

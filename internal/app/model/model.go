@@ -43,9 +43,9 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 	out := Saved{Model: m}
 	switch x := s.Model.External; {
 	case x != nil:
-		out.Runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model}
+		out.Runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model, Health: s.Model.Health, Proxy: s.Model.Proxy}
 	case len(s.Model.Command) > 0:
-		out.Runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command}
+		out.Runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command, Protocol: s.Model.Protocol, Health: s.Model.Health, Proxy: s.Model.Proxy}
 	default:
 		if err := out.choose(dir, s); err != nil {
 			return Saved{}, err
