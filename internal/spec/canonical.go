@@ -34,13 +34,14 @@ type canonicalOwner struct {
 }
 
 type canonicalModel struct {
-	Name     string             `json:"name,omitempty"`
-	Source   string             `json:"source"`
-	Command  []string           `json:"command,omitempty"`
-	Python   string             `json:"python,omitempty"`
-	Workers  int                `json:"workers,omitempty"`
-	Batching *canonicalBatching `json:"batching,omitempty"`
-	External *canonicalExternal `json:"external,omitempty"`
+	Name      string             `json:"name,omitempty"`
+	Source    string             `json:"source"`
+	Command   []string           `json:"command,omitempty"`
+	Python    string             `json:"python,omitempty"`
+	Workers   int                `json:"workers,omitempty"`
+	Batching  *canonicalBatching `json:"batching,omitempty"`
+	External  *canonicalExternal `json:"external,omitempty"`
+	Placement string             `json:"placement,omitempty"`
 }
 
 type canonicalBatching struct {
@@ -189,7 +190,7 @@ func (s *Spec) Canonical() []byte {
 }
 
 func (m Model) canonical() canonicalModel {
-	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers,
+	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers, Placement: m.Placement,
 		External: (*canonicalExternal)(m.External)}
 	if isName(m.Name) { // else Source has it
 		c.Name = m.Name

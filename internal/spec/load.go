@@ -111,6 +111,7 @@ func (d *document) model(s *Spec) Model {
 	case d.Has("model.external"):
 		m.External = d.external(m.Name)
 	case !d.Has("model.command"):
+		m.Placement = get(d, "model.placement", PlacementOwn)
 		m.Python = text(d, "model.python")
 		m.Workers = get(d, "model.workers", workersOf(s.Resources.MilliCPU))
 		if !d.Has("model.workers") {

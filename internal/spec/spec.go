@@ -82,7 +82,16 @@ type Model struct {
 	Workers  int      // Python processes of one replica
 	Batching Batching
 	External *External // nil when not given
+
+	// Placement is PlacementOwn or PlacementShared; empty beside Command and External.
+	Placement string
 }
+
+// Where a model that the platform evaluates itself runs.
+const (
+	PlacementOwn    = "own"    // in processes of its own
+	PlacementShared = "shared" // in processes with others of its team and environment
+)
 
 // Batching bounds how requests to a Python model are joined: those that wait while its
 // workers are busy. None waits to be joined.
