@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/slipway-ml/slipway"
@@ -57,6 +58,8 @@ type hosting struct {
 	hosted map[string]route.HostedStatus
 	lost   map[string]bool // whose requests a broken connection has lost
 	leave  context.CancelFunc
+
+	tending sync.WaitGroup // on who tends to it; not guarded
 }
 
 // newPools takes the program's file for its build.
@@ -171,7 +174,9 @@ func (r *replica) tendTo(ctx context.Context, c Conn) {
 	}
 	r.leave, r.lost = leave, nil
 	r.s.mu.Unlock()
+	r.tending.Add(1)
 	r.s.wg.Go(func() {
+		defer r.tending.Done()
 		defer leave()
 		r.tend(ctx, c)
 	})
@@ -184,7 +189,7 @@ func (r *replica) tend(ctx context.Context, c Conn) {
 		m, wait := r.nextTask()
 		switch {
 		case m != nil:
-			r.prove(ctx, c, m)
+			r.prove(c, m)
 			continue
 		case wait == 0:
 			if r.sync(ctx, c) == nil {
@@ -319,10 +324,10 @@ func (s *Supervisor) failed(m *member, reason string) {
 }
 
 // prove has a model loaded, and notes what comes of it. What breaks the connection is the
-// crash of a process, and counted there.
-func (r *replica) prove(ctx context.Context, c Conn, m *member) {
+// crash of a process, and counted there: so it is waited for beyond the connection's end.
+func (r *replica) prove(c Conn, m *member) {
 	s := r.s
-	ctx, cancel := context.WithTimeout(ctx, s.o.Timing.Start)
+	ctx, cancel := context.WithTimeout(s.ctx, s.o.Timing.Start)
 	defer cancel()
 	err := c.Load(ctx, m.rev.ID)
 	lost := err != nil && ctx.Err() == nil && broken(err)

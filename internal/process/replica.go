@@ -193,6 +193,7 @@ func (r *replica) attend(p proc) (end event, ended bool) {
 		l.conn.Close()
 		l.drain(s.ctx) // its requests fail at once, and tell whose they were
 	}
+	r.tending.Wait()
 	how, code := p.reap()
 	if s.limits.outOfMemory(r.id) {
 		how += ": out of memory, its limit was reached"

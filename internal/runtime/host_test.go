@@ -281,7 +281,7 @@ func TestDeafPeer(t *testing.T) {
 	go func() {
 		conn, err := ln.Accept()
 		if err == nil {
-			_, _ = conn.Write(runtime.AppendHello(2))
+			_, _ = conn.Write(runtime.AppendHello(3))
 			t.Cleanup(func() { conn.Close() })
 		}
 	}()
@@ -321,7 +321,7 @@ func TestHostileClients(t *testing.T) {
 		"another version": string(runtime.AppendHello(9)),
 		"unknown kind":    hello + string(runtime.AppendFrame(nil, 77, 1, nil)),
 		"no time limit":   hello + string(runtime.AppendFrame(nil, 2, 1, []byte{1})),
-		"a cut id":        string(runtime.AppendHello(2)) + string(runtime.AppendFrame(nil, 2, 1, []byte{0, 0, 0, 0, 9, 'x'})),
+		"a cut id":        string(runtime.AppendHello(3)) + string(runtime.AppendFrame(nil, 2, 1, []byte{0, 0, 0, 0, 9, 'x'})),
 		"too long":        hello + "\xff\xff\xff\xff\x02\x00\x00\x00\x00\x00\x00\x00\x00",
 	} {
 		conn, err := net.Dial("unix", path)
