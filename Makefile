@@ -9,6 +9,8 @@ FUZZTIME ?= 20s
 
 LINT_VERSION := v2.15.0
 LINT := .tools/golangci-lint-$(LINT_VERSION)
+PROTOGO := .tools/protoc-gen-go-v1.36.12
+PROTOGRPC := .tools/protoc-gen-go-grpc-v1.6.1
 
 REQUIREMENTS := python/requirements-test.txt
 VENV := .venv/installed-$(shell sha256sum $(REQUIREMENTS) | cut -c1-16)
@@ -16,7 +18,9 @@ PY   := $(CURDIR)/.venv/bin/python
 KEYSERVERS := .venv-keys/installed-$(shell sha256sum python/requirements-keys.txt | cut -c1-16)
 MLFLOW2 := .venv-mlflow2/installed-$(shell sha256sum python/requirements-mlflow2.txt | cut -c1-16)
 MLFLOW3 := .venv-mlflow3/installed-$(shell sha256sum python/requirements-mlflow3.txt | cut -c1-16)
-MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/core/mlserver.txt | cut -c1-16)
+BENTOML := .venv-bentoml/installed-$(shell sha256sum bench/serving/bentoml.txt | cut -c1-16)
+MLSERVER := .venv-mlserver/installed-$(shell sha256sum bench/serving/mlserver.txt | cut -c1-16)
+CLIENTS := .venv-clients/installed-$(shell sha256sum python/requirements-clients.txt | cut -c1-16)
 
 # The packages whose tests match a pattern.
 packages = $(shell git grep --untracked -lE '$(1)' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -60,8 +64,9 @@ race: $(VENV) ## run the Go tests with the race detector
 	go test -race -timeout 20m ./...
 
 .PHONY: foreign
-foreign: build $(VENV) $(MLFLOW2) $(MLFLOW3) ## call a running platform with clients that others wrote
-	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python --ignore python/registry
+foreign: build $(VENV) $(MLFLOW2) $(MLFLOW3) $(CLIENTS) ## call a running platform with clients that others wrote
+	PLATFORM=$(CURDIR)/bin/platform $(PY) -m pytest -q python --ignore python/registry --ignore python/conformance
+	PLATFORM=$(CURDIR)/bin/platform .venv-clients/bin/python -m pytest -q -p no:cacheprovider python/conformance
 	@export PLATFORM=$(CURDIR)/bin/platform; test='-m pytest -q --disable-warnings -p no:cacheprovider python/registry'; \
 		.venv-mlflow2/bin/python $$test & .venv-mlflow3/bin/python $$test; three=$$?; wait $$! && exit $$three
 
@@ -71,10 +76,20 @@ fuzz: ## fuzz every parser for FUZZTIME (20s)
 		echo "$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$dir" || exit 1; done
 
 .PHONY: verify
-verify: $(VENV) ## make goldens and generated files again; fail on a difference
+verify: $(VENV) proto ## make goldens and generated files again; fail on a difference
 	go test -count=1 $(call packages,flag[.]Bool."update") -update
 	$(PY) templates/xgboost/train.py --demo templates/demo
 	git diff --exit-code
+
+.PHONY: proto
+proto: $(CLIENTS) $(PROTOGO) $(PROTOGRPC) ## generate the messages of gRPC from their description
+	cd internal/gateway/openinference/pb && $(CURDIR)/.venv-clients/bin/python -m grpc_tools.protoc -I . \
+		--plugin=protoc-gen-go=$(CURDIR)/$(PROTOGO) --go_out=. --go_opt=paths=source_relative \
+		--plugin=protoc-gen-go-grpc=$(CURDIR)/$(PROTOGRPC) --go-grpc_out=. --go-grpc_opt=paths=source_relative openinference.proto
+
+.PHONY: conformance-mlserver
+conformance-mlserver: build $(CLIENTS) $(MLSERVER) ## hold MLServer against the Open Inference Protocol, into docs/CONFORMANCE.md
+	.venv-clients/bin/python python/conformance/beside.py --mlserver .venv-mlserver/bin/mlserver --platform bin/platform --out docs/CONFORMANCE.md
 
 .PHONY: soak
 soak: ## run the long simulations (about 10 minutes)
@@ -90,8 +105,14 @@ crash: ## kill the server at 300 of its changes, and 100 processes under load (a
 	go test -count=1 -v -timeout 1h -run TestKills ./internal/app/audit -auditkills 200
 
 .PHONY: bench-core
-bench-core: build $(VENV) $(MLSERVER) ## measure serving, rollback and recovery on this machine
-	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/core
+bench-core: build ## measure starting, rollback and recovery on this machine
+	go run ./bench/core
+
+.PHONY: bench-serving
+bench-serving: build $(VENV) $(MLSERVER) $(MLFLOW3) $(BENTOML) ## measure serving beside MLServer, MLflow, BentoML and nginx
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nginx-light) >/dev/null
+	PATH=$(CURDIR)/.venv/bin:$$PATH go run ./bench/serving
 
 .PHONY: bench-trust
 bench-trust: build ## measure backups and what else protects the platform (20 GiB of disk)
@@ -103,11 +124,19 @@ bench-registry: build $(MLFLOW3) ## measure MLflow's API beside mlflow server (n
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-mlserver coverage.out
+	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-clients .venv-mlserver .venv-bentoml coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .tools/golangci-lint $@
+
+$(PROTOGO):
+	GOBIN=$(CURDIR)/.tools go install google.golang.org/protobuf/cmd/protoc-gen-go@$(@:.tools/protoc-gen-go-%=%)
+	mv .tools/protoc-gen-go $@
+
+$(PROTOGRPC):
+	GOBIN=$(CURDIR)/.tools go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(@:.tools/protoc-gen-go-grpc-%=%)
+	mv .tools/protoc-gen-go-grpc $@
 
 $(KEYSERVERS): python/requirements-keys.txt
 	rm -rf .venv-keys
@@ -116,16 +145,16 @@ $(KEYSERVERS): python/requirements-keys.txt
 	touch $@
 
 # uv links the files that environments share, and takes a tenth of pip's time.
-$(MLFLOW2) $(MLFLOW3): | $(VENV)
+$(MLFLOW2) $(MLFLOW3) $(CLIENTS): | $(VENV)
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r python/requirements-$(@D:.venv-%=%).txt
 	touch $@
 
-$(MLSERVER): bench/core/mlserver.txt
-	rm -rf .venv-mlserver
-	$(PYTHON) -m venv .venv-mlserver
-	.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(MLSERVER) $(BENTOML): | $(VENV)
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r bench/serving/$(@D:.venv-%=%).txt
 	touch $@
 
 $(VENV): $(REQUIREMENTS)

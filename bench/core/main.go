@@ -1,6 +1,6 @@
-// Command core measures the main job on this machine: serving beside a bare reverse proxy,
-// starting, deploying, rolling back, and going on through restarts. It prints one JSON line
-// a figure. Absolute times differ from machine to machine; the peer runs in the same run.
+// Command core measures the main job on this machine: starting, deploying, rolling back, and
+// going on through restarts. It prints one JSON line a figure. Absolute times differ from
+// machine to machine.
 package main
 
 import (
@@ -21,7 +21,6 @@ type bench struct {
 	figure.Out
 
 	exe, repo string
-	mlserver  string
 	rollouts  int
 	repeats   int
 }
@@ -32,16 +31,14 @@ func main() {
 	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests")
 	flag.IntVar(&b.rollouts, "rollouts", 200, "rollouts under load")
 	flag.IntVar(&b.repeats, "repeats", 20, "rollbacks of which the median is taken")
-	only := flag.String("only", "", "parts to run, comma-separated: start serve rollback same recover sklearn")
-	flag.StringVar(&b.mlserver, "mlserver", ".venv-mlserver/bin/mlserver", "the peer of Python models")
-	role := flag.String("role", "", "for the processes that the bench starts: backend, proxy, bad")
-	addr := flag.String("addr", "", "of the proxy's backend; the socket of a bad server")
+	only := flag.String("only", "", "parts to run, comma-separated: start rollback same recover")
+	bad := flag.String("bad", "", "socket, for the bad servers that the bench starts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	var err error
-	if *role != "" {
-		err = runPeer(*role, *addr)
+	if *bad != "" {
+		err = runBad(*bad)
 	} else {
 		err = b.run(ctx, *only)
 	}
@@ -55,7 +52,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"start", b.start}, {"serve", b.serve}, {"rollback", b.rollback}, {"same", b.same}, {"recover", b.recover}, {"sklearn", b.sklearn}}
+	}{{"start", b.start}, {"rollback", b.rollback}, {"same", b.same}, {"recover", b.recover}}
 	for _, p := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue

@@ -61,28 +61,40 @@ func (o Out) Print(figures ...Figure) {
 // Note tells a person what goes on.
 func Note(format string, args ...any) { fmt.Fprintf(os.Stderr, "# "+format+"\n", args...) }
 
-// Memory is the summed proportional set size of the processes that an executable runs for a
-// home, in MiB.
-func Memory(exe, home string) (float64, error) {
+// Processes are those that an executable runs for a home.
+func Processes(exe, home string) ([]int, error) {
 	exe, err := filepath.Abs(exe)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	procs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var kib float64
+	var out []int
 	for _, p := range procs {
 		if runs, err := os.Readlink(filepath.Join(p, "exe")); err != nil || runs != exe {
 			continue
 		}
 		args, _ := os.ReadFile(filepath.Join(p, "cmdline"))
 		env, _ := os.ReadFile(filepath.Join(p, "environ")) // none: it has ended
-		if !bytes.Contains(env, []byte(home)) && !bytes.Contains(args, []byte(home)) {
-			continue
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil && (bytes.Contains(env, []byte(home)) || bytes.Contains(args, []byte(home))) {
+			out = append(out, pid)
 		}
-		rollup, err := os.ReadFile(filepath.Join(p, "smaps_rollup"))
+	}
+	return out, nil
+}
+
+// Memory is the summed proportional set size of the processes that an executable runs for a
+// home, in MiB.
+func Memory(exe, home string) (float64, error) {
+	pids, err := Processes(exe, home)
+	if err != nil {
+		return 0, err
+	}
+	var kib float64
+	for _, pid := range pids {
+		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
 			continue // it has ended
 		}
@@ -97,4 +109,24 @@ func Memory(exe, home string) (float64, error) {
 		}
 	}
 	return kib / 1024, nil
+}
+
+// CPU is what processes have taken of the processors, user and system, in seconds.
+func CPU(pids ...int) (seconds float64) {
+	const ticks = 100 // a second, on every Linux
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := bytes.Cut(stat, []byte(") ")) // the name before may have spaces
+		f := strings.Fields(string(rest))
+		for _, i := range []int{11, 12} {
+			if i < len(f) {
+				n, _ := strconv.ParseFloat(f[i], 64)
+				seconds += n / ticks
+			}
+		}
+	}
+	return seconds
 }

@@ -83,7 +83,7 @@ func (b *bench) peer(ctx context.Context, database string, runs, models int) (*s
 		if err != nil {
 			return nil, err
 		}
-		uri = strings.Replace(address, "postgres://", "postgresql://", 1)
+		uri = strings.Replace(address, "postgres://", "postgresql+psycopg2://", 1)
 	}
 	env := append(os.Environ(), "MLFLOW_DISABLE_TELEMETRY=true", "PATH="+filepath.Dir(b.python)+":"+os.Getenv("PATH"))
 	seed := exec.CommandContext(ctx, b.python, "bench/registry/seed.py", uri, strconv.Itoa(runs), strconv.Itoa(models))

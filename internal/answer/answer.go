@@ -4,7 +4,6 @@ package answer
 
 import (
 	"encoding/json"
-	"mime"
 	"net/http"
 
 	"github.com/slipway-ml/slipway"
@@ -20,41 +19,9 @@ const (
 	MLflowScoring
 )
 
-// Headers that requests are refused for.
-const (
-	typeHeader     = "Content-Type"
-	encodingHeader = "Content-Encoding"
-)
-
-// JSON is the content type of all answers, and RetryAfter says after how many seconds a
-// client shall try again, as values of headers; they never change.
-var (
-	JSON       = []string{"application/json"}
-	RetryAfter = []string{"1"}
-)
-
-// Parse reads a request for a schema, and the client's name for it. What does not fit is
-// Unprocessable, with the path of the field.
-func (p Protocol) Parse(body []byte, schema *tensor.Schema) (in *tensor.Batch, id string, failed *slipway.Error) {
-	var err error
-	if p == MLflowScoring {
-		in, err = tensor.ParseInvocations(body, schema)
-	} else {
-		in, id, err = tensor.ParseInfer(body, schema)
-	}
-	if err != nil {
-		return nil, "", slipway.AsError(err)
-	}
-	return in, id, nil
-}
-
-// Append writes a prediction.
-func (p Protocol) Append(dst []byte, model, version, id string, out *tensor.Batch) []byte {
-	if p == MLflowScoring {
-		return tensor.AppendPredictions(dst, out)
-	}
-	return tensor.AppendInferResponse(dst, model, version, id, out)
-}
+// RetryAfter says after how many seconds a client shall try again, as the value of a header
+// that never changes.
+var RetryAfter = []string{"1"}
 
 // failure is an error's body: what Open Inference and MLflow each define, and beside it
 // what all our errors have.
@@ -93,29 +60,20 @@ func (p Protocol) Allow(w http.ResponseWriter, r *http.Request, method string) b
 	return false
 }
 
-// Acceptable refuses the body of a request that is not JSON as it stands.
-func Acceptable(h http.Header) *slipway.Error {
-	if h.Get(encodingHeader) != "" {
-		return unsupported(encodingHeader, "send the body uncompressed")
-	}
-	switch t := h.Get(typeHeader); t {
-	case "", JSON[0]:
-	default:
-		if kind, _, err := mime.ParseMediaType(t); err != nil || kind != JSON[0] {
-			return unsupported(typeHeader, "send JSON, with Content-Type: application/json")
-		}
-	}
-	return nil
-}
-
-func unsupported(header, next string) *slipway.Error {
-	return &slipway.Error{Code: slipway.CodeRequest, Kind: slipway.Invalid, Field: header, Message: "is not supported", Next: next}
-}
-
 // TooLarge is the error of a body beyond a limit, in bytes.
 func TooLarge(limit int64) *slipway.Error {
 	return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "send fewer rows at once", "the body is larger than %d bytes", limit)
 }
+
+// Server is a server's metadata (Open Inference Protocol, REST).
+type Server struct {
+	Name       string   `json:"name"`
+	Version    string   `json:"version"`
+	Extensions []string `json:"extensions"`
+}
+
+// ServerMetadata describes this program, whose version is that of the protocol.
+func ServerMetadata() Server { return Server{"slipway", "2", []string{"binary_tensor_data", "model_repository"}} }
 
 // Metadata is a model's metadata (Open Inference Protocol, REST).
 type Metadata struct {
@@ -146,13 +104,21 @@ func tensors(fields []tensor.Field) []Tensor {
 	return out
 }
 
-// Ready answers whether something is ready.
-func Ready(w http.ResponseWriter, ok bool, body any) {
+// readiness is the body of an answer to whether something is ready. The protocol's paper names
+// it live, its clients read ready.
+type readiness struct {
+	Name  string `json:"name,omitempty"`
+	Ready bool   `json:"ready"`
+	Live  bool   `json:"live"`
+}
+
+// Ready answers whether a model is ready or, without a name, the server.
+func Ready(w http.ResponseWriter, name string, ok bool) {
 	code := http.StatusOK
 	if !ok {
 		code = http.StatusServiceUnavailable
 	}
-	Write(w, code, body)
+	Write(w, code, readiness{name, ok, ok})
 }
 
 // Write answers with JSON.

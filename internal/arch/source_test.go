@@ -24,6 +24,7 @@ type source struct {
 	path    string // from the root
 	lines   int
 	test    bool
+	made    bool // generated
 	syntax  *ast.File
 	imports []string // of this module, by directory
 	foreign []string // of others, the standard library's too
@@ -88,7 +89,7 @@ func parseModule(t *testing.T) (map[string]*pkg, *token.FileSet) {
 }
 
 func (p *pkg) add(name string, content []byte, syntax *ast.File) {
-	f := source{path: name, lines: bytes.Count(content, []byte("\n")), test: strings.HasSuffix(name, "_test.go"), syntax: syntax}
+	f := source{path: name, lines: bytes.Count(content, []byte("\n")), test: strings.HasSuffix(name, "_test.go"), made: ast.IsGenerated(syntax), syntax: syntax}
 	for _, spec := range syntax.Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
 		switch rest, ours := strings.CutPrefix(imported, module); {

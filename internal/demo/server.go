@@ -55,7 +55,7 @@ func Serve(ctx context.Context, socket, dir string) error {
 }
 
 func answer(w http.ResponseWriter, body []byte, schema tensor.Schema, trees *mlmodel.Predictor) {
-	in, id, err := tensor.ParseInfer(body, &schema)
+	in, wanted, err := tensor.ParseInfer(body, len(body), &schema)
 	if err != nil {
 		fail(w, http.StatusBadRequest, slipway.AsError(err).Error())
 		return
@@ -79,8 +79,14 @@ func answer(w http.ResponseWriter, body []byte, schema tensor.Schema, trees *mlm
 	shape := []int{in.Rows()}
 	out := &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewInt64(mlmodel.OutputPredict, shape, result.Labels),
 		tensor.NewFloat32(mlmodel.OutputProbability, shape, result.Probability)}}
+	wanted.Binary = false // the answer is JSON alone
+	text, _, err := tensor.AppendInferResponse(nil, "fraud", "3", &wanted, out)
+	if err != nil {
+		fail(w, http.StatusBadRequest, slipway.AsError(err).Error())
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(tensor.AppendInferResponse(nil, "fraud", "3", id, out))
+	_, _ = w.Write(text)
 }
 
 func fail(w http.ResponseWriter, status int, message string) {

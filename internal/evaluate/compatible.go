@@ -25,6 +25,9 @@ const maxBreaks = 50
 func Compatible(old, next tensor.Schema) []verdict.Result {
 	c := comparison{}
 	c.inputs(old.Inputs, next.Inputs)
+	if next.Unknown == tensor.Refuse && old.Unknown != tensor.Refuse {
+		c.breaks("inputs that the model does not take are refused, and were dropped")
+	}
 	if len(old.Outputs) > 0 {
 		c.outputs(old.Outputs, next.Outputs)
 	}
@@ -96,6 +99,21 @@ func (c *comparison) input(old, next *tensor.Field) {
 	if !covers(next.Shape, old.Shape) {
 		c.breaks("input %.80q changes the shape of a row from %v to %v", old.Name, old.Shape, next.Shape)
 	}
+	if narrows(&old.Bounds, &next.Bounds) {
+		c.breaks("input %.80q is held to narrower bounds than before", old.Name)
+	}
+}
+
+// narrows is true when some value that the old bounds allow is refused by the next.
+func narrows(old, next *tensor.Bounds) bool {
+	switch {
+	case next.Min != nil && (old.Min == nil || *next.Min > *old.Min), next.Max != nil && (old.Max == nil || *next.Max < *old.Max),
+		next.Missing != "" && old.Missing == "":
+		return true
+	case len(next.Enum) == 0:
+		return false
+	}
+	return len(old.Enum) == 0 || slices.ContainsFunc(old.Enum, func(v string) bool { return !slices.Contains(next.Enum, v) })
 }
 
 func (c *comparison) outputs(old, next []tensor.Field) {
@@ -176,9 +194,9 @@ func widens(from, to tensor.Type) bool {
 	unsigned := func(t tensor.Type) bool { return t >= tensor.Uint8 && t <= tensor.Uint64 }
 	switch {
 	case to == tensor.FP64:
-		return signed(from) || unsigned(from) || from == tensor.FP32
+		return signed(from) || unsigned(from) || from.Float()
 	case to == tensor.FP32:
-		return (signed(from) || unsigned(from)) && from.Size() <= 2
+		return (signed(from) || unsigned(from) || from.Float()) && from.Size() <= 2
 	case signed(from) && signed(to), unsigned(from) && unsigned(to), unsigned(from) && signed(to):
 		return to.Size() > from.Size()
 	}

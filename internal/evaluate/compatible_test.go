@@ -47,6 +47,11 @@ func TestCompatible(t *testing.T) {
 		"any dimension":                {func(s *tensor.Schema) { s.Inputs[3].Shape = []int{-1, -1} }, []string{"pass: whoever calls the live version can call this one"}},
 		"other order": {func(s *tensor.Schema) { s.Inputs[0], s.Inputs[1] = s.Inputs[1], s.Inputs[0] }, []string{
 			"warn: the inputs have another order: requests that send rows without names are read otherwise", "pass: whoever calls the live version can call this one"}},
+		"bounds": {func(s *tensor.Schema) {
+			low := 1.0
+			s.Inputs[0].Min, s.Inputs[1].Missing, s.Inputs[2].Enum, s.Unknown = &low, tensor.Refuse, []string{"Bonn"}, tensor.Refuse
+		}, []string{`fail: input "age" is held to narrower bounds than before`, `fail: input "income" is held to narrower bounds than before`, `fail: input "city" is held to narrower bounds than before`,
+			"fail: inputs that the model does not take are refused, and were dropped"}},
 		"removed output": {func(s *tensor.Schema) { s.Outputs = s.Outputs[:1] }, []string{`fail: output "probability" is gone`}},
 		"undeclared":     {func(s *tensor.Schema) { s.Outputs = nil }, []string{`fail: output "predict" is gone`, `fail: output "probability" is gone`}},
 		"added output":   {func(s *tensor.Schema) { s.Outputs = append(s.Outputs, out("leaf", tensor.Int64)) }, []string{`pass: whoever calls the live version can call this one; new: output "leaf"`}},
@@ -128,7 +133,7 @@ func TestCompatibleRequests(t *testing.T) {
 		compatible++
 		infer, records := drawRequest(rt, old)
 		for _, s := range []tensor.Schema{{Inputs: old}, {Inputs: next}} {
-			if _, _, err := tensor.ParseInfer(infer, &s); err != nil {
+			if _, _, err := tensor.ParseInfer(infer, len(infer), &s); err != nil {
 				rt.Fatalf("%v\n%s\nold %+v\nnew %+v", err, infer, old, next)
 			}
 			if _, err := tensor.ParseInvocations(records, &s); err != nil {

@@ -1,11 +1,8 @@
 package evaluate
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 
@@ -70,14 +67,14 @@ func ExampleRows(dir fs.FS, saved *mlmodel.Model, schema *tensor.Schema) *tensor
 // rowsOf reads the input example and names its file, or tells why there is none.
 func rowsOf(dir fs.FS, saved *mlmodel.Model, schema *tensor.Schema) (in *tensor.Batch, name string, stop *verdict.Result) {
 	const again = "save the model again with input_example=X.head(3)"
-	if name = cmp.Or(saved.ServingInput, saved.Example); name == "" {
+	if name = saved.ExampleFile(); name == "" {
 		return nil, "", &verdict.Result{Verdict: verdict.Warn, Message: "the model was saved without an input example", Next: again}
 	}
-	b, ok := readExample(dir, name)
+	b, ok := saved.ExampleRequest(dir, maxExample)
 	if !ok {
 		return nil, name, failed(fmt.Sprintf("%s cannot be read, or is larger than %d MiB", name, maxExample>>20), again)
 	}
-	in, err := tensor.ParseInvocations(request(b), schema)
+	in, err := tensor.ParseInvocations(b, schema)
 	if err != nil {
 		e := slipway.AsError(err)
 		return nil, name, failed(fmt.Sprintf("%s does not fit the signature: %s %s", name, e.Field, e.Message), again)
@@ -108,29 +105,4 @@ func misfit(out *tensor.Batch, fields []tensor.Field) string {
 		}
 	}
 	return ""
-}
-
-func readExample(dir fs.FS, name string) (b []byte, ok bool) {
-	f, err := dir.Open(name)
-	if err != nil {
-		return nil, false
-	}
-	defer f.Close()
-	b, err = io.ReadAll(io.LimitReader(f, maxExample+1))
-	return b, err == nil && len(b) <= maxExample
-}
-
-// request makes a request of MLflow's scoring protocol of an example: it is one already,
-// or the data frame alone, by columns and data or by records.
-func request(b []byte) []byte {
-	b = bytes.TrimSpace(b)
-	if bytes.HasPrefix(b, []byte("[")) {
-		return slices.Concat([]byte(`{"dataframe_records":`), b, []byte("}"))
-	}
-	for _, form := range []string{`"dataframe_split"`, `"dataframe_records"`, `"instances"`, `"inputs"`} {
-		if rest := bytes.TrimSpace(bytes.TrimPrefix(b, []byte("{"))); bytes.HasPrefix(rest, []byte(form)) {
-			return b
-		}
-	}
-	return slices.Concat([]byte(`{"dataframe_split":`), b, []byte("}"))
 }

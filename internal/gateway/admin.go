@@ -87,7 +87,7 @@ func (g *Gateway) admin() http.Handler {
 		case <-r.Context().Done():
 		}
 	})
-	owner := &route.Grant{Principal: "server", Scope: route.ScopeOwner}
+	owner := caller{grant: &route.Grant{Principal: "server", Scope: route.ScopeOwner}}
 	predict := func(w http.ResponseWriter, r *http.Request) { g.data(w, r, r.URL.Path, owner) }
 	mux.HandleFunc("/v2/", predict)
 	mux.HandleFunc("/endpoints/", predict)

@@ -24,6 +24,15 @@ func (b *buffer) release() {
 	}
 }
 
+// hold takes memory for bodies, to be given back whatever the answer is.
+func (g *Gateway) hold(n int64) *slipway.Error {
+	if g.buffered.Add(n) > maxBuffered {
+		return &slipway.Error{Code: slipway.CodeUnavailable, Kind: slipway.Unavailable,
+			Message: "the gateway holds too many large requests", Next: "try again in a moment"}
+	}
+	return nil
+}
+
 // read fills a buffer with the body of a request. held is how much of the memory for
 // bodies it takes, to be given back.
 func (g *Gateway) read(b *buffer, r *http.Request) (held int64, failed *slipway.Error) {
@@ -35,9 +44,8 @@ func (g *Gateway) read(b *buffer, r *http.Request) (held int64, failed *slipway.
 	if r.ContentLength >= 0 {
 		held = r.ContentLength
 	}
-	if g.buffered.Add(held) > maxBuffered {
-		return held, &slipway.Error{Code: slipway.CodeUnavailable, Kind: slipway.Unavailable,
-			Message: "the gateway holds too many large requests", Next: "try again in a moment"}
+	if err := g.hold(held); err != nil {
+		return held, err
 	}
 	in := b.in[:0]
 	defer func() { b.in = in }()

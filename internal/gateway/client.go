@@ -102,7 +102,7 @@ func (c *AdminClient) call(ctx context.Context, method, path string, body []byte
 	if err != nil {
 		return err
 	}
-	req.Header.Set(typeHeader, "application/json")
+	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -27,7 +27,7 @@ func controlled(path string) bool {
 func (g *Gateway) control(w http.ResponseWriter, r *http.Request, path string) {
 	if rest, ok := strings.CutPrefix(path, "/v1/endpoints/"); ok && r.Method == http.MethodPost {
 		if key, ok := strings.CutSuffix(rest, "/rollback"); ok && g.canRollBack(key) {
-			if grant := g.authorize(r); grant != nil && grant.MayRollBack(key, g.c.Now()) {
+			if grant := g.callerOf(r).grant; grant != nil && grant.MayRollBack(key, g.c.Now()) {
 				g.rollback(w, r, key, grant)
 				return
 			} // the server says no, and records it
@@ -123,7 +123,7 @@ func writeProblem(w http.ResponseWriter, e *slipway.Error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}
-	h.Set(typeHeader, "application/problem+json")
+	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(api.Problem{Type: "about:blank", Title: http.StatusText(code), Status: code,
 		Detail: e.Message, Code: e.Code, Next: e.Next, Field: e.Field})

@@ -17,6 +17,10 @@ func unknownEndpoint(key string) *slipway.Error {
 	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "platform status lists the endpoints", "no endpoint %.127q", key)
 }
 
+func unknownVersion(key string) *slipway.Error {
+	return slipway.Errorf(slipway.NotFound, slipway.CodeNotFound, "leave the version out, or name one that the endpoint's metadata list", "%s does not serve that version", key)
+}
+
 func unknownPath() *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeNotFound, Kind: slipway.NotFound, Message: "no such path",
 		Next: "POST to /v2/models/ENDPOINT/infer or /endpoints/ENDPOINT/invocations"}

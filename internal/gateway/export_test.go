@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -69,3 +70,14 @@ func (g *Gateway) Uses() map[string]time.Time { return g.table.Load().uses() }
 
 // Hear is what the server's word does that the grants are those of now.
 func (g *Gateway) Hear() { g.hear() }
+
+// Traces says which revisions answered requests of an id, and how.
+func (g *Gateway) Traces(id string) string {
+	g.answers.Flush()
+	found, err := g.answers.Find(context.Background(), id)
+	out := fmt.Sprint(err)
+	for _, a := range found {
+		out += " " + a.Name + " " + a.Outcome
+	}
+	return out
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/gateway/answered"
+	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 	"github.com/slipway-ml/slipway/internal/gateway/refusal"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -71,18 +72,23 @@ type Gateway struct {
 	nonce   string    // begins the request ids of this process
 	serial  atomic.Uint64
 	proxy   *httputil.ReverseProxy
+	calls   *openinference.Server
 	journal *journal
 	refused *refusal.Log
 	answers *answered.Log
 	table   atomic.Pointer[table]
 
-	heard    atomic.Int64  // when the server last said that the grants are those of now: ns since origin
-	buffered atomic.Int64  // bytes of bodies
-	ending   atomic.Bool   // every answer is the last of its connection
-	leaving  atomic.Bool   // so is one over TLS, since that cannot be handed over
-	frozen   atomic.Bool   // the state on disk is final: no evidence, no vetoes, no tables
-	save     chan struct{} // holds a token when a judge's state has changed
-	stop     chan stopRequest
+	heard    atomic.Int64               // when the server last said that the grants are those of now: ns since origin
+	buffered atomic.Int64               // bytes of bodies
+	room     func(int64) *slipway.Error // is hold
+	ending   atomic.Bool                // every answer is the last of its connection
+	leaving  atomic.Bool                // so is one over TLS, since that cannot be handed over
+	// So is one over HTTP/2, and for that the new process must accept: gRPC's clients try again
+	// on a new connection once, and would find this one.
+	left   atomic.Bool
+	frozen atomic.Bool   // the state on disk is final: no evidence, no vetoes, no tables
+	save   chan struct{} // holds a token when a judge's state has changed
+	stop   chan stopRequest
 
 	applying sync.Mutex // one Apply at a time
 	saving   sync.Mutex // whoever has it has seen earlier evidence reach the disk
@@ -97,8 +103,9 @@ func Open(c Config) (*Gateway, error) {
 		c.MaxBody = defaultMaxBody
 	}
 	g := &Gateway{c: c, origin: c.Now(), save: make(chan struct{}, 1), stop: make(chan stopRequest)}
-	g.nonce = nonce(c.Rand())
+	g.nonce, g.room = nonce(c.Rand()), g.hold
 	g.proxy = newProxy(c.ServerSocket)
+	g.calls = openinference.New(models{g}, int(c.MaxBody), c.Now)
 	if err := os.MkdirAll(g.judgesDir(), 0o700); err != nil {
 		return nil, ioError("make the gateway's directory", err)
 	}

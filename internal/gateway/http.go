@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"io"
 	"math"
 	"net/http"
@@ -12,14 +11,14 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/answer"
-	"github.com/slipway-ml/slipway/internal/gateway/refusal"
+	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
 // ServeHTTP is the public address: predictions, metrics and manual rollbacks are answered
 // here, the control API by the server behind.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.ending.Load() || r.TLS != nil && g.leaving.Load() {
+	if g.ending.Load() || g.left.Load() && r.ProtoMajor == 2 || g.leaving.Load() && r.TLS != nil && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
 	if r.TLS != nil && !strings.HasPrefix(r.Host, "localhost") { // of which browsers would remember it for every port
@@ -27,6 +26,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path := r.URL.Path
 	switch {
+	case openinference.Speaks(r):
+		g.grpc(w, r)
 	case path == "/healthz":
 		_, _ = io.WriteString(w, "ok\n")
 	case path == "/readyz":
@@ -37,7 +38,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case controlled(path):
 		g.control(w, r, path)
 	default:
-		g.data(w, r, path, g.authorize(r))
+		g.data(w, r, path, g.callerOf(r))
 	}
 }
 
@@ -45,60 +46,52 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var secure = []string{"max-age=31536000"}
 
 // ready says whether there is something to serve, and for long enough.
-func (g *Gateway) ready() bool { return g.table.Load().Seq > 0 && !g.ending.Load() }
+func (g *Gateway) ready() bool {
+	return g.table.Load().Seq > 0 && (!g.ending.Load() || g.left.Load()) // whoever takes over is ready
+}
 
-// data answers what needs a grant of the table; grant is nil without one.
-func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, grant *route.Grant) {
+// data answers what needs a grant of the table.
+func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	h := w.Header()
 	h[requestIDHeader] = g.requestID(r)
-	rest, mlflow := strings.CutPrefix(path, "/endpoints/")
-	p := answer.OpenInference
-	if mlflow {
-		p = answer.MLflowScoring
-	}
+	p, ofModel := answer.ParsePath(path)
 	switch {
-	case grant == nil:
+	case who.grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
-		g.refuse(r, nil, "")
-		p.Fail(w, unauthorized())
-		return
-	case mlflow:
-		if key, ok := strings.CutSuffix(rest, "/invocations"); ok && p.Allow(w, r, http.MethodPost) {
-			g.predict(w, r, grant, key, p)
-		} else if !ok {
-			p.Fail(w, unknownPath())
+		g.refuse(who, "")
+		p.Protocol.Fail(w, unauthorized())
+	case ofModel && p.What == answer.Nothing:
+		p.Protocol.Fail(w, unknownPath())
+	case ofModel && p.What == answer.Predict:
+		if p.Protocol.Allow(w, r, http.MethodPost) {
+			g.invoke(w, r, who, p)
 		}
-		return
-	}
-	if rest, ok := strings.CutPrefix(path, "/v2/models/"); ok {
-		if key, ok := strings.CutSuffix(rest, "/infer"); ok {
-			if p.Allow(w, r, http.MethodPost) {
-				g.predict(w, r, grant, key, p)
-			}
-			return
+	case strings.HasPrefix(path, repositoryPath):
+		if p.Protocol.Allow(w, r, http.MethodPost) {
+			g.repository(w, r, strings.TrimPrefix(path, repositoryPath))
 		}
-		if p.Allow(w, r, http.MethodGet) {
-			g.model(w, r, rest, grant)
-		}
-		return
-	}
-	if p.Allow(w, r, http.MethodGet) {
-		g.about(w, r, path, grant)
+	case !p.Protocol.Allow(w, r, http.MethodGet):
+	case ofModel:
+		g.model(w, r, p, who)
+	default:
+		g.about(w, r, path, who)
 	}
 }
 
 // about answers what is not of one model.
-func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, grant *route.Grant) {
+func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, who caller) {
 	switch path {
 	case "/v2", "/v2/":
-		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, answer.ServerMetadata())
+	case "/v2/models":
+		g.list(w, r)
 	case "/v2/health/live":
 		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
-		answer.Ready(w, g.ready(), map[string]any{"ready": g.ready()})
+		answer.Ready(w, "", g.ready())
 	case "/metrics":
-		if !grant.MayReadMetrics(g.c.Now()) {
-			g.refuse(r, grant, "")
+		if !who.grant.MayReadMetrics(g.c.Now()) {
+			g.refuse(who, "")
 			answer.OpenInference.Fail(w, denied("this token is not for metrics"))
 			return
 		}
@@ -108,82 +101,61 @@ func (g *Gateway) about(w http.ResponseWriter, r *http.Request, path string, gra
 	}
 }
 
-// model answers a model's metadata and its readiness (Open Inference Protocol, REST).
-func (g *Gateway) model(w http.ResponseWriter, r *http.Request, rest string, grant *route.Grant) {
-	key, isReady := strings.CutSuffix(rest, "/ready")
-	e, err := g.granted(r, key, grant)
+// model answers what is said of a model: its metadata and its readiness (Open Inference
+// Protocol, REST), and what callers read about it.
+func (g *Gateway) model(w http.ResponseWriter, r *http.Request, p answer.Path, who caller) {
+	e, err := g.granted(who, p.Name)
 	if err != nil {
-		answer.OpenInference.Fail(w, err)
+		p.Protocol.Fail(w, err)
 		return
 	}
-	rev := e.stable
-	if rev == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
-		rev = e.candidate
+	rev := e.shown()
+	if p.Version != "" {
+		if rev, err = e.ofVersion(p.Version); err != nil {
+			p.Protocol.Fail(w, err)
+			return
+		}
 	}
-	serves := rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
-		(e.stable != nil || e.live.given() > 0)
+	serves := e.serves(rev)
 	switch {
-	case isReady:
-		answer.Ready(w, serves, map[string]any{"name": key, "ready": serves})
+	case p.What == answer.ModelReady:
+		answer.Ready(w, p.Name, serves)
 	case rev == nil:
-		answer.OpenInference.Fail(w, withdrawn(e.Reason))
+		p.Protocol.Fail(w, withdrawn(e.Reason))
+	case p.What == answer.ModelMetadata:
+		answer.Write(w, http.StatusOK, metadataOf(p.Name, rev))
 	default:
-		answer.Write(w, http.StatusOK, metadataOf(key, rev))
+		g.describe(w, r, p, e, rev)
 	}
 }
 
-// granted finds an endpoint that a grant is for. Whether there is another one is not told.
-func (g *Gateway) granted(r *http.Request, key string, grant *route.Grant) (*endpoint, *slipway.Error) {
-	e := g.table.Load().endpoints[key]
-	switch {
-	case !grant.MayPredict(key, g.c.Now(), g.age()):
-		g.refuse(r, grant, key)
-		return nil, denied("this token is not for the endpoint " + slipway.OneLine(key, 130))
-	case e == nil:
-		return nil, unknownEndpoint(key)
-	}
-	return e, nil
+// serves says whether a revision, which may be nil, answers for the endpoint.
+func (e *endpoint) serves(rev *revision) bool {
+	return rev != nil && rev.ready.Load() > 0 && (e.State == route.Serving || e.State == route.Provisional) &&
+		(e.stable != nil || e.live.given() > 0)
 }
 
-// authorize finds the grant of the bearer's token, or nil. Tokens are looked up by hash,
-// so that the time it takes says nothing about them.
-func (g *Gateway) authorize(r *http.Request) *route.Grant {
-	grant, now := g.grantOf(r), g.c.Now()
-	if grant == nil || !grant.Expires.IsZero() && !now.Before(grant.Expires) {
-		return nil
+// shown is the revision that is spoken of when none is named; nil if there is none.
+func (e *endpoint) shown() *revision {
+	if e.stable == nil || e.Rollout != nil && e.Rollout.Promoted && e.live.given() > 0 {
+		return e.candidate
 	}
-	if grant.Scope != route.ScopeOwner && grant.Scope != route.ScopeListed {
-		return nil
-	}
-	grant.use(now)
-	return grant.Grant
+	return e.stable
 }
 
-// refuse notes somebody who may not: without a grant, or with one for something else.
-func (g *Gateway) refuse(r *http.Request, grant *route.Grant, key string) {
-	who := refusal.Who{What: route.Unauthenticated, Source: refusal.Source(r.RemoteAddr)}
-	if grant != nil {
-		who.What = route.Denied
-	} else if ended := g.grantOf(r); ended != nil {
-		grant = ended.Grant
+// ofVersion finds the revision of a model's version; the stable one, if both have it.
+func (e *endpoint) ofVersion(version string) (*revision, *slipway.Error) {
+	for _, rev := range []*revision{e.stable, e.candidate} {
+		if rev != nil && rev.version[0] == version {
+			return rev, nil
+		}
 	}
-	if grant != nil {
-		who.Principal, who.Token = grant.Principal, grant.Token
-	}
-	if g.table.Load().endpoints[key] != nil { // any other name is the client's own text
-		who.Endpoint = key
-	}
-	g.refused.Note(who)
+	return nil, unknownVersion(e.Key)
 }
 
-// grantOf finds the grant of the bearer's token, whether it has ended or not.
-func (g *Gateway) grantOf(r *http.Request) *grant {
-	v := r.Header["Authorization"]
-	const scheme = "Bearer "
-	if len(v) != 1 || len(v[0]) <= len(scheme) || !strings.EqualFold(v[0][:len(scheme)], scheme) {
-		return nil
-	}
-	return g.table.Load().grants[sha256.Sum256([]byte(v[0][len(scheme):]))]
+// callerOf is who sent a request.
+func (g *Gateway) callerOf(r *http.Request) caller {
+	return g.identify(r.Header["Authorization"], r.RemoteAddr)
 }
 
 // requestID gives the client's id of a request if it is harmless, else a new one.

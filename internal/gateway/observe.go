@@ -63,6 +63,7 @@ var (
 	descWeight   = desc("candidate_weight", "Share of the candidate in force, 0 to 1.", byEndpoint...)
 	descInFlight = desc("requests_in_flight", "Requests being answered.", byEndpoint...)
 	descInvalid  = desc("requests_invalid_total", "Requests that did not fit the schema.", byEndpoint...)
+	descCoerced  = desc("coercions_total", "Inputs that came in another type than the schema's and were converted.", byEndpoint...)
 	descRollback = desc("rollbacks_total", "Rollbacks made here.", byEndpoint...)
 	descTable    = desc("table_seq", "Sequence number of the table in force.")
 	descJournal  = desc("journal_unwritten", "Rollbacks that could not be written to disk yet.")
@@ -75,7 +76,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe sends every metric's description.
 func (collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descFirst, descAnswers, descLatency, descReady, descWeight, descInFlight,
-		descInvalid, descRollback, descTable, descJournal} {
+		descInvalid, descCoerced, descRollback, descTable, descJournal} {
 		out <- d
 	}
 }
@@ -93,6 +94,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for key, e := range t.endpoints {
 		send(descInFlight, gauge, float64(e.stats.inFlight.Load()), key)
 		send(descInvalid, counter, float64(e.stats.invalid.Load()), key)
+		send(descCoerced, counter, float64(e.stats.coerced.Load()), key)
 		send(descRollback, counter, float64(e.stats.rollbacks.Load()), key)
 		send(descWeight, gauge, e.observe().Weight, key)
 		for _, r := range []*revision{e.stable, e.candidate} {

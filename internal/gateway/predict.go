@@ -3,38 +3,38 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/answer"
 	"github.com/slipway-ml/slipway/internal/eprocess"
 	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
-// Headers in their canonical form: they are looked up in maps.
-const (
-	requestIDHeader = "X-Request-Id"
-	revisionHeader  = "Slipway-Revision"
-	versionHeader   = "Slipway-Model-Version"
-	deadlineHeader  = "Slipway-Deadline-Ms"
-	typeHeader      = "Content-Type"
-)
+// codec is the body of one request, in whatever protocol it came. It belongs to that request
+// alone.
+type codec interface {
+	// Bind reads the request for a schema; what does not fit is Unprocessable, with the path
+	// of the field. It may be called again, with the schema of another revision.
+	Bind(*tensor.Schema) (*tensor.Batch, *slipway.Error)
+}
 
-// call is one prediction on its way.
+// call is one prediction on its way. A transport makes it of a request that is there whole,
+// and writes what predict gives.
 type call struct {
+	who     caller
+	key     string        // of the endpoint
+	request string        // its id in logs and traces
+	wanted  string        // the revision that the caller names; empty: the draw decides
+	version string        // of the model, that the caller names; empty: any
+	wish    time.Duration // the caller's deadline; 0: the endpoint's
+	codec   codec
+
 	g        *Gateway
-	r        *http.Request
 	e        *endpoint
-	protocol answer.Protocol
-	body     []byte
 	deadline time.Duration // of the whole request
-	shorter  bool          // by the client's wish
-	id       string        // the client's name for it, to be echoed
-	request  string        // its id in logs
+	shorter  bool          // by the caller's wish
 	rescued  bool          // stable has answered what the candidate did not
 }
 
@@ -52,62 +52,28 @@ func (c *call) outcome(err *slipway.Error) answered.Outcome {
 	}
 }
 
-// predict answers one prediction request of an authorized caller.
-func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, grant *route.Grant, key string, p answer.Protocol) {
-	_, err := g.granted(r, key, grant)
-	if err == nil {
-		err = answer.Acceptable(r.Header)
-	}
-	if err != nil {
-		p.Fail(w, err)
-		return
-	}
-	buf := buffers.Get().(*buffer)
-	defer buf.release()
-	held, err := g.read(buf, r)
-	defer g.buffered.Add(-held)
-	if err != nil {
-		if err.Code == slipway.CodeTooLarge { // the rest of it is not read
-			w.Header().Set("Connection", "close")
-		}
-		p.Fail(w, err)
-		return
-	}
+// predict answers a call. ctx ends when nobody listens any more: what is given then need not
+// be written. The revision is the one that answered, or failed; nil if none was asked.
+func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revision, *slipway.Error) {
 	// The table may have changed while the body came: requests are routed by the newest.
-	e, err := g.granted(r, key, grant)
+	e, err := g.granted(c.who, c.key)
 	if err != nil {
-		p.Fail(w, err)
-		return
+		return nil, nil, err
 	}
 	e.stats.inFlight.Add(1)
 	defer e.stats.inFlight.Add(-1)
-	c := call{g: g, r: r, e: e, protocol: p, request: w.Header()[requestIDHeader][0], body: buf.in, deadline: e.Deadline}
-	c.shorten(r.Header)
-	out, rev, err := c.answer(grant)
+	c.g, c.e, c.deadline = g, e, e.Deadline
+	if c.wish > 0 && c.wish < c.deadline {
+		c.deadline, c.shorter = c.wish, true
+	}
+	out, rev, err := c.answer(ctx)
 	if rev != nil && c.retired(rev, err) {
-		out, rev, err = c.answer(grant)
+		out, rev, err = c.answer(ctx)
 	}
 	if rev != nil {
 		g.answers.Note(c.request, rev.traced, c.outcome(err))
 	}
-	if r.Context().Err() != nil {
-		return // nobody listens
-	}
-	if rev != nil {
-		h := w.Header()
-		h[revisionHeader], h[versionHeader] = rev.header, rev.version
-	}
-	if err != nil {
-		p.Fail(w, err)
-		return
-	}
-	buf.out = p.Append(buf.out[:0], key, rev.version[0], c.id, out)
-	h := w.Header()
-	h["Content-Type"] = answer.JSON
-	if len(buf.out) > 2048 { // net/http counts less by itself
-		h["Content-Length"] = []string{strconv.Itoa(len(buf.out))}
-	}
-	_, _ = w.Write(buf.out)
+	return out, rev, err
 }
 
 // retired tells whether a request waited for a replica of a revision that has been taken
@@ -129,42 +95,33 @@ func (c *call) retired(rev *revision, err *slipway.Error) bool {
 	return true
 }
 
-// shorten takes the client's deadline if it is shorter than the endpoint's.
-func (c *call) shorten(h http.Header) {
-	v := h[deadlineHeader]
-	if len(v) == 0 {
-		return
-	}
-	ms, err := strconv.ParseUint(v[0], 10, 31)
-	if d := time.Duration(ms) * time.Millisecond; err == nil && d < c.deadline {
-		c.deadline, c.shorter = max(d, time.Millisecond), true
-	}
-}
-
 // answer routes the request, asks the revision and, if a candidate fails, stable. It gives
 // the revision that answered, or failed.
-func (c *call) answer(grant *route.Grant) (*tensor.Batch, *revision, *slipway.Error) {
-	d, err := c.route(grant)
+func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.Error) {
+	d, err := c.route()
 	if err != nil {
 		return nil, nil, err
 	}
-	in, err := c.bind(d.rev)
+	in, err := c.codec.Bind(&d.rev.Schema)
 	if err != nil { // says nothing about the model
 		d.resolve(eprocess.Cancelled, d.at)
 		c.e.stats.invalid.Add(1)
 		return nil, nil, err
 	}
+	if in.Coerced > 0 {
+		c.e.stats.coerced.Add(int64(in.Coerced))
+	}
 	limit := c.deadline
 	if d.fallback != nil {
 		limit /= 2
 	}
-	out, outcome, err := c.attempt(&d, in, limit)
+	out, outcome, err := c.attempt(ctx, &d, in, limit)
 	if d.pinned {
 		return out, d.rev, err
 	}
 	counts := d.rev.counts
-	if err != nil && outcome != eprocess.Rejected && d.fallback != nil && c.r.Context().Err() == nil {
-		if out, err := c.rescue(&d, in); err == nil {
+	if err != nil && outcome != eprocess.Rejected && d.fallback != nil && ctx.Err() == nil {
+		if out, err := c.rescue(ctx, &d, in); err == nil {
 			counts.rescued.Add(1)
 			d.fallback.counts.answered.Add(1)
 			c.rescued = true
@@ -174,7 +131,7 @@ func (c *call) answer(grant *route.Grant) (*tensor.Batch, *revision, *slipway.Er
 	switch {
 	case err == nil || isRejection(err):
 		counts.answered.Add(1)
-	case c.r.Context().Err() == nil:
+	case ctx.Err() == nil:
 		counts.errors.Add(1)
 	}
 	return out, d.rev, err
@@ -182,14 +139,14 @@ func (c *call) answer(grant *route.Grant) (*tensor.Batch, *revision, *slipway.Er
 
 // route draws a revision. An owner may name one instead, in whatever state the endpoint
 // is: such a request is no evidence, and is not counted.
-func (c *call) route(grant *route.Grant) (draw, *slipway.Error) {
-	if v := c.r.Header[revisionHeader]; len(v) > 0 {
-		if grant.Scope != route.ScopeOwner {
-			c.g.refuse(c.r, grant, c.e.Key)
+func (c *call) route() (draw, *slipway.Error) {
+	if c.wanted != "" {
+		if c.who.grant.Scope != route.ScopeOwner {
+			c.g.refuse(c.who, c.key)
 			return draw{}, denied("an owner's token is needed to choose the revision")
 		}
 		for _, rev := range []*revision{c.e.stable, c.e.candidate} {
-			if rev != nil && rev.ID == v[0] {
+			if rev != nil && rev.ID == c.wanted {
 				return draw{rev: rev, pinned: true, at: c.g.c.Now()}, nil
 			}
 		}
@@ -201,20 +158,42 @@ func (c *call) route(grant *route.Grant) (draw, *slipway.Error) {
 	case route.Withdrawn:
 		return draw{}, withdrawn(c.e.Reason)
 	}
+	if c.version != "" {
+		return c.routeVersion()
+	}
 	return c.g.draw(c.e)
+}
+
+// routeVersion routes a request that names the version of the model. While a rollout shares
+// the traffic out, stable's version can be named by everybody and the candidate's by an owner;
+// since nobody drew, that is no evidence.
+func (c *call) routeVersion() (draw, *slipway.Error) {
+	e := c.e
+	rev, err := e.ofVersion(c.version)
+	if err != nil {
+		return draw{}, err
+	}
+	switch {
+	case e.stable == nil || e.candidate == nil || e.stable.Version == e.candidate.Version, rev == e.candidate && rev == e.shown():
+		return c.g.draw(e)
+	case rev == e.candidate && c.who.grant.Scope != route.ScopeOwner:
+		c.g.refuse(c.who, c.key)
+		return draw{}, denied("an owner's token is needed to choose a version that is being rolled out")
+	}
+	return draw{rev: rev, pinned: true, at: c.g.c.Now()}, nil
 }
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer
 // than half the deadline has failed, on either arm, although stable's answer is still used.
 // If the client wanted less time than the endpoint gives, it has given up instead.
-func (c *call) attempt(d *draw, in *tensor.Batch, limit time.Duration) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
-	out, err := c.ask(d.rev, in, limit)
+func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit time.Duration) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
+	out, err := c.ask(ctx, d.rev, in, limit)
 	end := c.g.c.Now()
 	took := end.Sub(d.at)
 	outcome := eprocess.OK
 	late := took > c.deadline/2 || err != nil && err.Code == slipway.CodeDeadline
 	switch {
-	case err != nil && c.r.Context().Err() != nil, late && c.shorter:
+	case err != nil && ctx.Err() != nil, late && c.shorter:
 		outcome = eprocess.Cancelled
 	case late:
 		outcome = eprocess.Failed
@@ -231,8 +210,8 @@ func (c *call) attempt(d *draw, in *tensor.Batch, limit time.Duration) (*tensor.
 }
 
 // ask sends the batch to a revision.
-func (c *call) ask(rev *revision, in *tensor.Batch, limit time.Duration) (*tensor.Batch, *slipway.Error) {
-	ctx, cancel := context.WithTimeout(slipway.WithRequest(c.r.Context(), c.request), limit)
+func (c *call) ask(ctx context.Context, rev *revision, in *tensor.Batch, limit time.Duration) (*tensor.Batch, *slipway.Error) {
+	ctx, cancel := context.WithTimeout(slipway.WithRequest(ctx, c.request), limit)
 	defer cancel()
 	out, err := c.g.c.Replicas.Predict(ctx, rev.ID, in)
 	if err == nil {
@@ -249,14 +228,14 @@ func (c *call) ask(rev *revision, in *tensor.Batch, limit time.Duration) (*tenso
 }
 
 // rescue lets stable answer in the time that is left.
-func (c *call) rescue(d *draw, in *tensor.Batch) (*tensor.Batch, *slipway.Error) {
+func (c *call) rescue(ctx context.Context, d *draw, in *tensor.Batch) (*tensor.Batch, *slipway.Error) {
 	if !c.e.sameSchema {
 		var err *slipway.Error
-		if in, err = c.bind(d.fallback); err != nil {
+		if in, err = c.codec.Bind(&d.fallback.Schema); err != nil {
 			return nil, err
 		}
 	}
-	return c.ask(d.fallback, in, c.deadline-c.g.c.Now().Sub(d.at))
+	return c.ask(ctx, d.fallback, in, c.deadline-c.g.c.Now().Sub(d.at))
 }
 
 // isRejection tells a model's 4xx from its failures.

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/express"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
 )
 
@@ -73,7 +75,7 @@ func (g *Gateway) Serve(ctx context.Context, f Front) error {
 	wg.Go(func() { g.Run(run) })
 
 	l := handover.New(f.Socket, idleTimeout)
-	public := g.newServer(g, l.ConnState)
+	public := express.New(g.newServer(g, l.ConnState), predicts, time.Now)
 	private := g.newServer(g.admin(), nil)
 	private.WriteTimeout = 0 // a stop takes its time
 	failed := make(chan error, 2)
@@ -126,6 +128,7 @@ func (g *Gateway) giver(f Front, l *handover.Listener) *handover.Giver {
 			g.leaving.Store(true)
 			return nil
 		},
+		Left: func() { g.left.Store(true) },
 		Thaw: func() {
 			g.leaving.Store(false)
 			g.Thaw()
@@ -134,7 +137,7 @@ func (g *Gateway) giver(f Front, l *handover.Listener) *handover.Giver {
 }
 
 // drain ends the public address: every answer is now the last of its connection.
-func (g *Gateway) drain(public *http.Server, f Front, replicas bool) {
+func (g *Gateway) drain(public *express.Server, f Front, replicas bool) {
 	g.ending.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
@@ -150,13 +153,23 @@ func (g *Gateway) drain(public *http.Server, f Front, replicas bool) {
 }
 
 func (g *Gateway) newServer(h http.Handler, state func(net.Conn, http.ConnState)) *http.Server {
-	return &http.Server{Handler: h, ConnState: state, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+	return &http.Server{Handler: h, Protocols: protocols(), ConnState: state, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(g.c.Log.Handler(), slog.LevelDebug)}
 }
 
-// serveOn serves until the listener is closed. HTTP/2 needs TLS.
-func serveOn(s *http.Server, l *handover.Listener, c *tls.Config) error {
+// protocols are those of clients; HTTP/2 comes without TLS too, which is how gRPC is spoken
+// where there is none (RFC 9113, 3.3).
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// serveOn serves until the listener is closed.
+func serveOn(s *express.Server, l *handover.Listener, c *tls.Config) error {
 	var err error
 	if c != nil {
 		s.TLSConfig = c
@@ -165,6 +178,12 @@ func serveOn(s *http.Server, l *handover.Listener, c *tls.Config) error {
 		err = s.Serve(l)
 	}
 	return err
+}
+
+// predicts tells whether a POST to a path asks for a prediction.
+func predicts(path string) bool {
+	return strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/infer") ||
+		strings.HasPrefix(path, "/endpoints/") && strings.HasSuffix(path, "/invocations")
 }
 
 // report passes on how a server failed; that its listener was closed is no failure.

@@ -76,7 +76,7 @@ type revision struct {
 
 // endpointStats outlives tables.
 type endpointStats struct {
-	inFlight, invalid, rollbacks atomic.Int64
+	inFlight, invalid, coerced, rollbacks atomic.Int64
 }
 
 // Ack is a gateway's word that a table is in force, and will be after a restart.

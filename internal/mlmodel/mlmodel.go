@@ -68,6 +68,7 @@ type file struct {
 	Signature *struct {
 		Inputs  string `yaml:"inputs"`
 		Outputs string `yaml:"outputs"`
+		Params  string `yaml:"params"`
 	} `yaml:"signature"`
 	Example struct {
 		Path    string `yaml:"artifact_path"`
@@ -142,7 +143,7 @@ func Parse(b []byte) (*Model, error) {
 	}
 	if s := f.Signature; s != nil {
 		var err error
-		if m.Signature, err = parseSignature(s.Inputs, s.Outputs); err != nil {
+		if m.Signature, err = parseSignature(s.Inputs, s.Outputs, s.Params); err != nil {
 			return nil, err
 		}
 	}

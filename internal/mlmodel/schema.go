@@ -26,6 +26,8 @@ func elementType(name string) tensor.Type {
 		return tensor.Uint32
 	case "uint64":
 		return tensor.Uint64
+	case "float16":
+		return tensor.FP16
 	case "float", "float32":
 		return tensor.FP32
 	case "double", "float64":
@@ -47,7 +49,16 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	return tensor.Schema{Inputs: tensorFields(m.Signature.Inputs, "input"), Outputs: tensorFields(outputs, OutputPredict)}, nil
+	inputs := tensorFields(m.Signature.Inputs, "input")
+	for i := range inputs {
+		switch m.Signature.Inputs[i].Type {
+		case "binary":
+			inputs[i].Format = tensor.FormatBase64
+		case "datetime":
+			inputs[i].Format = tensor.FormatTime
+		}
+	}
+	return tensor.Schema{Inputs: inputs, Outputs: tensorFields(outputs, OutputPredict), Params: m.Signature.Params}, nil
 }
 
 // tensorFields converts fields; unnamed is the name of one that has none.

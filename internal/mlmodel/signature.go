@@ -16,7 +16,10 @@ type Field struct {
 }
 
 // Signature is what a model takes and gives. All inputs are columns, or all are tensors.
-type Signature struct{ Inputs, Outputs []Field }
+type Signature struct {
+	Inputs, Outputs []Field
+	Params          []string // names of what predict takes beside its input
+}
 
 // maxFields bounds the columns of a signature.
 const maxFields = 1 << 14
@@ -28,18 +31,39 @@ func columnTypes() []string {
 
 // dtypes are the element types of tensors that can be carried.
 func dtypes() []string {
-	return []string{"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "str", "object", "bytes"}
+	return []string{"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "str", "object", "bytes"}
 }
 
 // parseSignature reads the JSON texts that MLmodel holds.
-func parseSignature(inputs, outputs string) (*Signature, error) {
+func parseSignature(inputs, outputs, params string) (*Signature, error) {
 	var s Signature
 	var err error
 	if s.Inputs, err = parseFields(FileName+":signature.inputs", inputs); err != nil {
 		return nil, err
 	}
-	s.Outputs, err = parseFields(FileName+":signature.outputs", outputs)
+	if s.Outputs, err = parseFields(FileName+":signature.outputs", outputs); err != nil {
+		return nil, err
+	}
+	s.Params, err = parseParams(FileName+":signature.params", params)
 	return &s, err
+}
+
+// parseParams reads the names of parameters (mlflow.types.schema ParamSpec).
+func parseParams(field, text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var params []struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal([]byte(text), &params); err != nil || len(params) > maxFields {
+		return nil, dirError(field, saveAgain, "cannot be read as a list of parameters")
+	}
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.Name
+	}
+	return names, nil
 }
 
 // column is a field as MLflow writes it (mlflow.types.schema ColSpec and TensorSpec).

@@ -222,7 +222,7 @@ func TestSQL(t *testing.T) {
 	want := `v LIKE $1 ESCAPE '\'
 v IN ($2, $3)
 v > CAST($4 AS DOUBLE PRECISION)
-a >= $5 AND (a > $5 OR (b <= $6 AND (b < $6 OR (c > CAST($7 AS DOUBLE PRECISION)))))
+a >= CAST($5 AS TEXT) AND (a > CAST($5 AS TEXT) OR (b <= CAST($6 AS BIGINT) AND (b < CAST($6 AS BIGINT) OR (c > CAST($7 AS DOUBLE PRECISION)))))
 CASE WHEN x IS NULL THEN 1 ELSE 0 END, COALESCE(x, '') DESC, a, b DESC, c`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

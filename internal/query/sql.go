@@ -15,6 +15,20 @@ func (a *Args) Add(v any) string {
 	return "$" + strconv.Itoa(len(a.Values))
 }
 
+// Bound adds a parameter with which values are compared by their order, a text or a number.
+// SQLite plans a statement anew, at each run, in which such a parameter stands alone;
+// PostgreSQL wants to know what it is.
+func (a *Args) Bound(v any) string {
+	kind := "TEXT"
+	switch v.(type) {
+	case int, int64:
+		kind = "BIGINT"
+	case float64:
+		kind = "DOUBLE PRECISION"
+	}
+	return "CAST(" + a.Add(v) + " AS " + kind + ")"
+}
+
 // List adds parameters and gives their places, separated by commas. It must not be empty.
 func List[T any](a *Args, values []T) string {
 	var b strings.Builder
@@ -35,8 +49,8 @@ func (c *Clause) Where(expr string, a *Args) string {
 		return fmt.Sprintf("%s %s (%s)", expr, c.Op, List(a, v))
 	case []int64:
 		return fmt.Sprintf("%s %s (%s)", expr, c.Op, List(a, v))
-	case float64:
-		return fmt.Sprintf("%s %s CAST(%s AS DOUBLE PRECISION)", expr, c.Op, a.Add(v))
+	case int64, float64:
+		return fmt.Sprintf("%s %s %s", expr, c.Op, a.Bound(v))
 	case string:
 		pattern := strings.ReplaceAll(v, `\`, `\\`) // a backslash is a character like any other
 		switch c.Op {
@@ -84,10 +98,7 @@ func After(terms []Term, last []any, a *Args) string {
 	if t.Desc {
 		op = "<"
 	}
-	p := a.Add(last[0])
-	if t.Kind == Float {
-		p = "CAST(" + p + " AS DOUBLE PRECISION)"
-	}
+	p := a.Bound(last[0])
 	if len(terms) == 1 {
 		return fmt.Sprintf("%s %s %s", t.Expr, op, p)
 	}

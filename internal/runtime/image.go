@@ -51,7 +51,7 @@ func ServeImage(release string, getenv func(string) string, out io.Writer) int {
 }
 
 func serveImage(ctx context.Context, release string, getenv func(string) string, log *slog.Logger) error {
-	cfg, err := imageConfig(getenv)
+	cfg, declared, err := imageConfig(getenv)
 	if err != nil {
 		return &exitError{ExitConfig, err}
 	}
@@ -59,6 +59,9 @@ func serveImage(ctx context.Context, release string, getenv func(string) string,
 	schema, err := schemaOf(cfg)
 	if err != nil {
 		return &exitError{ExitModel, err}
+	}
+	if wrong := schema.Declare(declared); len(wrong) > 0 {
+		return &exitError{ExitModel, wrong[0]}
 	}
 	m, err := load(ctx, cfg, log)
 	if err != nil {
@@ -95,15 +98,16 @@ func serveImage(ctx context.Context, release string, getenv func(string) string,
 	return nil
 }
 
-// imageConfig makes a replica's configuration of the environment.
-func imageConfig(getenv func(string) string) (Config, error) {
+// imageConfig makes a replica's configuration of the environment, and tells what is declared
+// of its inputs.
+func imageConfig(getenv func(string) string) (Config, tensor.Declared, error) {
 	text, err := os.ReadFile(getenv(envSpec))
 	if err != nil {
-		return Config{}, fmt.Errorf("%s names no readable file: %w", envSpec, err)
+		return Config{}, tensor.Declared{}, fmt.Errorf("%s names no readable file: %w", envSpec, err)
 	}
 	s, err := spec.ReadRecord(text)
 	if err != nil {
-		return Config{}, err
+		return Config{}, tensor.Declared{}, err
 	}
 	socket := filepath.Join(os.TempDir(), "slipway-"+strconv.Itoa(os.Getpid())+".sock")
 	c := Config{Socket: socket, Dir: getenv(envDir), Model: getenv(EnvModel), Revision: getenv(EnvVersion), Replica: "image", Log: os.DevNull,
@@ -111,11 +115,11 @@ func imageConfig(getenv func(string) string) (Config, error) {
 		Runtime: route.Runtime{Kind: getenv(EnvKind), Command: s.Model.Command, Workers: s.Model.Workers, MaxRows: s.Model.Batching.MaxRows, Network: true}}
 	if c.Runtime.Kind == route.RuntimePython {
 		if c.Runtime.Python, err = exec.LookPath("python3"); err != nil {
-			return Config{}, errors.New("the image has no python3: build it on a base that has")
+			return Config{}, tensor.Declared{}, errors.New("the image has no python3: build it on a base that has")
 		}
 		c.Packages = getenv("PYTHONPATH")
 	}
-	return c, c.check()
+	return c, s.Inputs, c.check()
 }
 
 // schemaOf reads what the model takes and gives.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/spec/strict"
+	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
 // canonical has the shape of the file, in one order, with every default written out.
@@ -19,6 +20,7 @@ type canonical struct {
 	Owner        canonicalOwner              `json:"owner"`
 	Model        canonicalModel              `json:"model"`
 	Data         canonicalData               `json:"data,omitzero"`
+	Inputs       tensor.Declared             `json:"inputs,omitzero"`
 	Validation   canonicalValidation         `json:"validation"`
 	Resources    canonicalResources          `json:"resources"`
 	Scaling      canonicalScaling            `json:"scaling"`
@@ -160,6 +162,7 @@ func (s *Spec) Canonical() []byte {
 		Description: s.Description, Tier: s.Tier, Owner: canonicalOwner(s.Owner),
 		Model:      s.Model.canonical(),
 		Data:       canonicalData{Classification: s.Data.Classification, PII: s.Data.PII},
+		Inputs:     s.Inputs,
 		Validation: s.Validation.canonical(),
 		Resources:  s.Resources.canonical(),
 		Scaling:    canonicalScaling{s.Replicas},

@@ -64,6 +64,7 @@ func (d *document) build() *Spec {
 		Tier:        tier,
 		Owner:       Owner{Team: text(d, "owner.team"), Contact: text(d, "owner.contact")},
 		Data:        d.data(),
+		Inputs:      d.inputs(),
 		Resources: Resources{
 			MilliCPU:    get(d, "resources.cpu", def.milliCPU),
 			MemoryBytes: get(d, "resources.memory", def.memoryBytes),

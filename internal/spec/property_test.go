@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/spec"
+	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
 // checkRoundTrip: the stored record reads back as the same Spec and prints the same bytes,
@@ -133,6 +134,7 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		}
 	}
 	s.Data = drawData(t, line, policy)
+	s.Inputs = drawInputs(t, line)
 	s.Validation = drawValidation(t, line, policy)
 	s.Network.Callers = drawCallers(t, name)
 	s.Environments = drawEnvironments(t, name)
@@ -151,6 +153,25 @@ func drawData(t *rapid.T, column *rapid.Generator[string], policy spec.Policy) (
 	uris := rapid.SliceOfNDistinct(rapid.StringMatching(`(s3|gs|https|models|jdbc:postgresql)://[a-z0-9.-]{1,20}(/[a-z0-9=_.-]{1,9}){0,3}`), 0, 3, rapid.ID).Draw(t, "uris")
 	for _, u := range uris {
 		d.Training = append(d.Training, spec.Training{URI: u, Digest: slipway.DigestOf([]byte(u)), Basis: rapid.SampledFrom([]string{"", "contract"}).Draw(t, "basis")})
+	}
+	return d
+}
+
+func drawInputs(t *rapid.T, text *rapid.Generator[string]) (d tensor.Declared) {
+	d.Unknown = rapid.SampledFrom([]string{"", tensor.Refuse, tensor.Drop}).Draw(t, "unknown")
+	for _, name := range rapid.SliceOfNDistinct(text.Filter(func(s string) bool { return !strings.ContainsAny(s, ".[]\n\t") }), 0, 3, rapid.ID).Draw(t, "columns") {
+		if d.Columns == nil {
+			d.Columns = map[string]tensor.Bounds{}
+		}
+		b := tensor.Bounds{Missing: tensor.Refuse}
+		if rapid.Bool().Draw(t, "range") {
+			low := rapid.Float64Range(-1e12, 1e12).Draw(t, "min")
+			high := low + rapid.Float64Range(0, 1e6).Draw(t, "more")
+			b.Min, b.Max = &low, &high
+		} else {
+			b.Enum = rapid.SliceOfNDistinct(text, 1, 4, rapid.ID).Draw(t, "enum")
+		}
+		d.Columns[name] = b
 	}
 	return d
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/modeluri"
 	"github.com/slipway-ml/slipway/internal/spec/strict"
+	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
 // Values that a file may give and that other packages compare with.
@@ -48,6 +49,7 @@ type Spec struct {
 	Owner       Owner
 	Model       Model
 	Data        Data
+	Inputs      tensor.Declared
 	Validation  Validation
 	Resources   Resources
 	Replicas    int // fixed

@@ -24,6 +24,7 @@ func table() *field {
 		}},
 		modelFields(),
 		dataFields(),
+		inputFields(),
 		validationFields(),
 		resourceFields(),
 		scalingFields(),

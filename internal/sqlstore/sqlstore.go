@@ -36,6 +36,7 @@ type DB struct {
 	mu    sync.Mutex
 	moved []chan struct{} // each has an item once events were committed
 
+	statistics    statistics
 	writes, reads *statements
 	pending       []string // statements of the writer that are worth being prepared
 
@@ -61,7 +62,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db.writes, db.reads = newStatements(db.write), newStatements(db.read)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop, db.stopped = stop, run.Done()
+	db.statistics = statistics{next: firstLook, due: make(chan struct{}, 1)}
 	db.wg.Go(func() { db.writeLoop(run) })
+	if db.looks() {
+		db.wg.Go(func() { db.look(run) })
+	}
 	return db, nil
 }
 

@@ -156,6 +156,7 @@ func (db *DB) group(first *job) {
 		}
 		close(j.done)
 	}
+	db.statistics.add(len(group))
 	for _, query := range db.pending {
 		db.writes.prepare(context.Background(), query)
 	}

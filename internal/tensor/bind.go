@@ -9,29 +9,49 @@ import (
 
 // binder collects a request's columns under the fields of a schema.
 type binder struct {
-	s      scanner
-	fields []Field
-	cols   []column
-	shapes [][]int // of each tensor that has come; nil otherwise
-	rows   int     // -1 before the first column
-	byName map[string]int
+	s       scanner
+	fields  []Field
+	unknown string   // what becomes of unknown inputs, see Schema.Unknown
+	params  []string // that the model declares
+	raw     []byte   // the data after the JSON that no tensor has taken yet
+	wanted  *Wanted  // where what is wanted of the answer is written to
+	cols    []column
+	shapes  [][]int // of each tensor that has come; nil otherwise
+	rows    int     // -1 before the first column
+	byName  map[string]int
 }
 
 func newBinder(body []byte, schema *Schema) *binder {
-	b := &binder{s: scanner{b: body}, fields: schema.Inputs, cols: make([]column, len(schema.Inputs)),
+	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, params: schema.Params, cols: make([]column, len(schema.Inputs)),
 		shapes: make([][]int, len(schema.Inputs)), rows: -1}
 	width := 0
 	for i := range b.fields {
-		b.cols[i].typ = b.fields[i].Type
-		width += b.fields[i].Type.Size()
+		f := &b.fields[i]
+		b.cols[i].typ, b.cols[i].spare = f.Type, !f.Required && len(f.Shape) == 0 && !f.Type.Float()
+		if b.fields[i].declares() {
+			b.cols[i].rules = &b.fields[i]
+		}
+		width += b.fields[i].rowSize()
 	}
 	// One row is the usual request: its columns share one piece of memory.
 	one := make([]byte, width)
 	for i := range b.cols {
-		n := b.cols[i].typ.Size()
+		n := b.fields[i].rowSize()
 		b.cols[i].data, one = one[:0:n], one[n:]
 	}
 	return b
+}
+
+// rowSize is the memory that one row of a field takes, if it is known and little.
+func (f *Field) rowSize() int {
+	n := f.Type.Size()
+	for _, d := range f.Shape {
+		if d < 0 || n > 4<<10 {
+			return 0
+		}
+		n *= d
+	}
+	return n
 }
 
 const fewFields = 64
@@ -114,16 +134,17 @@ func (b *binder) matrix(rows int) *slipway.Error {
 	return nil
 }
 
-// absent fills in optional columns that did not come and answers for required ones.
+// absent answers for required columns that did not come, and fills in optional numbers. Other
+// optional columns stay away.
 func (b *binder) absent(place string) *slipway.Error {
 	var missing []string
 	for i := range b.fields {
 		f := &b.fields[i]
 		switch {
 		case b.shapes[i] != nil:
-		case f.Required || len(f.Shape) > 0 || f.Type != FP32 && f.Type != FP64:
+		case f.Required || f.Missing == Refuse:
 			missing = append(missing, f.Name)
-		default:
+		case len(f.Shape) == 0 && f.Type.Float():
 			for range b.rows {
 				_ = b.cols[i].missing() // a float can be
 			}
@@ -155,10 +176,70 @@ func (b *binder) batch(place string) (*Batch, *slipway.Error) {
 	if err := b.absent(place); err != nil {
 		return nil, err
 	}
-	out := &Batch{Tensors: make([]Tensor, len(b.fields))}
+	out := &Batch{Tensors: make([]Tensor, 0, len(b.fields))}
 	for i := range b.fields {
-		out.Tensors[i] = Tensor{Name: b.fields[i].Name, Type: b.fields[i].Type, Shape: b.shapes[i],
-			Data: b.cols[i].data, Strings: b.cols[i].strings}
+		if c := &b.cols[i]; c.nulled && len(c.data)+len(c.strings) > 0 {
+			return nil, at(place, misfit("send a value in every row or in none", "has rows in which %s is missing, which %s cannot be", b.fields[i].Name, c.typ))
+		} else if b.shapes[i] == nil || c.nulled { // optional
+			continue
+		}
+		out.Tensors = append(out.Tensors, Tensor{Name: b.fields[i].Name, Type: b.fields[i].Type, Shape: b.shapes[i],
+			Data: b.cols[i].data, Strings: b.cols[i].strings})
+		if b.cols[i].coerced {
+			out.Coerced++
+		}
 	}
 	return out, nil
+}
+
+// target is the place of a tensor in the schema: one field, all of them for a matrix with a
+// column for each, or none.
+type target struct {
+	field  int
+	matrix bool
+	drop   bool
+}
+
+// target finds the field that a tensor is for; index is its place among those of the request.
+func (b *binder) target(index int, name []byte, announced Type, shape []int) (target, *slipway.Error) {
+	i := b.find(name, index)
+	to := target{field: i}
+	matrix := len(shape) == 2 && shape[1] == len(b.fields) && b.scalars()
+	switch {
+	case i >= 0 && (!matrix || len(b.fields) == 1):
+	case b.single():
+		to.field = 0
+	case matrix:
+		to.field, to.matrix = 0, true
+	case b.unknown == Drop:
+		return target{drop: true}, nil
+	default:
+		return to, at(".name", misfit("see the endpoint's metadata for its inputs, or send one matrix with a column for each", "is no input of this model"))
+	}
+	cols := b.columnsOf(to)
+	for j := range cols {
+		if !carries(announced, cols[j].typ) {
+			return to, at(".datatype", misfit("send the type of the endpoint's metadata", "is %s where %s belongs", announced, cols[j].typ))
+		}
+		if b.shapes[to.field+j] != nil {
+			return to, misfit("send each input once", "is sent twice")
+		}
+		cols[j].coerced = announced != cols[j].typ
+	}
+	return to, nil
+}
+
+func (b *binder) columnsOf(to target) []column {
+	if to.matrix {
+		return b.cols
+	}
+	return b.cols[to.field : to.field+1]
+}
+
+// taken notes a tensor whose elements are in its columns.
+func (b *binder) taken(to target, shape []int) *slipway.Error {
+	if to.matrix {
+		return b.matrix(shape[0])
+	}
+	return at(".shape", b.put(to.field, shape))
 }

@@ -54,6 +54,19 @@ func column(name, kind, shape, data string) string {
 
 func infer(tensors ...string) string { return `{"inputs":[` + strings.Join(tensors, ",") + `]}` }
 
+func parseInfer(body string, s *tensor.Schema) (*tensor.Batch, tensor.Wanted, error) {
+	return tensor.ParseInfer([]byte(body), len(body), s)
+}
+
+// answered is an inference response without binary data.
+func answered(model, version, id string, b *tensor.Batch) []byte {
+	text, head, err := tensor.AppendInferResponse(nil, model, version, &tensor.Wanted{ID: id}, b)
+	if err != nil || head != 0 {
+		panic(err)
+	}
+	return text
+}
+
 func TestParseInfer(t *testing.T) {
 	for name, c := range map[string]struct {
 		schema     *tensor.Schema
@@ -71,7 +84,7 @@ func TestParseInfer(t *testing.T) {
 		"other outputs": {numbers(), `{"outputs":[{"name":"p"}],"inputs":[` + column("x", "FP32", "[1,2]", "[1,2]") + `]}`, "a[1]=1 b[1]=2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, _, err := tensor.ParseInfer([]byte(c.body), c.schema)
+			b, _, err := parseInfer(c.body, c.schema)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,9 +93,9 @@ func TestParseInfer(t *testing.T) {
 			}
 		})
 	}
-	_, id, err := tensor.ParseInfer([]byte(`{"id":"42",`+infer(column("x", "FP32", "[1,2]", "[1,2]"))[1:]), numbers())
-	if err != nil || id != "42" {
-		t.Error(id, err)
+	_, w, err := parseInfer(`{"id":"42",`+infer(column("x", "FP32", "[1,2]", "[1,2]"))[1:], numbers())
+	if err != nil || w.ID != "42" {
+		t.Error(w, err)
 	}
 }
 
@@ -130,7 +143,7 @@ func TestRefusals(t *testing.T) {
 		"trailing":          {numbers(), infer(full) + "4711", slipway.CodeRequest, ""},
 		"nan":               {numbers(), infer(column("x", "FP32", "[1,2]", "[NaN,2]")), slipway.CodeRequest, ""},
 		"leading zero":      {numbers(), infer(column("x", "FP32", "[1,2]", "[01,2]")), slipway.CodeRequest, ""},
-		"deep":              {numbers(), `{"parameters":` + strings.Repeat("[", 100), slipway.CodeRequest, ""},
+		"deep":              {numbers(), `{"x":` + strings.Repeat("[", 100), slipway.CodeRequest, ""},
 		"no inputs":         {numbers(), `{"data":4711}`, slipway.CodeSchema, "inputs"},
 		"not listed":        {numbers(), `{"inputs":4711}`, slipway.CodeSchema, "inputs"},
 		"missing":           {cards(), infer(column("a", "FP64", "[1]", "[4711]")), slipway.CodeSchema, "inputs"},
@@ -138,7 +151,7 @@ func TestRefusals(t *testing.T) {
 		"twice":             {numbers(), infer(column("a", "FP64", "[1]", "[1]"), column("a", "FP64", "[1]", "[4711]")), slipway.CodeSchema, "inputs[1]"},
 		"twice as matrix":   {numbers(), infer(full, column("a", "FP64", "[1]", "[4711]")), slipway.CodeSchema, "inputs[1]"},
 		"type":              {cards(), infer(column("n", "FP64", "[1]", "[4711]")), slipway.CodeSchema, "inputs[0].datatype"},
-		"no type":           {cards(), infer(column("n", "FP16", "[1]", "[4711]")), slipway.CodeSchema, "inputs[0].datatype"},
+		"no type":           {cards(), infer(column("n", "FP8", "[1]", "[4711]")), slipway.CodeSchema, "inputs[0].datatype"},
 		"fraction":          {cards(), infer(column("n", "INT64", "[1]", "[4711.5]")), slipway.CodeSchema, "inputs[0].data[0]"},
 		"range":             {cards(), infer(column("n", "INT64", "[1]", "[47114711471147114711]")), slipway.CodeSchema, "inputs[0].data[0]"},
 		"float range":       {numbers(), infer(column("x", "FP64", "[1,2]", "[1,4711e4000]")), slipway.CodeSchema, "inputs[0].data[1]"},
@@ -151,13 +164,13 @@ func TestRefusals(t *testing.T) {
 		"no shape":          {numbers(), infer(column("x", "FP64", "[-4711]", "[1]")), slipway.CodeSchema, "inputs[0].shape"},
 		"rows":              {numbers(), infer(column("a", "FP64", "[1]", "[1]"), column("b", "FP64", "[2]", "[4711,1]")), slipway.CodeSchema, "inputs[1].shape"},
 		"no rows":           {numbers(), infer(column("x", "FP64", "[0,2]", "[]")), slipway.CodeSchema, "inputs"},
-		"binary":            {numbers(), `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":4711}}]}`, slipway.CodeSchema, "inputs[0].data"},
+		"binary":            {numbers(), `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":4711}}]}`, slipway.CodeSchema, "inputs[0].parameters.binary_data_size"},
 		"wide block":        {block(), infer(column("x", "FP64", "[1,3]", "[1,2,4711]")), slipway.CodeSchema, "inputs[0].shape"},
 		"invalid utf-8":     {cards(), infer(column("s", "BYTES", "[1]", "[\"\xff4711\"]")), slipway.CodeRequest, ""},
 		"control character": {cards(), infer(column("s", "BYTES", "[1]", "[\"\n4711\"]")), slipway.CodeRequest, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := tensor.ParseInfer([]byte(c.body), c.schema)
+			_, _, err := parseInfer(c.body, c.schema)
 			refused(t, err, c.code, c.field)
 		})
 	}
@@ -170,13 +183,17 @@ func TestRefusals(t *testing.T) {
 		"split value":   {numbers(), `{"dataframe_split":{"columns":["a","b"],"data":[[1,2],[3,"4711"]]}}`, slipway.CodeSchema, "dataframe_split.data[1][1]"},
 		"split width":   {numbers(), `{"dataframe_split":{"columns":["a","b"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split.data[0]"},
 		"split lacks":   {numbers(), `{"dataframe_split":{"columns":["a"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split"},
+		"params":        {&tensor.Schema{Inputs: numbers().Inputs, Params: []string{"t"}}, `{"inputs":[[1,2]],"params":{"other":1,"t":4711}}`, slipway.CodeSchema, "params.t"},
+		"no params":     {numbers(), `{"inputs":[[1,2]],"params":4711}`, slipway.CodeSchema, "params"},
+		"split name":    {numbers(), `{"dataframe_split":{"columns":["a",["4711"]],"data":[[1,2]]}}`, slipway.CodeSchema, "dataframe_split.columns[1]"},
+		"split member":  {numbers(), `{"dataframe_split":{"column":["a"],"data":[[4711]]}}`, slipway.CodeSchema, "dataframe_split"},
 		"split twice":   {numbers(), `{"dataframe_split":{"columns":["a","a"],"data":[[4711,1]]}}`, slipway.CodeSchema, "dataframe_split.columns[1]"},
 		"record value":  {numbers(), `{"dataframe_records":[{"a":1,"b":2},{"a":"4711","b":2}]}`, slipway.CodeSchema, "dataframe_records[1].a"},
 		"record lacks":  {numbers(), `{"dataframe_records":[{"a":1,"b":2},{"a":4711}]}`, slipway.CodeSchema, "dataframe_records[1]"},
 		"record twice":  {numbers(), `{"dataframe_records":[{"a":1,"a":4711,"b":2}]}`, slipway.CodeSchema, "dataframe_records[0].a"},
 		"record no row": {numbers(), `{"dataframe_records":[4711]}`, slipway.CodeSchema, "dataframe_records[0]"},
 		"columns rows":  {numbers(), `{"inputs":{"a":[1],"b":[4711,2]}}`, slipway.CodeSchema, "inputs.b"},
-		"column scalar": {numbers(), `{"inputs":{"a":4711,"b":[2]}}`, slipway.CodeSchema, "inputs.a"},
+		"column scalar": {numbers(), `{"inputs":{"a":4711,"b":[2,3]}}`, slipway.CodeSchema, "inputs.b"},
 		"empty":         {numbers(), `{"instances":[]}`, slipway.CodeSchema, "instances"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +229,7 @@ func TestResponses(t *testing.T) {
 		tensor.NewFloat32("probability", []int{2}, []float32{.25, float32(math.NaN())})}}
 	frame := &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewFloat64("p", []int{1, 2}, []float64{1e-9, math.Inf(1)}), tensor.NewStrings("s", []int{1}, []string{"<\"ü\n"})}}
 	for name, c := range map[string]struct{ got, want string }{
-		"infer": {string(tensor.AppendInferResponse(nil, "fraud", "3", "id\"", two)),
+		"infer": {string(answered("fraud", "3", "id\"", two)),
 			`{"model_name":"fraud","model_version":"3","id":"id\"","outputs":[{"name":"predict","shape":[2],"datatype":"INT64","data":[0,1]},{"name":"probability","shape":[2],"datatype":"FP32","data":[0.25,null]}]}`},
 		"request":        {string(tensor.AppendInferRequest(nil, two)), `{"inputs":[{"name":"predict","shape":[2],"datatype":"INT64","data":[0,1]},{"name":"probability","shape":[2],"datatype":"FP32","data":[0.25,null]}]}`},
 		"as MLflow":      {string(tensor.AppendPredictions(nil, two)), `{"predictions":[0,1]}`},
@@ -272,9 +289,9 @@ func TestRoundTrips(t *testing.T) {
 		}
 		frame, err := tensor.DecodeBatch(tensor.AppendBatch(nil, want))
 		same("frame", frame, err)
-		request, _, err := tensor.ParseInfer(tensor.AppendInferRequest(nil, want), schemaOf(want))
+		request, _, err := parseInfer(string(tensor.AppendInferRequest(nil, want)), schemaOf(want))
 		same("request", request, err)
-		response, err := tensor.ParseInferResponse(tensor.AppendInferResponse(nil, "m", "1", "", want))
+		response, err := tensor.ParseInferResponse(answered("m", "1", "", want))
 		same("response", response, err)
 	})
 }

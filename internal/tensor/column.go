@@ -11,9 +11,13 @@ import (
 // column collects the elements of one field in its declared type.
 type column struct {
 	typ     Type
+	coerced bool  // some came in another type
+	spare   bool  // it may stay away: an optional column of what has no NaN
+	nulled  bool  // a spare column that misses values
+	set     int32 // for records: 1 + the last row that has it
 	data    []byte
 	strings []string
-	set     int // for records: 1 + the last row that has it
+	rules   *Field // what is declared beyond the type; nil for nothing
 }
 
 // misfit is an error without its place; whoever knows the place adds it.
@@ -32,13 +36,25 @@ func at(field string, e *slipway.Error) *slipway.Error {
 	return e
 }
 
+// within puts the place of the whole before that of an error in a part of it.
+func within(place string, e *slipway.Error) *slipway.Error {
+	if e == nil || e.Code == slipway.CodeRequest {
+		return e
+	}
+	e.Field = place + e.Field
+	return e
+}
+
+// element names the place of an element in an array.
+func element(i int, e *slipway.Error) *slipway.Error { return within("["+strconv.Itoa(i)+"]", e) }
+
 func wrongKind(t Type) *slipway.Error {
 	switch t {
 	case Bool:
 		return misfit("send true or false", "is no boolean")
 	case Bytes:
 		return misfit("send a JSON string", "is no string")
-	case FP32, FP64:
+	case FP16, BF16, FP32, FP64:
 		return misfit("send a JSON number, or null for a missing value", "is no number")
 	default:
 		return misfit("send a whole JSON number", "is no %s", t)
@@ -61,8 +77,7 @@ func (c *column) value(s *scanner) *slipway.Error {
 		if c.typ != Bytes {
 			return wrongKind(c.typ)
 		}
-		c.strings = append(c.strings, string(text))
-		return nil
+		return c.text(string(text))
 	case first == 't' || first == 'f':
 		word, bit := "true", byte(1)
 		if first == 'f' {
@@ -75,7 +90,7 @@ func (c *column) value(s *scanner) *slipway.Error {
 			return wrongKind(c.typ)
 		}
 		c.data = append(c.data, bit)
-		return nil
+		return c.check()
 	case first == '[' || first == '{':
 		if err := s.skip(); err != nil {
 			return err
@@ -91,14 +106,28 @@ func (c *column) value(s *scanner) *slipway.Error {
 
 func (c *column) missing() *slipway.Error {
 	switch c.typ {
+	case FP16:
+		c.data = append(c.data, 0, 0x7e)
+	case BF16:
+		c.data = append(c.data, 0xc0, 0x7f)
 	case FP32:
 		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(math.NaN())))
 	case FP64:
 		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(math.NaN()))
 	default:
-		return misfit("send a value", "is missing, which %s cannot be", c.typ)
+		if !c.spare {
+			return misfit("send a value", "is missing, which %s cannot be", c.typ)
+		}
+		c.nulled = true
+		return nil
 	}
-	return nil
+	return c.check()
+}
+
+// text appends a string.
+func (c *column) text(s string) *slipway.Error {
+	c.strings = append(c.strings, s)
+	return c.check()
 }
 
 // number appends the number that text stands for.
@@ -110,20 +139,41 @@ func (c *column) number(text string, whole bool) *slipway.Error {
 			return outOfRange(c.typ)
 		}
 		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(v)))
-		return nil
 	case FP64:
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			return outOfRange(c.typ)
 		}
 		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(v))
-		return nil
+	case FP16, BF16:
+		f := half
+		if c.typ == BF16 {
+			f = brain
+		}
+		bits, ok := f.parse(text)
+		if !ok {
+			return outOfRange(c.typ)
+		}
+		c.data = binary.LittleEndian.AppendUint16(c.data, bits)
 	case Bool, Bytes, Invalid:
 		return wrongKind(c.typ)
+	default:
+		if !whole {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+				return wrongKind(c.typ)
+			}
+			// Data frames with missing values write whole numbers as 3.0.
+			c.coerced = true
+			text = strconv.FormatInt(int64(v), 10)
+		}
+		return c.integer(text)
 	}
-	if !whole {
-		return wrongKind(c.typ)
-	}
+	return c.check()
+}
+
+// integer appends a whole number.
+func (c *column) integer(text string) *slipway.Error {
 	bits := 8 * c.typ.Size()
 	var v uint64
 	var err error
@@ -137,17 +187,22 @@ func (c *column) number(text string, whole bool) *slipway.Error {
 	if err != nil {
 		return outOfRange(c.typ)
 	}
-	switch bits {
-	case 8:
+	return c.put(v)
+}
+
+// put appends an element that fits into the bits of the type.
+func (c *column) put(v uint64) *slipway.Error {
+	switch c.typ.Size() {
+	case 1:
 		c.data = append(c.data, byte(v))
-	case 16:
+	case 2:
 		c.data = binary.LittleEndian.AppendUint16(c.data, uint16(v))
-	case 32:
+	case 4:
 		c.data = binary.LittleEndian.AppendUint32(c.data, uint32(v))
 	default:
 		c.data = binary.LittleEndian.AppendUint64(c.data, v)
 	}
-	return nil
+	return c.check()
 }
 
 func outOfRange(t Type) *slipway.Error {

@@ -22,10 +22,7 @@ func AppendBatch(dst []byte, b *Batch) []byte {
 		for _, n := range t.Shape {
 			dst = binary.LittleEndian.AppendUint32(dst, uint32(n))
 		}
-		dst = append(dst, t.Data...)
-		for _, s := range t.Strings {
-			dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
-		}
+		dst = t.AppendRaw(dst)
 	}
 	return dst
 }
@@ -82,7 +79,7 @@ func DecodeBatch(body []byte) (*Batch, error) {
 		t.Name = d.text(2)
 		t.Type = Type(d.uint(1))
 		dims := d.uint(1)
-		if dims < 1 || dims > 8 || t.Type == Invalid || t.Type > Bytes {
+		if dims < 1 || dims > 8 || t.Type == Invalid || t.Type > BF16 {
 			return nil, fmt.Errorf("tensor %d of a batch has no type or shape", i)
 		}
 		from := len(shapes)

@@ -30,7 +30,7 @@ func FuzzParseInfer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, s := range []*tensor.Schema{cards(), numbers(), block()} {
-			b, _, err := tensor.ParseInfer(body, s)
+			b, _, err := tensor.ParseInfer(body, len(body), s)
 			agree(t, body, err)
 			if err == nil {
 				if err := tensor.Check(b, s.Inputs); err != nil {
@@ -90,8 +90,46 @@ func BenchmarkParseInfer(b *testing.B) {
 	body := []byte(infer(column("x", "FP64", "[1,30]", "["+strings.Join(values, ",")+"]")))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := tensor.ParseInfer(body, s); err != nil {
+		if _, _, err := tensor.ParseInfer(body, len(body), s); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+func FuzzParseCSV(f *testing.F) {
+	f.Add([]byte("a,b,n,s,ok\n1,,3,\"x,\"\"\ny\",true\n"))
+	f.Add([]byte("\xef\xbb\xbfinput,x\n1e5,-inf\n"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, s := range []*tensor.Schema{cards(), numbers(), block()} {
+			if b, err := tensor.ParseCSV(body, s); err == nil {
+				if err := tensor.Check(b, s.Inputs); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// FuzzBinary reads JSON with binary data behind it, at any length of the JSON.
+func FuzzBinary(f *testing.F) {
+	f.Add([]byte(`{"inputs":[{"name":"s","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":5}},{"name":"a","shape":[1],"datatype":"BF16","parameters":{"binary_data_size":2}}]}`+"\x01\x00\x00\x00x\x80\x3f"), 167)
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xf0\x3f"), 0)
+	f.Fuzz(func(t *testing.T, body []byte, head int) {
+		if head < 0 || head > len(body) {
+			return
+		}
+		for _, s := range []*tensor.Schema{cards(), numbers(), block()} {
+			b, w, err := tensor.ParseInfer(body, head, s)
+			if err != nil {
+				continue
+			}
+			if err := tensor.Check(b, s.Inputs); err != nil {
+				t.Fatal(err)
+			}
+			w.Outputs = nil
+			if out, head, err := tensor.AppendInferResponse(nil, "m", "1", &w, b); err != nil || head == 0 && !json.Valid(out) || head > 0 && !json.Valid(out[:head]) {
+				t.Fatal(err, head)
+			}
+		}
+	})
 }

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
@@ -10,7 +11,8 @@ import (
 // ParseInvocations reads a request of MLflow's scoring protocol for a schema: one of
 // dataframe_split, dataframe_records, instances and inputs
 // (https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/). Columns that the
-// model does not take are dropped, as MLflow does. Errors are those of ParseInfer.
+// model does not take are dropped, as MLflow does, unless the schema refuses them. Errors are
+// those of ParseInfer.
 func ParseInvocations(body []byte, schema *Schema) (*Batch, error) {
 	b := newBinder(body, schema)
 	batch, err := b.invocations()
@@ -23,7 +25,7 @@ func ParseInvocations(body []byte, schema *Schema) (*Batch, error) {
 const fourForms = "send one of dataframe_split, dataframe_records, instances and inputs"
 
 func (b *binder) invocations() (*Batch, *slipway.Error) {
-	form := ""
+	form, params := "", false
 	err := b.s.object(func(key []byte) *slipway.Error {
 		var read func() *slipway.Error
 		switch string(key) {
@@ -34,8 +36,14 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 		case "instances":
 			read = b.instances
 		case "inputs":
-			read = b.columns
-		default: // params, which no flavor served here takes, and what later versions add
+			read = func() *slipway.Error { return b.columns("inputs") }
+		case "params":
+			if params {
+				return at("params", misfit("send it once", "is sent twice"))
+			}
+			params = true
+			return within("params", b.readParams())
+		default: // what later versions add
 			return b.s.skip()
 		}
 		if form != "" {
@@ -56,6 +64,29 @@ func (b *binder) invocations() (*Batch, *slipway.Error) {
 	return b.batch(form)
 }
 
+// readParams reads the parameters of a prediction. Those that the model does not declare are
+// dropped, as MLflow does; it would not get the others, and its answer would be another one.
+func (b *binder) readParams() *slipway.Error {
+	if b.s.null() {
+		return nil
+	}
+	if b.s.peek() != '{' {
+		return misfit("send an object", "is no object")
+	}
+	return b.s.object(func(key []byte) *slipway.Error {
+		if slices.Contains(b.params, string(key)) {
+			return at("."+string(key), misfit("leave it out: the model takes the value that it was saved with", "cannot be given here"))
+		}
+		return b.s.skip()
+	})
+}
+
+// stranger is the error of a column that the model does not take. It does not repeat its
+// name, which is the client's own text.
+func (b *binder) stranger(place string) *slipway.Error {
+	return at(place, misfit("leave it out: this endpoint refuses columns that the model does not take; see its metadata for those that it does", "is no input of this model"))
+}
+
 // split reads {"columns": [names], "data": [[values of a row]]}.
 func (b *binder) split() *slipway.Error {
 	const place = "dataframe_split"
@@ -63,10 +94,14 @@ func (b *binder) split() *slipway.Error {
 		return at(place, misfit(`send {"columns": [...], "data": [[...]]}`, "is no object"))
 	}
 	var targets []int
+	var seen uint8
 	data, done := -1, false
 	err := b.s.object(func(key []byte) (err *slipway.Error) {
 		switch string(key) {
 		case "columns":
+			if err := once(&seen, 1, place+".columns"); err != nil || b.s.null() {
+				return err
+			}
 			targets, err = b.targets(place + ".columns")
 			return err
 		case "data":
@@ -80,8 +115,10 @@ func (b *binder) split() *slipway.Error {
 			}
 			done = true
 			return b.rowsOf(place+".data", targets)
-		default: // index
+		case "index":
 			return b.s.skip()
+		default:
+			return at(place, misfit("send columns, index and data", "has another member"))
 		}
 	})
 	if err != nil || done {
@@ -109,9 +146,12 @@ func (b *binder) targets(place string) ([]int, *slipway.Error) {
 	taken := make([]bool, len(b.fields))
 	err := b.s.array(func(i int) (err *slipway.Error) {
 		var name []byte
-		if b.s.peek() == '"' {
+		switch b.s.peek() {
+		case '"':
 			name, err = b.s.text()
-		} else {
+		case '[', '{', 't', 'f', 'n':
+			return at(fmt.Sprintf("%s[%d]", place, i), misfit("name columns by strings or numbers", "is no name"))
+		default:
 			var number string
 			number, _, err = b.s.number()
 			name = []byte(number)
@@ -131,6 +171,8 @@ func (b *binder) targets(place string) ([]int, *slipway.Error) {
 		}
 		if f >= 0 {
 			taken[f] = true
+		} else if b.unknown == Refuse {
+			return b.stranger(fmt.Sprintf("%s[%d]", place, i))
 		}
 		targets = append(targets, f)
 		return nil
@@ -213,7 +255,9 @@ func (b *binder) records(place string) *slipway.Error {
 		return err
 	}
 	for i := range b.fields {
-		b.shapes[i] = rowShape(rows, b.fields[i].Shape, &b.cols[i])
+		if f := &b.fields[i]; b.cols[i].set > 0 || f.Required || f.Type.Float() {
+			b.shapes[i] = rowShape(rows, f.Shape, &b.cols[i])
+		}
 	}
 	return b.setRows(rows)
 }
@@ -238,18 +282,25 @@ func (b *binder) record(place string, r int) *slipway.Error {
 	if b.s.peek() != '{' {
 		return at(here(), misfit("send an object with a value for each column", "is no object"))
 	}
-	next, have := 0, 0
+	next, have, members := 0, 0, 0
 	err := b.s.object(func(key []byte) *slipway.Error {
+		members++
 		f := b.find(key, next)
+		if f < 0 && b.unknown == Refuse {
+			return b.stranger(fmt.Sprintf("%s member %d", here(), members))
+		}
 		if f < 0 {
 			return b.s.skip()
 		}
 		next = f + 1
 		c := &b.cols[f]
-		if c.set == r+1 {
+		if c.set == int32(r+1) {
 			return at(here()+"."+b.fields[f].Name, misfit("send each column once", "is sent twice"))
 		}
-		c.set = r + 1
+		if c.set == 0 && r > 0 && !c.typ.Float() {
+			return at(here()+"."+b.fields[f].Name, misfit("send a column in every row or in none", "is not in the rows before"))
+		}
+		c.set = int32(r + 1)
 		have++
 		if len(b.fields[f].Shape) > 0 {
 			return b.recordTensor(here()+"."+b.fields[f].Name, f)
@@ -264,11 +315,10 @@ func (b *binder) record(place string, r int) *slipway.Error {
 	}
 	var missing []string
 	for i := range b.fields {
-		f := &b.fields[i]
-		if b.cols[i].set == r+1 {
-			continue
-		}
-		if f.Required || len(f.Shape) > 0 || b.cols[i].missing() != nil {
+		f, c := &b.fields[i], &b.cols[i]
+		switch {
+		case c.set == int32(r+1) || !f.Required && c.set == 0 && !c.typ.Float(): // it is here, or may stay away
+		case f.Required || len(f.Shape) > 0 || c.missing() != nil:
 			missing = append(missing, f.Name)
 		}
 	}
@@ -281,8 +331,8 @@ func (b *binder) record(place string, r int) *slipway.Error {
 // recordTensor reads one row of a tensor. The first row fixes lengths that are free.
 func (b *binder) recordTensor(place string, f int) *slipway.Error {
 	n := nested{s: &b.s, cols: b.cols[f : f+1]}
-	if err := n.readAll(place); err != nil {
-		return err
+	if err := n.readAll(); err != nil {
+		return within(place, err)
 	}
 	want := b.fields[f].Shape
 	if b.shapes[f] != nil {
@@ -295,22 +345,34 @@ func (b *binder) recordTensor(place string, f int) *slipway.Error {
 	return nil
 }
 
-// tensor reads the rows of one tensor.
+// tensor reads the rows of one tensor; a bare value is one row.
 func (b *binder) tensor(place string, f int) *slipway.Error {
 	n := nested{s: &b.s, cols: b.cols[f : f+1]}
-	if err := n.readAll(place); err != nil {
-		return err
+	if err := n.readAll(); err != nil {
+		return within(place, err)
+	}
+	if len(n.shape) == 0 && len(b.fields[f].Shape) == 0 {
+		n.shape = append(n.shape, 1)
 	}
 	return at(place, b.put(f, n.shape))
 }
 
 // instances reads rows as TensorFlow Serving's row format has them: objects, arrays, or
-// bare values of the only input.
+// bare values of the only input. MLflow takes columns there, too.
 func (b *binder) instances() *slipway.Error {
 	const place = "instances"
-	if b.s.peek() != '[' {
+	switch b.s.peek() {
+	case '[':
+	case '{':
+		return b.columns(place)
+	default:
 		return at(place, misfit("send an array of rows", "is no array"))
 	}
+	return b.listed(place)
+}
+
+// listed reads an array of rows.
+func (b *binder) listed(place string) *slipway.Error {
 	start := b.s.at
 	b.s.at++
 	first := b.s.peek()
@@ -321,15 +383,22 @@ func (b *binder) instances() *slipway.Error {
 	return b.rowsOf(place, b.inOrder())
 }
 
-// columns reads {"name": [values of a column]}, or the rows of one tensor or matrix.
-func (b *binder) columns() *slipway.Error {
-	const place = "inputs"
-	if b.s.peek() != '{' {
-		return b.rowsOf(place, b.inOrder())
+// columns reads {"name": [values of a column]}, or rows.
+func (b *binder) columns(place string) *slipway.Error {
+	switch b.s.peek() {
+	case '{':
+	case '[':
+		return b.listed(place)
+	default:
+		return at(place, misfit("send columns by name, or an array of rows", "is no object and no array"))
 	}
-	next := 0
+	next, members := 0, 0
 	return b.s.object(func(key []byte) *slipway.Error {
+		members++
 		f := b.find(key, next)
+		if f < 0 && b.unknown == Refuse {
+			return b.stranger(fmt.Sprintf("%s member %d", place, members))
+		}
 		if f < 0 {
 			return b.s.skip()
 		}

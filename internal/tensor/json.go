@@ -140,6 +140,9 @@ func (s *scanner) skip() *slipway.Error {
 	}
 }
 
+// null reads null, if that is what follows.
+func (s *scanner) null() bool { return s.peek() == 'n' && s.word("null") == nil }
+
 func (s *scanner) word(w string) *slipway.Error {
 	if len(s.b)-s.at < len(w) || string(s.b[s.at:s.at+len(w)]) != w {
 		return s.malformed()

@@ -15,6 +15,7 @@ type nested struct {
 	next   int
 	shape  []int // -1 for a length that is not known yet
 	fixed  bool  // the number of dimensions is known
+	base64 bool  // strings are the base64 of bytes
 	indent []int // where the reader is
 }
 
@@ -33,6 +34,9 @@ func (n *nested) read(level int) *slipway.Error {
 		c := &n.cols[n.next]
 		if n.next++; n.next == len(n.cols) {
 			n.next = 0
+		}
+		if n.base64 && c.typ == Bytes {
+			return c.decoded(n.s)
 		}
 		return c.value(n.s)
 	}
@@ -63,19 +67,18 @@ func (n *nested) read(level int) *slipway.Error {
 }
 
 // place is the path of the element that is being read.
-func (n *nested) place(root string) string {
+func (n *nested) place() string {
 	var b strings.Builder
-	b.WriteString(root)
 	for _, i := range n.indent {
 		b.WriteString("[" + strconv.Itoa(i) + "]")
 	}
 	return b.String()
 }
 
-// readAll reads a whole value; what it has is nested.shape then. Errors carry the place.
-func (n *nested) readAll(root string) *slipway.Error {
+// readAll reads a whole value; what it has is nested.shape then. Errors carry the place in it.
+func (n *nested) readAll() *slipway.Error {
 	if err := n.read(0); err != nil {
-		return at(n.place(root), err)
+		return at(n.place(), err)
 	}
 	for i, d := range n.shape { // an empty array at a level hides those below it
 		n.shape[i] = max(d, 0)

@@ -1,57 +1,190 @@
 package tensor
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
+	"unicode/utf8"
+
+	"github.com/slipway-ml/slipway"
 )
 
-// AppendInferResponse writes an inference response of the Open Inference Protocol. An
-// empty id is left out. A number that is not finite becomes null, as JSON has none.
-func AppendInferResponse(dst []byte, model, version, id string, out *Batch) []byte {
+// AppendInferResponse writes an inference response of the Open Inference Protocol, with the
+// outputs that are wanted. Head is the length of its JSON if binary data follow, else 0. An
+// empty id is left out. A number that is not finite becomes null, as JSON has none. It
+// answers Unprocessable for an output that there is not.
+func AppendInferResponse(dst []byte, model, version string, w *Wanted, out *Batch) (_ []byte, head int, _ error) {
+	start := len(dst)
 	dst = append(dst, `{"model_name":`...)
 	dst = appendString(dst, model)
 	dst = append(dst, `,"model_version":`...)
 	dst = appendString(dst, version)
-	if id != "" {
+	if w.ID != "" {
 		dst = append(dst, `,"id":`...)
-		dst = appendString(dst, id)
+		dst = appendString(dst, w.ID)
 	}
 	dst = append(dst, `,"outputs":[`...)
-	return append(appendTensors(dst, out), "]}"...)
+	binary := false
+	for i := range w.count(out) {
+		t, raw := w.output(out, i)
+		if t == nil {
+			return dst[:start], 0, noOutput(i)
+		}
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst, binary = t.appendJSON(dst, raw), binary || raw
+	}
+	dst = append(dst, "]}"...)
+	if !binary {
+		return dst, 0, nil
+	}
+	head = len(dst) - start
+	for i := range w.count(out) {
+		if t, raw := w.output(out, i); raw {
+			dst = t.AppendRaw(dst)
+		}
+	}
+	return dst, head, nil
+}
+
+// Missing answers Unprocessable for an output that is wanted and not among the declared ones.
+func (w *Wanted) Missing(declared []Field) error {
+	for i := range w.Outputs {
+		if !slices.ContainsFunc(declared, func(f Field) bool { return f.Name == w.Outputs[i].Name }) {
+			return noOutput(i)
+		}
+	}
+	return nil
+}
+
+func noOutput(i int) *slipway.Error {
+	return within("outputs", element(i, at(".name", misfit("see the endpoint's metadata for its outputs", "is no output of this model"))))
+}
+
+func (w *Wanted) count(out *Batch) int {
+	if len(w.Outputs) == 0 {
+		return len(out.Tensors)
+	}
+	return len(w.Outputs)
+}
+
+// output gives the output at a place of the answer, nil if there is none, and whether it
+// comes as binary data.
+func (w *Wanted) output(out *Batch, i int) (*Tensor, bool) {
+	if len(w.Outputs) == 0 {
+		return &out.Tensors[i], w.Binary
+	}
+	o := &w.Outputs[i]
+	return out.Tensor(o.Name), o.Binary || w.Binary && !o.JSON
 }
 
 // AppendInferRequest writes an inference request of the Open Inference Protocol.
 func AppendInferRequest(dst []byte, in *Batch) []byte {
 	dst = append(dst, `{"inputs":[`...)
-	return append(appendTensors(dst, in), "]}"...)
-}
-
-func appendTensors(dst []byte, b *Batch) []byte {
-	for i := range b.Tensors {
-		t := &b.Tensors[i]
+	for i := range in.Tensors {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"name":`...)
-		dst = appendString(dst, t.Name)
-		dst = append(dst, `,"shape":[`...)
-		for j, n := range t.Shape {
-			if j > 0 {
-				dst = append(dst, ',')
-			}
-			dst = strconv.AppendInt(dst, int64(n), 10)
+		dst = in.Tensors[i].appendJSON(dst, false)
+	}
+	return append(dst, "]}"...)
+}
+
+// AppendInvocation writes a request of MLflow's scoring protocol: a data frame, or tensors by
+// name if some row has more than one element of an input.
+func AppendInvocation(dst []byte, in *Batch) []byte {
+	if slices.ContainsFunc(in.Tensors, func(t Tensor) bool { return len(t.Shape) > 1 }) {
+		for i := range in.Tensors {
+			dst = append(dst, []string{`{"inputs":{`, ","}[min(i, 1)]...)
+			dst = append(appendString(dst, in.Tensors[i].Name), ':')
+			dst, _ = in.Tensors[i].appendArray(dst, 0, 0)
 		}
-		dst = append(append(dst, `],"datatype":"`...), t.Type.String()...)
-		dst = append(dst, `","data":[`...)
-		for e := range t.Len() {
-			if e > 0 {
+		return append(dst, "}}"...)
+	}
+	dst = append(dst, `{"dataframe_split":{"columns":[`...)
+	for i := range in.Tensors {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, in.Tensors[i].Name)
+	}
+	dst = append(dst, `],"data":[`...)
+	for r := range in.Rows() {
+		if r > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '[')
+		for i := range in.Tensors {
+			if i > 0 {
 				dst = append(dst, ',')
 			}
+			dst = in.Tensors[i].appendRow(dst, r)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, "]}}"...)
+}
+
+// appendJSON writes a tensor; raw is one whose data follow the JSON. Elements of BYTES that
+// are no text become base64, of which MLServer's clients know.
+func (t *Tensor) appendJSON(dst []byte, raw bool) []byte {
+	dst = append(dst, `{"name":`...)
+	dst = appendString(dst, t.Name)
+	dst = append(dst, `,"shape":[`...)
+	for j, n := range t.Shape {
+		if j > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, int64(n), 10)
+	}
+	dst = append(append(dst, `],"datatype":"`...), t.Type.String()...)
+	if raw {
+		dst = append(dst, `","parameters":{"binary_data_size":`...)
+		return append(strconv.AppendInt(dst, int64(t.rawSize()), 10), "}}"...)
+	}
+	encoded := slices.ContainsFunc(t.Strings, func(s string) bool { return !utf8.ValidString(s) })
+	if encoded {
+		dst = append(dst, `","parameters":{"content_type":"base64"},"data":[`...)
+	} else {
+		dst = append(dst, `","data":[`...)
+	}
+	for e := range t.Len() {
+		if e > 0 {
+			dst = append(dst, ',')
+		}
+		if encoded {
+			dst = appendBase64(dst, t.Strings[e])
+		} else {
 			dst = t.appendElement(dst, e)
 		}
-		dst = append(dst, "]}"...)
+	}
+	return append(dst, "]}"...)
+}
+
+func appendBase64(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	return append(base64.StdEncoding.AppendEncode(dst, []byte(s)), '"')
+}
+
+// rawSize is the length of what AppendRaw writes.
+func (t *Tensor) rawSize() int {
+	n := len(t.Data)
+	for _, s := range t.Strings {
+		n += 4 + len(s)
+	}
+	return n
+}
+
+// AppendRaw writes the elements as the protocol's binary data: little-endian, those of BYTES
+// with their length in 4 bytes before each.
+func (t *Tensor) AppendRaw(dst []byte) []byte {
+	dst = append(dst, t.Data...)
+	for _, s := range t.Strings {
+		dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(s))), s...)
 	}
 	return dst
 }
@@ -108,9 +241,14 @@ func (t *Tensor) appendArray(dst []byte, level, at int) ([]byte, int) {
 func (t *Tensor) appendElement(dst []byte, i int) []byte {
 	switch t.Type {
 	case Bytes:
+		if !utf8.ValidString(t.Strings[i]) { // as MLflow writes bytes
+			return appendBase64(dst, t.Strings[i])
+		}
 		return appendString(dst, t.Strings[i])
 	case Bool:
 		return strconv.AppendBool(dst, t.Data[i] != 0)
+	case FP16, BF16:
+		return appendFloat(dst, t.Float(i), 32)
 	case FP32:
 		return appendFloat(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))), 32)
 	case FP64:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/slipway-ml/slipway"
 )
 
 // NewFloat64 makes an FP64 tensor. The product of shape must be len(v).
@@ -39,6 +41,27 @@ func NewStrings(name string, shape []int, v []string) Tensor {
 	return Tensor{Name: name, Type: Bytes, Shape: shape, Strings: v}
 }
 
+// Encode gives the bytes of one element of a numeric or boolean type, as Data has them; none
+// for a number that the type does not have.
+func (t Type) Encode(v float64) []byte {
+	c := column{typ: t}
+	var err *slipway.Error
+	switch {
+	case t.Float():
+		err = c.float(v)
+	case t == Bool && (v == 0 || v == 1):
+		err = c.put(uint64(v))
+	case t == Bool || t == Bytes || t == Invalid || v != math.Trunc(v) || math.Abs(v) > 1<<53:
+		return nil
+	default:
+		err = c.whole(int64(v), false)
+	}
+	if err != nil {
+		return nil
+	}
+	return c.data
+}
+
 // Len is the number of elements.
 func (t *Tensor) Len() int {
 	if t.Type == Bytes {
@@ -55,6 +78,10 @@ func (t *Tensor) Float(i int) float64 {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:])))
 	case FP64:
 		return math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:]))
+	case FP16:
+		return halfFloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
+	case BF16:
+		return bfloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
 	case Uint64:
 		return float64(binary.LittleEndian.Uint64(t.Data[8*i:]))
 	case Bytes, Invalid:
@@ -158,7 +185,10 @@ func Float32Rows(b *Batch, fields []Field, dst []float32) ([]float32, error) {
 	widths := make([]int, len(fields))
 	for i := range fields {
 		t := b.Tensor(fields[i].Name)
-		if t == nil || t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
+		if t == nil {
+			return dst, at(fields[i].Name, misfit("send it: this model needs every input that is no floating-point number", "is missing"))
+		}
+		if t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
 			return dst, at(fields[i].Name, misfit("send numbers", "is no column of %d numbers", rows))
 		}
 		widths[i] = product(t.Shape[1:])

@@ -34,13 +34,13 @@ type tensors []struct {
 
 // written is a batch as tensors of JSON.
 func written(b *tensor.Batch) tensors {
-	var answer struct {
-		Outputs tensors `json:"outputs"`
+	var request struct {
+		Inputs tensors `json:"inputs"`
 	}
-	if b == nil || json.Unmarshal(tensor.AppendInferResponse(nil, "", "", "", b), &answer) != nil {
+	if b == nil || json.Unmarshal(tensor.AppendInferRequest(nil, b), &request) != nil {
 		return nil
 	}
-	return answer.Outputs
+	return request.Inputs
 }
 
 // values is a batch as one value for each tensor, for people.

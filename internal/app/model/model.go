@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/evaluate"
@@ -18,6 +19,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/spec"
+	"github.com/slipway-ml/slipway/internal/spec/strict"
 	"github.com/slipway-ml/slipway/internal/tensor"
 	"github.com/slipway-ml/slipway/internal/verdict"
 )
@@ -58,8 +60,30 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 		out.Runtime.Secrets, out.Runtime.Team = s.Secrets, s.Owner.Team
 	}
 	schema, results := evaluate.Signature(m, out.Trees)
-	out.Schema, out.Results = schema, append(out.Results, results...)
+	out.Results = append(out.Results, results...)
+	if len(schema.Inputs) > 0 { // else there is nothing to declare something of
+		out.Results = append(out.Results, declare(&schema, s.Inputs)...)
+	}
+	out.Schema = schema
 	return out, nil
+}
+
+// declare puts what platform.yaml says of inputs into the schema; what cannot be of this model
+// fails.
+func declare(schema *tensor.Schema, inputs tensor.Declared) []verdict.Result {
+	var results []verdict.Result
+	names := make([]string, len(schema.Inputs))
+	for i := range schema.Inputs {
+		names[i] = schema.Inputs[i].Name
+	}
+	for _, e := range schema.Declare(inputs) {
+		next := e.Next
+		if near := strict.Nearest(e.Field, names); near != "" && !slices.Contains(names, e.Field) {
+			next = "did you mean " + near + "?"
+		}
+		results = append(results, verdict.Result{Check: "inputs", Verdict: verdict.Fail, Message: fmt.Sprintf("inputs.columns.%s %s", e.Field, e.Message), Next: next})
+	}
+	return results
 }
 
 // choose takes the native evaluator where it gives the library's own answers.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -19,6 +20,7 @@ const (
 	busy                 // a request is being read or answered
 	idle                 // answered; the wait has not begun
 	waiting              // what is read now are the first bytes of the next request
+	framed               // HTTP/2, which has state that cannot be passed on
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 	bufferSize = 4 << 10
 	// peekSize is how many bytes end the wait; fewer are passed on with the connection.
 	peekSize = 4
+	// preface begins every connection of HTTP/2 and none of HTTP/1 (RFC 9113, 3.4).
+	preface = "PRI "
 )
 
 // past is a deadline that wakes a blocked read.
@@ -46,6 +50,7 @@ type conn struct {
 	passed   bool      // the server was told that it ended: Close passes it on
 	unread   []byte    // to be read first
 	last     [peekSize - 1]byte
+	matched  int // bytes of the preface that have come; -1: it is another protocol
 }
 
 // Read reads for the server, and ends its wait for another request when the connection
@@ -91,6 +96,18 @@ func (c *conn) saw(b []byte) {
 	}
 	if c.phase == fresh {
 		c.phase = busy
+	}
+	for _, x := range b {
+		if c.matched < 0 || c.matched == len(preface) {
+			break
+		}
+		if c.matched++; x != preface[c.matched-1] {
+			c.matched = -1
+		}
+	}
+	if c.matched == len(preface) && c.phase != framed {
+		c.phase = framed
+		c.l.forget(c)
 	}
 	if len(b) >= len(c.last) {
 		copy(c.last[:], b[len(b)-len(c.last):])
@@ -152,7 +169,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 func (c *conn) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase = idle
+	if c.phase != framed {
+		c.phase = idle
+	}
 }
 
 // CloseWrite lets the client read an answer that ends a connection on which it still
@@ -164,11 +183,31 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// putBack makes bytes unread on a connection of which nobody has read anything else.
-func (c *conn) putBack(b []byte) {
+// Unread makes bytes unread on a connection of which nobody has read anything else since the
+// last answer. It can be passed on with them, unless they are too many.
+func (c *conn) Unread(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unread, c.phase = b, fresh
+	c.unread, c.phase, c.matched = b, fresh, 0
+	if len(b) > maxContent {
+		c.phase = busy
+	}
+}
+
+// Between is how a server that is not net/http's says that it has answered, and read nothing
+// of the next request: from here on its read may be ended, and the connection passed on.
+func (c *conn) Between() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = fresh
+}
+
+// SyscallConn is for looks at the socket.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Close closes the connection or, if that is why it ends, passes it on.

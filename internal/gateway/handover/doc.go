@@ -20,5 +20,7 @@
 //
 // If the new process ends before 'R' the old one thaws and goes on. A connection on which
 // a request is being read or answered is passed on when that is over. A TLS connection has
-// secrets that cannot be passed on once its handshake has begun; it stays where it is.
+// secrets that cannot be passed on once its handshake has begun, and one of HTTP/2 has the
+// state of its compression and its streams; they stay where they are. Their server tells the
+// clients to make new ones when it ends (GOAWAY), and answers what it has begun.
 package handover

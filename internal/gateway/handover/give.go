@@ -17,6 +17,8 @@ type Giver struct {
 	// nothing of it changes. Thaw undoes that when the new process gave up.
 	Freeze func(ctx context.Context) error
 	Thaw   func()
+	// Left is called when the new process accepts, and this one does not any more.
+	Left func()
 	// Ready bounds the time from Freeze until the new process serves, Drain the time for
 	// the requests in flight after that.
 	Ready, Drain time.Duration
@@ -102,8 +104,10 @@ func (g *Giver) pass(peer *net.UnixConn) int {
 	h := &heir{peer: peer}
 	limit := time.NewTimer(g.Drain)
 	defer limit.Stop()
+	gone := g.Listener.passTo(h)
+	g.Left()
 	select {
-	case <-g.Listener.passTo(h):
+	case <-gone:
 	case <-limit.C:
 	}
 	_ = send(peer, kindEnd, nil, nil) // the end of the connection says the same

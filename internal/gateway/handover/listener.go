@@ -103,7 +103,7 @@ func (l *Listener) drop(c *conn) {
 func (l *Listener) adopt(raw net.Conn, unread []byte) {
 	c := l.add(raw)
 	if len(unread) > 0 {
-		c.putBack(unread)
+		c.Unread(unread)
 		go l.deliver(c)
 		return
 	}
@@ -126,7 +126,7 @@ func (l *Listener) adopt(raw net.Conn, unread []byte) {
 			c.Close()
 			return
 		}
-		c.putBack(first)
+		c.Unread(first)
 		l.deliver(c)
 	}()
 }

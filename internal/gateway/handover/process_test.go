@@ -72,7 +72,7 @@ func serve(role, path string) error {
 	}
 	fmt.Println("ready")
 	g := handover.Giver{Listener: l, Ready: 10 * time.Second, Drain: 10 * time.Second,
-		Freeze: func(context.Context) error { return nil }, Thaw: func() { fmt.Println("thawed") }}
+		Freeze: func(context.Context) error { return nil }, Thaw: func() { fmt.Println("thawed") }, Left: func() {}}
 	n, err := g.Serve(ctx, control)
 	fmt.Println("passed on", n)
 	return err

@@ -17,8 +17,8 @@ MAX_FRAME = 64 << 20
 HELLO, PREDICT, READY, CANCEL, RESULT, ERROR = 1, 2, 3, 4, 5, 6
 INTERNAL = 0
 CODE_MODEL_FAILED = "SLIP-E0506"
-NUMPY = ["", "b1", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f4", "<f8"]
-BYTES = 12
+NUMPY = ["", "b1", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f4", "<f8", None, "<f2"]
+BYTES, BF16 = 12, 14
 
 
 class Unfit(Exception):
@@ -112,6 +112,9 @@ def decode(np, body):
                 (length,) = take("<I")
                 array[i] = body[at : at + length].decode("utf-8")
                 at += length
+        elif kind == BF16:  # numpy has none: it is the upper half of a float32
+            array = (np.frombuffer(body, dtype="<u2", count=size, offset=at).astype("<u4") << 16).view("<f4")
+            at += 2 * size
         else:
             array = np.frombuffer(body, dtype=NUMPY[kind], count=size, offset=at)
             at += array.nbytes
@@ -157,7 +160,7 @@ def portable(np, array):
     if kind in "iu":
         return array.astype("<%s%d" % (kind, array.dtype.itemsize), copy=False)
     if kind == "f":
-        width = 4 if array.dtype.itemsize <= 4 else 8
+        width = min(max(array.dtype.itemsize, 2), 8)
         return array.astype("<f%d" % width, copy=False)
     if kind == "O":
         return numbers(np, array)
@@ -192,6 +195,7 @@ class Adapter:
             import pandas
 
             self.pd = pandas
+            self.types = {c["name"]: c["type"] for c in self.inputs}
             self.plain = len({c["type"] for c in self.inputs}) == 1 and self.inputs[0]["type"] in (
                 "double", "float", "long", "integer", "boolean")
 
@@ -204,9 +208,7 @@ class Adapter:
         if self.plain:  # one block, as pandas itself would keep it
             block = self.np.array([array for _, array in tensors])
             return self.pd.DataFrame(block.T, columns=names, copy=False)
-        columns = {}
-        for (name, array), spec in zip(tensors, self.inputs):
-            columns[name] = self.column(array, spec["type"])
+        columns = {name: self.column(array, self.types[name]) for name, array in tensors}
         return self.pd.DataFrame(columns, copy=False)
 
     def column(self, array, kind):

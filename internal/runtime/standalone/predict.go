@@ -28,12 +28,16 @@ const maxCause = 500
 
 // predict answers one prediction request.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protocol) {
-	if err := answer.Acceptable(r.Header); err != nil {
-		p.Fail(w, err)
+	x, failed := p.Open(r.Header.Get)
+	if failed != nil {
+		p.Fail(w, failed)
 		return
 	}
 	body, held, failed := s.read(w, r)
-	defer s.buffered.Add(-held)
+	if failed == nil {
+		failed = x.Decode(body, s.limits.MaxBody, s.hold)
+	}
+	defer s.buffered.Add(-held - x.Held())
 	if failed != nil {
 		if failed.Code == slipway.CodeTooLarge { // the rest of it is not read
 			w.Header().Set("Connection", "close")
@@ -41,7 +45,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protoc
 		p.Fail(w, failed)
 		return
 	}
-	in, id, failed := p.Parse(body, &s.model.Schema)
+	in, failed := x.Bind(&s.model.Schema)
 	if failed != nil {
 		p.Fail(w, failed)
 		return
@@ -49,7 +53,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protoc
 	request := w.Header().Get(requestIDHeader)
 	ctx, cancel := context.WithTimeout(slipway.WithRequest(r.Context(), request), s.deadline(r.Header))
 	defer cancel()
-	out, err := isolate(ctx, s.slots, func(ctx context.Context) ([]byte, error) { return s.answer(ctx, p, in, id) })
+	reply, err := isolate(ctx, s.slots, func(ctx context.Context) (answer.Reply, error) { return s.answer(ctx, &x, in) })
 	if r.Context().Err() != nil {
 		return // nobody listens
 	}
@@ -58,21 +62,23 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request, p answer.Protoc
 		p.Fail(w, s.public(ctx, request, err))
 		return
 	}
-	w.Header()["Content-Type"] = answer.JSON
-	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
-	_, _ = w.Write(out)
+	reply.Write(w)
 }
 
 // answer runs the model and writes what it gives.
-func (s *Server) answer(ctx context.Context, p answer.Protocol, in *tensor.Batch, id string) ([]byte, error) {
+func (s *Server) answer(ctx context.Context, x *answer.Exchange, in *tensor.Batch) (answer.Reply, error) {
 	out, err := s.model.Predictor.Predict(ctx, in)
 	if err != nil {
-		return nil, err
+		return answer.Reply{}, err
 	}
 	if err := whole(out, in.Rows()); err != nil {
-		return nil, err
+		return answer.Reply{}, err
 	}
-	return p.Append(nil, s.model.Name, s.model.Version, id, out), nil
+	reply, failed := x.Reply(nil, s.model.Name, s.model.Version, out)
+	if failed != nil {
+		return answer.Reply{}, failed
+	}
+	return reply, nil
 }
 
 // whole holds an answer to the number of rows that were asked for, and its tensors to their
@@ -103,6 +109,14 @@ func (s *Server) deadline(h http.Header) time.Duration {
 	return s.limits.Deadline
 }
 
+// hold takes memory for bodies, to be given back whatever the answer is.
+func (s *Server) hold(n int64) *slipway.Error {
+	if s.buffered.Add(n) > max(maxBuffered, s.limits.MaxBody) {
+		return overloaded()
+	}
+	return nil
+}
+
 // read gives the body of a request. held is how much of the memory for bodies it takes, to
 // be given back.
 func (s *Server) read(w http.ResponseWriter, r *http.Request) (body []byte, held int64, failed *slipway.Error) {
@@ -114,8 +128,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (body []byte, held
 	if r.ContentLength >= 0 {
 		held = r.ContentLength
 	}
-	if s.buffered.Add(held) > max(maxBuffered, limit) {
-		return nil, held, overloaded()
+	if err := s.hold(held); err != nil {
+		return nil, held, err
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {

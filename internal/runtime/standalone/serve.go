@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/express"
 )
 
 // Limits of connections. A client that has been idle for long closes first, so that no
@@ -37,9 +39,9 @@ func Listen(address string) (net.Listener, error) {
 // takes no more, and returns nil when all are answered or 10 s are over. It answers an
 // error when the listener fails.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+	server := express.New(&http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: readTimeout + s.limits.Deadline + writeTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}, predicts, time.Now)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	broken := func(err error) error {
@@ -65,4 +67,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		return broken(err)
 	}
 	return nil
+}
+
+// predicts tells whether a POST to a path asks for a prediction.
+func predicts(path string) bool {
+	return path == "/invocations" || strings.HasSuffix(path, "/infer")
 }

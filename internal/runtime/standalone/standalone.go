@@ -8,7 +8,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,8 +92,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Connection", "close")
 	}
 	path := r.URL.Path
-	if rest, ok := strings.CutPrefix(path, "/v2/models/"); ok {
-		s.ofModel(w, r, rest)
+	if p, ok := answer.ParsePath(path); ok && p.Protocol == answer.OpenInference {
+		s.ofModel(w, r, p)
 		return
 	}
 	if path == "/invocations" {
@@ -108,12 +107,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch path {
 	case "/v2", "/v2/":
-		answer.Write(w, http.StatusOK, map[string]any{"name": "slipway", "version": "2", "extensions": []string{}})
+		answer.Write(w, http.StatusOK, answer.ServerMetadata())
 	case "/v2/health/live":
 		answer.Write(w, http.StatusOK, map[string]bool{"live": true})
 	case "/v2/health/ready":
-		ready := s.ready(r.Context())
-		answer.Ready(w, ready, map[string]any{"ready": ready})
+		answer.Ready(w, "", s.ready(r.Context()))
 	case "/ping", "/health": // MLflow's server has both
 		h.Set("Content-Type", "text/plain")
 		if !s.ready(r.Context()) {
@@ -129,25 +127,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // ofModel answers what is below a model's name, with or without its version.
-func (s *Server) ofModel(w http.ResponseWriter, r *http.Request, rest string) {
-	rest, ok := strings.CutPrefix(rest, s.model.Name)
-	if below, named := strings.CutPrefix(rest, "/versions/"); ok && named {
-		rest, ok = strings.CutPrefix(below, s.model.Version)
-	}
+func (s *Server) ofModel(w http.ResponseWriter, r *http.Request, p answer.Path) {
 	method := http.MethodGet
-	if rest == "/infer" {
+	if p.What == answer.Predict {
 		method = http.MethodPost
 	}
 	switch {
-	case !ok || rest != "" && rest[0] != '/':
+	case p.Name != s.model.Name || p.Version != "" && p.Version != s.model.Version:
 		answer.OpenInference.Fail(w, s.unknownModel())
 	case !answer.OpenInference.Allow(w, r, method):
-	case rest == "/infer":
+	case p.What == answer.Predict:
 		s.predict(w, r, answer.OpenInference)
-	case rest == "/ready":
-		ready := s.ready(r.Context())
-		answer.Ready(w, ready, map[string]any{"name": s.model.Name, "ready": ready})
-	case rest == "" || rest == "/":
+	case p.What == answer.ModelReady:
+		answer.Ready(w, s.model.Name, s.ready(r.Context()))
+	case p.What == answer.ModelMetadata:
 		answer.Write(w, http.StatusOK, s.metadata())
 	default:
 		answer.OpenInference.Fail(w, s.unknownPath())

@@ -133,8 +133,13 @@ func TestAnswers(t *testing.T) {
 		{"POST", "/v2/models/fraud/infer", `{"inputs":[{"name":"amount","shape":[1],"datatype":"FP64","data":["secret"]}]}`, ""},
 		{"POST", "/invocations", `{"dataframe_split":{"columns":["amount"],"data":[[1]]}}`, ""},
 		{"POST", "/invocations", split, "Content-Type: text/csv"},
+		{"POST", "/invocations", "amount,age,more\n1,30,x\n2,,y\n", "Content-Type: text/csv; charset=UTF-8"},
+		{"POST", "/invocations", split, "Content-Type: application/xml"},
+		{"POST", "/v2/models/fraud/infer", `{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64","data":[1,2]}],"outputs":[{"name":"other"}]}`, ""},
+		{"POST", "/v2/models/fraud/infer", `{}`, "Inference-Header-Content-Length: 3"},
 		{"POST", "/v2/models/fraud/infer", infer, "Content-Type: ;"},
 		{"POST", "/v2/models/fraud/infer", infer, "Content-Encoding: gzip"},
+		{"POST", "/v2/models/fraud/infer", infer, "Content-Encoding: br"},
 		{"POST", "/v2/models/fraud/infer", strings.Repeat(" ", 201), ""},
 	} {
 		r := ask(h, q.method, q.path, q.body, q.header)

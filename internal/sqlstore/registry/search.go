@@ -358,7 +358,7 @@ func among(versions []registry.Version) (tags, aliases string, args []any) {
 		first, last, one = min(first, v.Number), max(last, v.Number), one && v.Model == model
 	}
 	if one && last-first < 2*len(versions) {
-		const where = ` x WHERE x.model = $1 AND x.number BETWEEN $2 AND $3`
+		const where = ` x WHERE x.model = $1 AND x.number BETWEEN CAST($2 AS BIGINT) AND CAST($3 AS BIGINT)`
 		return `version_tag` + where, `alias` + where, []any{model, first, last}
 	}
 	if one {

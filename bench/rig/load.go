@@ -1,4 +1,5 @@
-package main
+// Package rig is what benches of serving share: a platform to measure, and the load.
+package rig
 
 import (
 	"bufio"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,8 +21,8 @@ import (
 
 const connections = 16
 
-// row is one request body: 30 numbers.
-func row() string {
+// Row is one request body: 30 numbers.
+func Row() string {
 	values := make([]string, 30)
 	for i := range values {
 		values[i] = strconv.FormatFloat(float64(i)*1.37+0.25, 'g', -1, 64)
@@ -28,14 +30,21 @@ func row() string {
 	return `{"inputs":[{"name":"x","shape":[1,30],"datatype":"FP64","data":[` + strings.Join(values, ",") + `]}]}`
 }
 
-func request(addr, token, body string) []byte {
+// Request is one request to the endpoint bench, with its head.
+func Request(addr, token, body string) []byte { return Post(Path, addr, token, body) }
+
+// Path is where the endpoint bench answers.
+const Path = "/v2/models/bench/infer"
+
+// Post is one request with its head.
+func Post(path, addr, token, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		path, addr, token, len(body), body)
 }
 
-// exchange sends a request on a kept connection and reads the answer: the least that a
+// Exchange sends a request on a kept connection and reads the answer: the least that a
 // client can do, since it runs on the same processors as what it measures.
-func exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
+func Exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
 	if _, err := c.Write(req); err != nil {
 		return 0, err
 	}
@@ -67,13 +76,6 @@ func exchange(c net.Conn, r *bufio.Reader, req []byte) (status int, err error) {
 	}
 }
 
-// throughput is the requests a second of 16 connections, each asking as soon as it has its
-// answer.
-func throughput(ctx context.Context, addr string, req []byte, length time.Duration) (float64, error) {
-	rate, _, err := measure(ctx, addr, req, connections, length)
-	return rate, err
-}
-
 // askUntil asks on one connection until ctx ends, and gives how long each answer took.
 func askUntil(ctx context.Context, addr string, req []byte) (took []time.Duration, err error) {
 	c, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
@@ -84,7 +86,7 @@ func askUntil(ctx context.Context, addr string, req []byte) (took []time.Duratio
 	r := bufio.NewReader(c)
 	for ctx.Err() == nil {
 		began := time.Now()
-		status, err := exchange(c, r, req)
+		status, err := Exchange(c, r, req)
 		if err != nil || status != 200 {
 			return took, fmt.Errorf("status %d: %w", status, errors.Join(err, io.ErrUnexpectedEOF))
 		}
@@ -93,17 +95,18 @@ func askUntil(ctx context.Context, addr string, req []byte) (took []time.Duratio
 	return took, nil
 }
 
-// load is a paced load; bad is what was lost or answered otherwise than 200.
-type load struct {
+// Paced is a paced load; bad is what was lost or answered otherwise than 200.
+type Paced struct {
 	sent, bad atomic.Int64
 	first     atomic.Pointer[string]
-	stop      context.CancelFunc
+	Stop      context.CancelFunc
 	wg        sync.WaitGroup
 }
 
-func startLoad(addr string, req []byte, perSecond int) *load {
+// StartPaced sends so many requests a second on 16 connections, until End or Stop.
+func StartPaced(addr string, req []byte, perSecond int) *Paced {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{stop: cancel}
+	l := &Paced{Stop: cancel}
 	for i := range connections {
 		l.wg.Go(func() {
 			tick := time.NewTicker(connections * time.Second / time.Duration(perSecond))
@@ -130,7 +133,7 @@ func startLoad(addr string, req []byte, perSecond int) *load {
 				}
 				if err == nil {
 					_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-					status, err = exchange(c, r, req)
+					status, err = Exchange(c, r, req)
 				}
 				if err != nil || status != 200 {
 					l.bad.Add(1)
@@ -147,11 +150,39 @@ func startLoad(addr string, req []byte, perSecond int) *load {
 	return l
 }
 
-func (l *load) end() (sent, bad int64) {
-	l.stop()
+// End ends the load and says what became of it.
+func (l *Paced) End() (sent, bad int64) {
+	l.Stop()
 	l.wg.Wait()
 	if t := l.first.Load(); t != nil {
 		figure.Note("first of %d failures: %s", l.bad.Load(), *t)
 	}
 	return l.sent.Load(), l.bad.Load()
+}
+
+// Measure is the requests a second of so many connections, each asking as soon as it has
+// its answer, and the 99 % quantile of the time to an answer.
+func Measure(ctx context.Context, addr string, req []byte, connections int, length time.Duration) (float64, time.Duration, error) {
+	var mu sync.Mutex
+	var all []time.Duration
+	var wg sync.WaitGroup
+	var failed error
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	began := time.Now()
+	for range connections {
+		wg.Go(func() {
+			took, err := askUntil(ctx, addr, req)
+			mu.Lock()
+			defer mu.Unlock()
+			all, failed = append(all, took...), errors.Join(failed, err)
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	if failed != nil || len(all) == 0 {
+		return 0, 0, fmt.Errorf("%d answers: %w", len(all), failed)
+	}
+	slices.Sort(all)
+	return float64(len(all)) / took.Seconds(), all[len(all)*99/100], nil
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bufio"
@@ -18,31 +18,35 @@ import (
 	"github.com/slipway-ml/slipway/client"
 )
 
-// site is a platform of its own in a temporary directory.
-type site struct {
-	exe, dir, home string
+// Site is a platform of its own in a temporary directory.
+type Site struct {
+	Exe, Dir, Home string
+	URL, Token     string
+	C              *client.Client
 	server         *exec.Cmd
-	url, token     string
-	c              *client.Client
 }
 
-func (b *bench) site(ctx context.Context) (*site, error) {
+// Addr is the host and port of the platform.
+func (s *Site) Addr() string { return strings.TrimPrefix(s.URL, "http://") }
+
+// Up starts a platform of an executable; Close ends it.
+func Up(ctx context.Context, exe string) (*Site, error) {
 	dir, err := os.MkdirTemp("", "slipway-bench-")
 	if err != nil {
 		return nil, err
 	}
-	exe, err := filepath.Abs(b.exe)
+	exe, err = filepath.Abs(exe)
 	if err != nil {
 		return nil, err
 	}
-	s := &site{exe: exe, dir: dir, home: filepath.Join(dir, "home")}
+	s := &Site{Exe: exe, Dir: dir, Home: filepath.Join(dir, "home")}
 	return s, s.up(ctx, "127.0.0.1:0")
 }
 
-func (s *site) env() []string { return append(os.Environ(), "SLIPWAY_HOME="+s.home, "NO_COLOR=1") }
+func (s *Site) env() []string { return append(os.Environ(), "SLIPWAY_HOME="+s.Home, "NO_COLOR=1") }
 
-func (s *site) up(ctx context.Context, listen string) error {
-	cmd := exec.Command(s.exe, "up", "--json", "--listen", listen)
+func (s *Site) up(ctx context.Context, listen string) error {
+	cmd := exec.Command(s.Exe, "up", "--json", "--listen", listen)
 	cmd.Env = s.env()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -60,48 +64,52 @@ func (s *site) up(ctx context.Context, listen string) error {
 		_ = cmd.Wait()
 		return fmt.Errorf("the server did not start: %s", stderr.String())
 	}
-	token, err := os.ReadFile(filepath.Join(s.home, "owner.token"))
+	token, err := os.ReadFile(filepath.Join(s.Home, "owner.token"))
 	if err != nil {
 		return err
 	}
-	if s.c == nil { // a restart keeps address and token, and others use them meanwhile
-		s.url, s.token = ready.URL, strings.TrimSpace(string(token))
-		s.c, err = client.New(client.Config{BaseURL: s.url, Token: s.token})
+	if s.C == nil { // a restart keeps address and token, and others use them meanwhile
+		s.URL, s.Token = ready.URL, strings.TrimSpace(string(token))
+		s.C, err = client.New(client.Config{BaseURL: s.URL, Token: s.Token})
 	}
 	return errors.Join(err, ctx.Err())
 }
 
-// restart kills the server and starts it again.
-func (s *site) restart(ctx context.Context) error {
+// Restart kills the server and starts it again.
+func (s *Site) Restart(ctx context.Context) error {
 	if err := s.server.Process.Kill(); err != nil {
 		return err
 	}
 	_ = s.server.Wait() // killed
-	return s.up(ctx, strings.TrimPrefix(s.url, "http://"))
+	return s.up(ctx, strings.TrimPrefix(s.URL, "http://"))
 }
 
-func (s *site) close() error {
-	cmd := exec.Command(s.exe, "down")
+// Close ends the platform and removes it.
+func (s *Site) Close() error {
+	cmd := exec.Command(s.Exe, "down")
 	cmd.Env = s.env()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("down: %w: %s", err, out)
 	}
 	_ = s.server.Wait()
-	_ = filepath.WalkDir(s.dir, func(p string, d os.DirEntry, err error) error {
+	_ = filepath.WalkDir(s.Dir, func(p string, d os.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			_ = os.Chmod(p, 0o700)
 		}
 		return nil
 	})
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, os.RemoveAll(s.Dir))
 }
 
-// project writes a project around a model file of the tests. Note makes other versions of
+// Immediate is a rollout without steps and holds.
+const Immediate = "rollout: {steps: [{weight: 100}], on_no_data: continue, keep_previous_warm: 0s}\n"
+
+// Project writes a project around a model file of the tests: 100 trees, 30 features. Note makes other versions of
 // the same model.
-func (s *site) project(repo, rollout, note string, command []string) (string, error) {
-	dir := filepath.Join(s.dir, "project-"+strconv.FormatInt(time.Now().UnixNano(), 36))
-	b, err := os.ReadFile(filepath.Join(repo, "testdata", "xgboost", "models", model))
+func (s *Site) Project(repo, rollout, note string, command []string) (string, error) {
+	dir := filepath.Join(s.Dir, "project-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+	b, err := os.ReadFile(filepath.Join(repo, "testdata", "xgboost", "models", "v32_logistic_100.ubj"))
 	if err != nil {
 		return "", err
 	}
@@ -128,14 +136,14 @@ signature:
 		os.WriteFile(filepath.Join(dir, "model", "NOTE"), []byte(note), 0o600), os.WriteFile(filepath.Join(dir, "platform.yaml"), []byte(yaml), 0o600))
 }
 
-// deploy runs `platform deploy --watch` and gives the record.
-func (s *site) deploy(ctx context.Context, dir string, args ...string) (api.Deployment, time.Duration, error) {
-	cmd := exec.CommandContext(ctx, s.exe, append([]string{"deploy", "--watch"}, args...)...)
+// Deploy runs `platform deploy --watch` and gives the record.
+func (s *Site) Deploy(ctx context.Context, dir string, args ...string) (api.Deployment, time.Duration, error) {
+	cmd := exec.CommandContext(ctx, s.Exe, append([]string{"deploy", "--watch"}, args...)...)
 	cmd.Dir, cmd.Env = dir, s.env()
 	began := time.Now()
 	out, runErr := cmd.CombinedOutput()
 	took := time.Since(began)
-	list, err := s.c.Deployments(ctx, "bench", 0, 1)
+	list, err := s.C.Deployments(ctx, "bench", 0, 1)
 	if err != nil || len(list) == 0 {
 		return api.Deployment{}, took, fmt.Errorf("no record: %w: %s", errors.Join(err, runErr), out)
 	}

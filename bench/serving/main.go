@@ -1,0 +1,78 @@
+// Command serving measures serving beside its peers on this machine: the servers of others
+// with the same models, and proxies before the same runtime. It prints one JSON line a figure.
+// Absolute times differ from machine to machine; the peers run in the same run, in turns with
+// the platform, and get the same load from the same client on the same processors.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/slipway-ml/slipway/bench/figure"
+)
+
+type bench struct {
+	figure.Out
+
+	exe, repo string
+	rounds    int
+	round     time.Duration
+}
+
+func main() {
+	b := &bench{Out: figure.Out{Bench: "serving", W: os.Stdout}}
+	flag.StringVar(&b.exe, "platform", "bin/platform", "the platform's executable")
+	flag.StringVar(&b.repo, "repo", ".", "the checkout, for the models of the tests and the environments of the peers")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds of which the median is taken; one more warms up")
+	flag.DurationVar(&b.round, "round", 3*time.Second, "length of one side's turn")
+	only := flag.String("only", "", "parts to run, comma-separated: gateway latency xgboost lightgbm sklearn")
+	role := flag.String("role", "", "for the processes that the bench starts: runtime, backend, proxy")
+	addr := flag.String("addr", "", "where a runtime listens, a Unix socket; of the proxy's backend")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	var err error
+	if *role != "" {
+		err = b.peer(ctx, *role, *addr)
+	} else {
+		err = b.run(ctx, *only)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) run(ctx context.Context, only string) error {
+	parts := []struct {
+		name string
+		run  func(context.Context) error
+	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}}
+	for _, p := range parts {
+		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
+			continue
+		}
+		if err := p.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// python is a program of one of the environments that make makes.
+func (b *bench) python(environment, program string) string {
+	path := filepath.Join(b.repo, environment, "bin", program)
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}
