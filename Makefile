@@ -31,7 +31,10 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/platform
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/platform ./cmd/platform
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/platform ./cmd/platform-onnx
+
+.PHONY: onnxruntime
+onnxruntime: bin/libonnxruntime.so.1 ## get the library that serves ONNX models
 
 .PHONY: demo
 demo: build ## watch a broken model being caught and rolled back
@@ -156,6 +159,17 @@ $(MLSERVER) $(BENTOML): | $(VENV)
 	$(PYTHON) -m venv $(@D)
 	.venv/bin/uv pip install --quiet --python $(@D)/bin/python -r bench/serving/$(@D:.venv-%=%).txt
 	touch $@
+
+# The library lies in the Python package, for both processors of the requirements file.
+bin/libonnxruntime.so.1: python/requirements-onnxruntime.txt
+	rm -rf .tools/onnxruntime
+	$(PYTHON) -m venv .tools/onnxruntime/venv
+	.tools/onnxruntime/venv/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+		--python-version 3.11 --platform manylinux_2_28_$$(uname -m) -d .tools/onnxruntime -r $<
+	cd .tools/onnxruntime && venv/bin/python -m zipfile -e onnxruntime-*.whl wheel
+	mkdir -p bin
+	cp .tools/onnxruntime/wheel/onnxruntime/capi/libonnxruntime.so.* $@
+	rm -rf .tools/onnxruntime
 
 $(VENV): $(REQUIREMENTS)
 	rm -rf .venv

@@ -57,6 +57,9 @@ const (
 	CodeDeadline    = "SLIP-E0504"
 	CodeWithdrawn   = "SLIP-E0505" // the endpoint was withdrawn
 	CodeModelFailed = "SLIP-E0506" // the model itself failed
+	CodeRateLimited = "SLIP-E0507" // more requests a second than the endpoint takes
+	CodeOverloaded  = "SLIP-E0508" // more requests at once than it can answer in time
+	CodeNotPassed   = "SLIP-E0509" // the endpoint does not pass such a path on to its server
 
 	CodeHomeLocked  = "SLIP-E0601" // another server runs on this directory
 	CodeListen      = "SLIP-E0602" // the address cannot be listened on

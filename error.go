@@ -3,6 +3,7 @@ package slipway
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind is the class of an error; one place maps it to a status or an exit code.
@@ -30,6 +31,8 @@ type Error struct {
 	Next    string // what to do: one exact step
 	Field   string // path of the offending field, when there is one
 	Cause   error  // for the log only
+	// Retry is after which time trying again may help, when something limits how often.
+	Retry time.Duration
 }
 
 // What is the place, when there is one, and the message.

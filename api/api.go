@@ -194,6 +194,16 @@ type Endpoint struct {
 	Active          bool            `json:"active" doc:"A deployment is under way"`
 	WarmLeftSeconds float64         `json:"warm_left_seconds,omitempty" doc:"How long the previous revision stays warm"`
 	Judgement       json.RawMessage `json:"judgement,omitempty"`
+	Traffic         *Traffic        `json:"traffic,omitempty" doc:"What the gateway sees; left out while it does not say"`
+}
+
+// Traffic is what an endpoint is doing, and how many requests were refused before anybody
+// was asked.
+type Traffic struct {
+	Inside  int               `json:"inside" doc:"Requests that are answered now"`
+	Waiting int               `json:"waiting" doc:"Requests that wait for a place"`
+	Limit   int               `json:"limit" doc:"Requests that are answered at once, at most, now"`
+	Refused map[string]uint64 `json:"refused,omitempty" doc:"Since the gateway first saw the endpoint, by reason: rate, caller_rate, queue_full, shed, deadline"`
 }
 
 // Command tells a running deployment what to do.

@@ -75,7 +75,7 @@ def test_the_same_sources_give_the_same_bytes(wheel, tmp_path):
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_the_record_says_what_is_in_it(build, tmp_path, arch):
-    files = build.contents("1.2.3", arch, b"\x7fELF", b"notices")
+    files = build.contents("1.2.3", arch, {name: b"\x7fELF" for name in build.PROGRAMS}, b"notices")
     made = build.pack(files, tmp_path / "a", "1.2.3", arch)
     turned = build.pack(dict(reversed(files.items())), tmp_path / "b", "1.2.3", arch)
     assert made.read_bytes() == turned.read_bytes()
@@ -91,7 +91,8 @@ def test_the_record_says_what_is_in_it(build, tmp_path, arch):
         tags = [line[5:] for line in z.read(info + "WHEEL").decode().splitlines() if line.startswith("Tag: ")]
     machine = {"amd64": "x86_64", "arm64": "aarch64"}[arch]
     assert tags == [f"py3-none-{t}_{machine}" for t in ("manylinux_2_17", "manylinux2014", "musllinux_1_1")]
-    assert modes.pop("slipway_platform-1.2.3.data/scripts/platform") == 0o100755
+    for name in build.PROGRAMS:
+        assert modes.pop(f"slipway_platform-1.2.3.data/scripts/{name}") == 0o100755
     assert set(modes.values()) == {0o100644}
     assert list(tmp_path.glob("*/*.part")) == []
 
@@ -126,6 +127,8 @@ def test_what_is_no_version_builds_nothing(tmp_path, text):
 def test_it_brings_the_program_and_the_sdk(installed, tmp_path):
     program, python = installed / "bin" / "platform", installed / "bin" / "python"
     assert json.loads(run(program, "version", "--json").stdout)["version"] == "v9.8.7"
+    onnx = json.loads(run(installed / "bin" / "platform-onnx", "version").stdout)
+    assert onnx["version"] == "v9.8.7" and "slipway-platform[onnx]" in onnx["problem"]
     assert json.loads(run(python, "-m", "slipway", "version", "--json").stdout)["version"] == "v9.8.7"
     code = "import slipway, sys; print(slipway.find_platform_bin()); print('numpy' in sys.modules)"
     assert run(python, "-c", code, cwd=tmp_path).stdout.split() == [str(program), "False"]

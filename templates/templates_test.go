@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/tensor"
 	"github.com/slipway-ml/slipway/templates"
 )
 
@@ -61,6 +62,28 @@ func rowOf(t *testing.T, m *mlmodel.Model, value func(name string) *float64) (ro
 	return row
 }
 
+// answer predicts rows, and gives labels and probabilities.
+func answer(t *testing.T, m *mlmodel.Model, p *mlmodel.Predictor, rows []float32) (labels []int64, probability []float32) {
+	t.Helper()
+	in, width := &tensor.Batch{}, p.NumFeature()
+	for i, f := range m.Signature.Inputs {
+		column := make([]float32, len(rows)/width)
+		for r := range column {
+			column[r] = rows[r*width+i]
+		}
+		in.Tensors = append(in.Tensors, tensor.NewFloat32(f.Name, []int{len(column)}, column))
+	}
+	out, err := p.Predict(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := range out.Rows() {
+		labels = append(labels, out.Tensor(mlmodel.OutputPredict).Int(r))
+		probability = append(probability, float32(out.Tensor(mlmodel.OutputProbability).Float(r)))
+	}
+	return labels, probability
+}
+
 // TestGoldens replays what the library answered.
 func TestGoldens(t *testing.T) {
 	for _, folder := range []string{"xgboost", "demo/v1", "demo/v2"} {
@@ -82,12 +105,9 @@ func TestGoldens(t *testing.T) {
 				if want.Inputs["merchant_risk"] == nil {
 					missing++
 				}
-				var r mlmodel.Result
-				if err := p.Predict(rowOf(t, m, func(c string) *float64 { return want.Inputs[c] }), 1, &r); err != nil {
-					t.Fatal(err)
-				}
-				if off := math.Abs(float64(r.Probability[0]) - want.Outputs.Probability); off > 1e-6 || r.Labels[0] != want.Outputs.Predict {
-					t.Errorf("line %d: %v %v, want %+v", n+1, r.Labels, r.Probability, want.Outputs)
+				labels, probability := answer(t, m, p, rowOf(t, m, func(c string) *float64 { return want.Inputs[c] }))
+				if off := math.Abs(float64(probability[0]) - want.Outputs.Probability); off > 1e-6 || labels[0] != want.Outputs.Predict {
+					t.Errorf("line %d: %v %v, want %+v", n+1, labels, probability, want.Outputs)
 				}
 			}
 			if n < 50 || missing == 0 {
@@ -120,11 +140,8 @@ func TestHoldout(t *testing.T) {
 				return &v
 			})...)
 		}
-		var r mlmodel.Result
-		if err := p.Predict(rows, len(records), &r); err != nil {
-			t.Fatal(err)
-		}
-		auc[folder] = rocAUC(r.Probability, func(i int) bool { return records[i][len(header)-1] == "1" })
+		_, probability := answer(t, m, p, rows)
+		auc[folder] = rocAUC(probability, func(i int) bool { return records[i][len(header)-1] == "1" })
 	}
 	t.Logf("%d rows, ROC AUC %v", len(records), auc)
 	if auc["demo/v1"] < 0.87 || auc["demo/v2"] < auc["demo/v1"]+0.02 || auc["xgboost"] != auc["demo/v2"] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,6 +131,9 @@ func (replicas) Status(revision string) route.RevisionStatus {
 }
 func (r replicas) Predict(context.Context, string, *tensor.Batch) (*tensor.Batch, error) {
 	return r.answer, nil
+}
+func (replicas) Through(context.Context, string) (string, func(), error) {
+	return "", nil, errors.ErrUnsupported
 }
 func (replicas) Changed() <-chan struct{} { return nil }
 

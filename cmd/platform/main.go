@@ -42,7 +42,7 @@ func run() int {
 		if len(os.Args) == 3 && os.Args[2] == "serve" {
 			return runtime.ServeImage(version, os.Getenv, os.Stdout)
 		}
-		return runtime.Main(os.Args[2:], os.Stderr)
+		return runtime.Main(os.Args[2:], os.Stderr, nil)
 	}
 	exe, err := os.Executable()
 	if err != nil {

@@ -19,10 +19,6 @@ const (
 	MLflowScoring
 )
 
-// RetryAfter says after how many seconds a client shall try again, as the value of a header
-// that never changes.
-var RetryAfter = []string{"1"}
-
 // failure is an error's body: what Open Inference and MLflow each define, and beside it
 // what all our errors have.
 type failure struct {
@@ -44,8 +40,8 @@ func (p Protocol) fail(w http.ResponseWriter, code int, e *slipway.Error) {
 	} else {
 		f.Error = e.What()
 	}
-	if code == http.StatusServiceUnavailable {
-		w.Header()["Retry-After"] = RetryAfter
+	if after := RetryAfter(code, e); after != nil {
+		w.Header()["Retry-After"] = after
 	}
 	Write(w, code, f)
 }

@@ -2,6 +2,8 @@ package answer
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/slipway-ml/slipway"
 )
@@ -40,6 +42,8 @@ func Status(e *slipway.Error) int {
 		return http.StatusBadGateway
 	case e.Code == slipway.CodeDeadline:
 		return http.StatusGatewayTimeout
+	case e.Code == slipway.CodeRateLimited:
+		return http.StatusTooManyRequests
 	case e.Kind == slipway.Exhausted:
 		return http.StatusServiceUnavailable
 	case e.Kind == slipway.Invalid && (e.Field == typeHeader || e.Field == encodingHeader):
@@ -48,6 +52,21 @@ func Status(e *slipway.Error) int {
 		return StatusOf(e.Kind)
 	}
 }
+
+// RetryAfter is the header of that name of an answer with an error: whole seconds (RFC 9110,
+// 10.2.3); nil for a status that has none.
+func RetryAfter(code int, e *slipway.Error) []string {
+	switch {
+	case code != http.StatusServiceUnavailable && code != http.StatusTooManyRequests:
+		return nil
+	case e.Retry <= time.Second:
+		return aSecond
+	}
+	return []string{strconv.FormatInt(int64((e.Retry+time.Second-1)/time.Second), 10)}
+}
+
+// aSecond is after what time a client shall try again that is not told otherwise.
+var aSecond = []string{"1"}
 
 // mlflowCode is the name of an error in MLflow's REST answers.
 func mlflowCode(status int) string {
@@ -64,6 +83,8 @@ func mlflowCode(status int) string {
 		return "INVALID_PARAMETER_VALUE"
 	case http.StatusServiceUnavailable:
 		return "TEMPORARILY_UNAVAILABLE"
+	case http.StatusTooManyRequests:
+		return "REQUEST_LIMIT_EXCEEDED"
 	case http.StatusGatewayTimeout:
 		return "DEADLINE_EXCEEDED"
 	default:

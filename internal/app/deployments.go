@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/app/access"
 	"github.com/slipway-ml/slipway/internal/authz"
 	"github.com/slipway-ml/slipway/internal/rollout"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/spec"
 )
 
@@ -42,6 +43,11 @@ func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key str
 			return api.Deployment{}, err
 		}
 	}
+	if s.Resources.GPU.Count > 0 {
+		return api.Deployment{}, slipway.Errorf(slipway.Invalid, slipway.CodeInvalid,
+			"let the server run where the accelerators are and deploy it with model.external; or remove resources.gpu, and model.command uses what this machine has, shared with all others",
+			"resources.gpu cannot be promised: replicas are processes of this machine, which the platform gives no accelerators")
+	}
 	v := w.version
 	files, err := d.files(ctx, s, r.Files)
 	if err != nil {
@@ -54,7 +60,7 @@ func (d deploymentsAPI) Create(ctx context.Context, p slipway.Principal, key str
 	}
 	dep, err := d.a.controller.Create(ctx, rollout.Request{Kind: rollout.KindDeploy, Endpoint: s.Endpoint(), Source: r.PlatformYAML,
 		Spec: s.Canonical(), Files: files, Model: v.Model, Version: v.Number, Digest: v.Digest, Owner: s.Owner.Team, Tier: int(s.Tier), Class: s.Data.Classification,
-		Deadline: s.Rollout.Deadline, Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
+		Deadline: s.Rollout.Deadline, Limits: limitsOf(s), Plan: planOf(s), Force: r.Force, Reason: r.Reason, By: p.ID, Key: key})
 	if err != nil {
 		return api.Deployment{}, err
 	}
@@ -115,6 +121,13 @@ func (d deploymentsAPI) files(ctx context.Context, s *spec.Spec, given map[strin
 		out[role] = digest
 	}
 	return out, nil
+}
+
+// limitsOf is the part of a platform.yaml that bounds callers.
+func limitsOf(s *spec.Spec) *route.Limits {
+	l := s.Limits
+	return &route.Limits{RatePerSecond: l.Rate.PerSecond, Burst: l.Rate.Burst, CallerRatePerSecond: l.CallerRate.PerSecond, CallerBurst: l.CallerRate.Burst,
+		Concurrency: l.Concurrency, Queue: l.Queue.Length, QueueWait: l.Queue.Wait, MaxBody: l.Body}
 }
 
 // planOf is the part of a platform.yaml that drives a rollout.

@@ -48,6 +48,8 @@ func runtimeName(kind string) string {
 	switch kind {
 	case route.RuntimeTree:
 		return "the native evaluator"
+	case route.RuntimeONNX:
+		return "ONNX Runtime"
 	case route.RuntimeCommand:
 		return "a server of its own"
 	default:

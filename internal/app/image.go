@@ -25,6 +25,10 @@ func (r *runner) runnable(ctx context.Context, j *job, v registry.Version, img *
 		return err
 	}
 	base := r.a.o.Config.PythonBase
+	if s.Runtime.Kind == route.RuntimeONNX {
+		log.Printf("the image cannot run by itself: it holds the model, and not ONNX Runtime")
+		return nil
+	}
 	if s.Runtime.Kind == route.RuntimeRemote || s.Runtime.Kind == route.RuntimePython && base == "" {
 		return nil
 	}

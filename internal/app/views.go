@@ -43,8 +43,12 @@ func endpointView(e rollout.Endpoint, obs *route.Observation) api.Endpoint {
 	}
 	weight := e.Weight
 	if obs != nil {
-		if st := obs.Endpoint(e.Key); st != nil && st.Rollout != nil {
+		st := obs.Endpoint(e.Key)
+		if st != nil && st.Rollout != nil {
 			weight, out.Judgement = st.Weight, st.Judgement
+		}
+		if st != nil {
+			out.Traffic = (*api.Traffic)(st.Traffic)
 		}
 	}
 	if e.Stable != nil && e.Candidate != nil && e.WarmLeft > 0 {

@@ -14,7 +14,8 @@ var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
 		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/express", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
-		"internal/tensor", "internal/tree", "internal/verdict", "templates",
+		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/express", "internal/mlmodel/...", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
+		"internal/tensor", "internal/tree/...", "internal/verdict", "templates",
 	}},
 	{"features", []string{
 		"internal/artifact", "internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry/...",
@@ -25,7 +26,7 @@ var layers = []layer{
 		"internal/sqlstore/...", "internal/storetest/...", "internal/tilelog", "internal/tlsfile", "internal/web",
 	}},
 	{"composition root, and what plays it", []string{"internal/app/...", "internal/demo"}},
-	{"programs and checks", []string{"bench/...", "cmd/platform", "internal/arch"}},
+	{"programs and checks", []string{"bench/...", "cmd/...", "internal/arch"}},
 }
 
 // narrow packages may import less than their layer would let them: nothing above reach.
@@ -55,14 +56,15 @@ var sideways = []exception{
 	{"bench/...", "bench/figure", "every bench prints its figures in one way"},
 	{"bench/...", "bench/rig", "every bench of serving has the same client and the same model"},
 	{"internal/cli", "client", "the command line speaks to a server through the public client"},
-	{"internal/mlmodel", "internal/tensor", "a model's signature becomes a schema"},
-	{"internal/mlmodel", "internal/tree", "a model directory may hold a tree ensemble"},
+	{"internal/mlmodel/...", "internal/tensor", "a model's signature becomes a schema"},
+	{"internal/mlmodel", "internal/tree/...", "a model directory may hold a tree ensemble of either library"},
 	{"internal/plan", "internal/spec", "a plan compares what two files say"},
 	{"internal/plan", "internal/tensor", "a plan compares what two versions take and give"},
 	{"internal/route", "internal/tensor", "the table carries each revision's schema"},
 	{"internal/runtime/...", "internal/runtime/child", "every process that a runtime starts ends with it, and leaves nothing behind"},
 	{"internal/spec/...", "internal/tensor", "what a file declares of inputs is what requests are held to"},
 	{"internal/spec/...", "internal/modeluri", "a file names versions and runs as MLflow's users do"},
+	{"internal/tree/lightgbm", "internal/tree/flat", "the trees of both libraries are walked in one way"},
 	{"internal/storetest/...", "internal/sqlstore/...", "a suite opens the database that it tests"},
 	{"internal/storetest/...", "internal/storetest/...", "every suite checks the record of events with the same function"},
 }
@@ -84,11 +86,11 @@ var oversized = map[string]struct {
 }{
 	"internal/app":                     {4200, "what joins every part grows with the parts; the stages of the pipeline are the largest of it"},
 	"internal/cli":                     {7200, "a file for each command; they share one session and know nothing of one another"},
-	"internal/gateway":                 {3150, "the table, the counts, the judges and what callers see of them change together under one lock; what needs no part in that, the hand-over and the messages of gRPC, has a package of its own"},
-	"internal/runtime":                 {2500, "both ends of one protocol, which are read and changed together"},
-	"internal/process":                 {2350, "revisions and pools are supervised by one state under one lock"},
-	"internal/spec":                    {2150, "one table of keys, and what each of them becomes; a reader looks for a key in one place"},
+	"internal/runtime":                 {2750, "both ends of one protocol, which are read and changed together"},
+	"internal/process":                 {2450, "revisions and pools are supervised by one state under one lock"},
 	"internal/tensor":                  {3300, "the batch and every form in which it travels, all read by one scanner into one kind of column: what holds for an element holds in every form"},
+	"internal/gateway":                 {3550, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
+	"internal/spec":                    {2400, "one file with all that may stand in it; each of its sections has a file"},
 	"internal/tracking":                {2350, "experiments, runs and logged models with the rules of MLflow's server, which are one vocabulary and share every check"},
 	"internal/process/process_test.go": {620, "the life of a supervisor in one place, with the fixture that all of it uses"},
 }

@@ -92,7 +92,28 @@ func summary(sp *spec.Spec) [][]screen.Text {
 	return append(rows,
 		row("rollout", "rollout.steps", strings.Join(steps, ", ")),
 		row("warm", "rollout.keep_previous_warm", "previous revision for "+screen.Duration(sp.Rollout.KeepPreviousWarm)),
-		row("replicas", "scaling.replicas", fmt.Sprintf("%d with %g cores and %s each", sp.Replicas, float64(sp.Resources.MilliCPU)/1000, memory)))
+		row("replicas", "scaling.replicas", fmt.Sprintf("%d with %g cores and %s each", sp.Replicas, float64(sp.Resources.MilliCPU)/1000, memory)),
+		row("limits", "", limitsOf(sp)))
+}
+
+// limitsOf says what callers may ask.
+func limitsOf(sp *spec.Spec) string {
+	l := sp.Limits
+	var parts []string
+	for _, r := range []struct {
+		of   string
+		rate spec.Rate
+	}{{"", l.Rate}, {" of each caller", l.CallerRate}} {
+		if r.rate.PerSecond > 0 {
+			parts = append(parts, fmt.Sprintf("%g requests/s%s, %d at once", r.rate.PerSecond, r.of, r.rate.Burst))
+		}
+	}
+	answered := "as many as go well are answered at once"
+	if l.Concurrency > 0 {
+		answered = fmt.Sprintf("%d are answered at once", l.Concurrency)
+	}
+	parts = append(parts, answered, fmt.Sprintf("%d wait", l.Queue.Length), "bodies to "+screen.Size(l.Body))
+	return strings.Join(parts, "; ")
 }
 
 func (s *session) schemaCmd() *cobra.Command {

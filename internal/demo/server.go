@@ -67,18 +67,11 @@ func answer(w http.ResponseWriter, body []byte, schema tensor.Schema, trees *mlm
 			return
 		}
 	}
-	rows, err := tensor.Float32Rows(in, schema.Inputs, nil)
-	var result mlmodel.Result
-	if err == nil {
-		err = trees.Predict(rows, in.Rows(), &result)
-	}
+	out, err := trees.Predict(in)
 	if err != nil {
 		fail(w, http.StatusBadRequest, slipway.AsError(err).Error())
 		return
 	}
-	shape := []int{in.Rows()}
-	out := &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewInt64(mlmodel.OutputPredict, shape, result.Labels),
-		tensor.NewFloat32(mlmodel.OutputProbability, shape, result.Probability)}}
 	wanted.Binary = false // the answer is JSON alone
 	text, _, err := tensor.AppendInferResponse(nil, "fraud", "3", &wanted, out)
 	if err != nil {

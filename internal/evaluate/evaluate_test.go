@@ -40,18 +40,7 @@ func open(t testing.TB, folder string) saved {
 	if v := verdict.Fold(results); v != verdict.Pass {
 		t.Fatalf("%+v", results)
 	}
-	return saved{dir, m, p, evaluate.Model{Schema: schema, Predict: func(_ context.Context, in *tensor.Batch) (*tensor.Batch, error) {
-		rows, err := tensor.Float32Rows(in, schema.Inputs, nil)
-		if err != nil {
-			return nil, err
-		}
-		var r mlmodel.Result
-		if err := p.Predict(rows, in.Rows(), &r); err != nil {
-			return nil, err
-		}
-		n := []int{in.Rows()}
-		return &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewInt64("predict", n, r.Labels), tensor.NewFloat32("probability", n, r.Probability)}}, nil
-	}}}
+	return saved{dir, m, p, evaluate.Model{Schema: schema, Predict: func(_ context.Context, in *tensor.Batch) (*tensor.Batch, error) { return p.Predict(in) }}}
 }
 
 func text(t testing.TB, name string) string {

@@ -217,6 +217,9 @@ func Endpoint(e api.Endpoint, last *api.Deployment, judged []string, now time.Ti
 		}
 		a.replicas(r)
 	}
+	if n := refused(e.Traffic); n > 0 {
+		a.why("%d requests were refused because they were more than it takes: platform.yaml says how many under limits and scaling", n)
+	}
 	if last != nil && last.Status != succeeded {
 		a.why("the last deployment %s did not succeed: %s", last.ID, cmp.Or(last.Message, last.Status))
 		a.do("platform explain %s", last.ID)
@@ -226,4 +229,14 @@ func Endpoint(e api.Endpoint, last *api.Deployment, judged []string, now time.Ti
 	}
 	a.do("platform status %s", e.Name)
 	return a
+}
+
+// refused is how many requests found no place.
+func refused(t *api.Traffic) (n uint64) {
+	if t != nil {
+		for _, of := range t.Refused {
+			n += of
+		}
+	}
+	return n
 }

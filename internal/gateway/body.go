@@ -35,8 +35,7 @@ func (g *Gateway) hold(n int64) *slipway.Error {
 
 // read fills a buffer with the body of a request. held is how much of the memory for
 // bodies it takes, to be given back.
-func (g *Gateway) read(b *buffer, r *http.Request) (held int64, failed *slipway.Error) {
-	limit := g.c.MaxBody
+func (g *Gateway) read(b *buffer, r *http.Request, limit int64) (held int64, failed *slipway.Error) {
 	if r.ContentLength > limit {
 		return 0, answer.TooLarge(limit)
 	}

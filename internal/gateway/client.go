@@ -139,6 +139,8 @@ func kindOf(code int) slipway.Kind {
 		return slipway.Unprocessable
 	case code == http.StatusNotFound:
 		return slipway.NotFound
+	case code == http.StatusTooManyRequests:
+		return slipway.Exhausted
 	case code < 500:
 		return slipway.Invalid
 	case code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:

@@ -118,8 +118,8 @@ func writeProblem(w http.ResponseWriter, e *slipway.Error) {
 	code := answer.Status(e)
 	h := w.Header()
 	switch code {
-	case http.StatusServiceUnavailable:
-		h["Retry-After"] = answer.RetryAfter
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h["Retry-After"] = answer.RetryAfter(code, e)
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 	}

@@ -26,6 +26,11 @@ func unknownPath() *slipway.Error {
 		Next: "POST to /v2/models/ENDPOINT/infer or /endpoints/ENDPOINT/invocations"}
 }
 
+func onlyPassed(key string) *slipway.Error {
+	return &slipway.Error{Code: slipway.CodeNotPassed, Kind: slipway.NotFound, Message: "the server of " + key + " has a protocol of its own",
+		Next: "ask below /endpoints/" + key + "/proxy/"}
+}
+
 func pending(key, reason string) *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeNoReplica, Kind: slipway.Unavailable,
 		Message: "the endpoint is not ready yet" + because(reason), Next: "platform status " + key}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slipway-ml/slipway/internal/express"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -80,4 +81,9 @@ func (g *Gateway) Traces(id string) string {
 		out += " " + a.Name + " " + a.Outcome
 	}
 	return out
+}
+
+// NewPublic is the server of the public address.
+func NewPublic(g *Gateway) *express.Server {
+	return express.New(g.newServer(g, nil), predicts, time.Now)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/gateway/openinference"
 	"github.com/slipway-ml/slipway/internal/gateway/refusal"
+	"github.com/slipway-ml/slipway/internal/gateway/through"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
@@ -35,6 +36,9 @@ type Replicas interface {
 	// *slipway.Error: Invalid or Unprocessable when the input is at fault. It does not use
 	// the batch after it has returned.
 	Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error)
+	// Through gives the socket on which the server behind one ready replica is spoken to as
+	// it is, and counts a request in until leave is called.
+	Through(ctx context.Context, revision string) (socket string, leave func(), err error)
 	// Changed is poked when the state of some replica has changed.
 	Changed() <-chan struct{}
 }
@@ -73,6 +77,7 @@ type Gateway struct {
 	serial  atomic.Uint64
 	proxy   *httputil.ReverseProxy
 	calls   *openinference.Server
+	passer  *through.Passer
 	journal *journal
 	refused *refusal.Log
 	answers *answered.Log
@@ -104,7 +109,7 @@ func Open(c Config) (*Gateway, error) {
 	}
 	g := &Gateway{c: c, origin: c.Now(), save: make(chan struct{}, 1), stop: make(chan stopRequest)}
 	g.nonce, g.room = nonce(c.Rand()), g.hold
-	g.proxy = newProxy(c.ServerSocket)
+	g.proxy, g.passer = newProxy(c.ServerSocket), through.New(passIdle, c.Log)
 	g.calls = openinference.New(models{g}, int(c.MaxBody), c.Now)
 	if err := os.MkdirAll(g.judgesDir(), 0o700); err != nil {
 		return nil, ioError("make the gateway's directory", err)
@@ -157,6 +162,7 @@ func (g *Gateway) age() time.Duration {
 // Close forgets the metrics and closes the journal, after Run.
 func (g *Gateway) Close() error {
 	g.c.Metrics.Unregister(collector{g})
+	g.passer.Close()
 	return g.journal.close()
 }
 

@@ -55,11 +55,14 @@ func (g *Gateway) data(w http.ResponseWriter, r *http.Request, path string, who 
 	h := w.Header()
 	h[requestIDHeader] = g.requestID(r)
 	p, ofModel := answer.ParsePath(path)
+	endpoint, passed := passedTo(r.URL)
 	switch {
 	case who.grant == nil:
 		h.Set("WWW-Authenticate", `Bearer realm="slipway"`)
 		g.refuse(who, "")
 		p.Protocol.Fail(w, unauthorized())
+	case passed != "":
+		g.pass(w, r, who, endpoint, passed)
 	case ofModel && p.What == answer.Nothing:
 		p.Protocol.Fail(w, unknownPath())
 	case ofModel && p.What == answer.Predict:

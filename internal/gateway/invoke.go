@@ -20,7 +20,7 @@ const (
 // invoke answers one prediction request over net/http.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, path answer.Path) {
 	p := path.Protocol
-	_, err := g.granted(who, path.Name)
+	e, err := g.granted(who, path.Name)
 	var x answer.Exchange
 	if err == nil {
 		x, err = p.Open(r.Header.Get)
@@ -31,9 +31,10 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, pat
 	}
 	buf := buffers.Get().(*buffer)
 	defer buf.release()
-	held, err := g.read(buf, r)
+	limit := e.maxBody(g.c.MaxBody)
+	held, err := g.read(buf, r, limit)
 	if err == nil {
-		err = x.Decode(buf.in, g.c.MaxBody, g.room)
+		err = x.Decode(buf.in, limit, g.room)
 	}
 	defer g.buffered.Add(-held - x.Held())
 	if err != nil {
@@ -44,7 +45,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, who caller, pat
 		return
 	}
 	h := w.Header()
-	out, rev, err := g.predict(r.Context(), &call{who: who, key: path.Name, version: path.Version, request: h[requestIDHeader][0], codec: &x,
+	out, rev, err := g.predict(r.Context(), &call{who: who, key: path.Name, version: path.Version, request: h[requestIDHeader][0], codec: &x, size: int64(len(buf.in)),
 		wanted: r.Header.Get(revisionHeader), wish: deadlineOf(r.Header.Get(deadlineHeader))})
 	if r.Context().Err() != nil {
 		return // nobody listens

@@ -37,6 +37,8 @@ type fake struct {
 	unready map[string]bool
 	want    []string
 	changed chan struct{}
+	sockets map[string]string // of replicas that are passed through to
+	through int               // requests that are
 }
 
 func newFake() *fake {
@@ -83,6 +85,17 @@ func (f *fake) Predict(ctx context.Context, revision string, in *tensor.Batch) (
 		m = value(1)
 	}
 	return m(ctx, in)
+}
+
+func (f *fake) Through(_ context.Context, revision string) (string, func(), error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	socket, ok := f.sockets[revision]
+	if !ok {
+		return "", nil, &slipway.Error{Code: slipway.CodeNoReplica, Kind: slipway.Unavailable, Message: "no replica"}
+	}
+	f.through++
+	return socket, func() { f.mu.Lock(); f.through--; f.mu.Unlock() }, nil
 }
 
 func (f *fake) Changed() <-chan struct{} { return f.changed }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -28,7 +29,7 @@ func (g *Gateway) Observe() route.Observation {
 }
 
 func (e *endpoint) observe() route.EndpointStatus {
-	st := route.EndpointStatus{Key: e.Key}
+	st := route.EndpointStatus{Key: e.Key, Traffic: e.traffic()}
 	if e.live == nil {
 		return st
 	}
@@ -62,6 +63,9 @@ var (
 	descReady    = desc("replicas_ready", "Replicas that answer.", byRevision...)
 	descWeight   = desc("candidate_weight", "Share of the candidate in force, 0 to 1.", byEndpoint...)
 	descInFlight = desc("requests_in_flight", "Requests being answered.", byEndpoint...)
+	descWaiting  = desc("requests_waiting", "Requests that wait for a place.", byEndpoint...)
+	descLimit    = desc("requests_limit", "Requests that are answered at once, at most, now.", byEndpoint...)
+	descRefused  = prometheus.NewDesc("slipway_refused_total", "Requests that were refused before anybody was asked, by reason.", append(byEndpoint[:1:1], "reason"), nil)
 	descInvalid  = desc("requests_invalid_total", "Requests that did not fit the schema.", byEndpoint...)
 	descCoerced  = desc("coercions_total", "Inputs that came in another type than the schema's and were converted.", byEndpoint...)
 	descRollback = desc("rollbacks_total", "Rollbacks made here.", byEndpoint...)
@@ -75,7 +79,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe sends every metric's description.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descFirst, descAnswers, descLatency, descReady, descWeight, descInFlight,
+	for _, d := range []*prometheus.Desc{descFirst, descAnswers, descLatency, descReady, descWeight, descInFlight, descWaiting, descLimit, descRefused,
 		descInvalid, descCoerced, descRollback, descTable, descJournal} {
 		out <- d
 	}
@@ -92,7 +96,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	send(descTable, gauge, float64(t.Seq))
 	send(descJournal, gauge, float64(unwritten))
 	for key, e := range t.endpoints {
-		send(descInFlight, gauge, float64(e.stats.inFlight.Load()), key)
+		c.traffic(send, key, e.traffic())
 		send(descInvalid, counter, float64(e.stats.invalid.Load()), key)
 		send(descCoerced, counter, float64(e.stats.coerced.Load()), key)
 		send(descRollback, counter, float64(e.stats.rollbacks.Load()), key)
@@ -114,6 +118,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			total, buckets := r.counts.latency.cumulative()
 			out <- prometheus.MustNewConstHistogram(descLatency, total, float64(n.LatencyUS)/1e6, buckets, key, r.ID)
 		}
+	}
+}
+
+// traffic sends what an endpoint does, and whom it does not let in.
+func (collector) traffic(send func(*prometheus.Desc, prometheus.ValueType, float64, ...string), key string, t *route.Traffic) {
+	send(descInFlight, prometheus.GaugeValue, float64(t.Inside), key)
+	send(descWaiting, prometheus.GaugeValue, float64(t.Waiting), key)
+	send(descLimit, prometheus.GaugeValue, float64(t.Limit), key)
+	for reason := range admit.Reasons {
+		send(descRefused, prometheus.CounterValue, float64(t.Refused[reason.String()]), key, reason.String())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/eprocess"
+	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/gateway/answered"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -29,12 +30,16 @@ type call struct {
 	wanted  string        // the revision that the caller names; empty: the draw decides
 	version string        // of the model, that the caller names; empty: any
 	wish    time.Duration // the caller's deadline; 0: the endpoint's
+	size    int64         // bytes of its body
 	codec   codec
 
 	g        *Gateway
 	e        *endpoint
 	deadline time.Duration // of the whole request
-	shorter  bool          // by the caller's wish
+	shorter  bool          // by the caller's wish, or because it waited for long
+	ends     time.Time     // the deadline
+	gate     *admit.Gate   // that has let it in
+	in       time.Time     // and when
 	rescued  bool          // stable has answered what the candidate did not
 }
 
@@ -55,16 +60,13 @@ func (c *call) outcome(err *slipway.Error) answered.Outcome {
 // predict answers a call. ctx ends when nobody listens any more: what is given then need not
 // be written. The revision is the one that answered, or failed; nil if none was asked.
 func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revision, *slipway.Error) {
-	// The table may have changed while the body came: requests are routed by the newest.
-	e, err := g.granted(c.who, c.key)
-	if err != nil {
+	if err := g.take(c); err != nil {
 		return nil, nil, err
 	}
-	e.stats.inFlight.Add(1)
-	defer e.stats.inFlight.Add(-1)
-	c.g, c.e, c.deadline = g, e, e.Deadline
-	if c.wish > 0 && c.wish < c.deadline {
-		c.deadline, c.shorter = c.wish, true
+	answered := false
+	defer func() { c.leave(answered) }()
+	if rev := c.e.shown(); rev != nil && rev.Runtime.Protocol == route.ProtocolHTTP {
+		return nil, nil, onlyPassed(c.key)
 	}
 	out, rev, err := c.answer(ctx)
 	if rev != nil && c.retired(rev, err) {
@@ -73,6 +75,7 @@ func (g *Gateway) predict(ctx context.Context, c *call) (*tensor.Batch, *revisio
 	if rev != nil {
 		g.answers.Note(c.request, rev.traced, c.outcome(err))
 	}
+	answered = err == nil && !c.rescued // stable has answered without a place of its own
 	return out, rev, err
 }
 
@@ -98,7 +101,7 @@ func (c *call) retired(rev *revision, err *slipway.Error) bool {
 // answer routes the request, asks the revision and, if a candidate fails, stable. It gives
 // the revision that answered, or failed.
 func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.Error) {
-	d, err := c.route()
+	d, err := c.place(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,11 +114,7 @@ func (c *call) answer(ctx context.Context) (*tensor.Batch, *revision, *slipway.E
 	if in.Coerced > 0 {
 		c.e.stats.coerced.Add(int64(in.Coerced))
 	}
-	limit := c.deadline
-	if d.fallback != nil {
-		limit /= 2
-	}
-	out, outcome, err := c.attempt(ctx, &d, in, limit)
+	out, outcome, err := c.attempt(ctx, &d, in)
 	if d.pinned {
 		return out, d.rev, err
 	}
@@ -185,9 +184,25 @@ func (c *call) routeVersion() (draw, *slipway.Error) {
 
 // attempt is a first attempt: it is counted and, by the draw, evidence. What takes longer
 // than half the deadline has failed, on either arm, although stable's answer is still used.
-// If the client wanted less time than the endpoint gives, it has given up instead.
-func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit time.Duration) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
-	out, err := c.ask(ctx, d.rev, in, limit)
+// If the client wanted less time than the endpoint gives, or much of it was over before, it
+// has given up instead.
+func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch) (*tensor.Batch, eprocess.Outcome, *slipway.Error) {
+	out, err := c.ask(ctx, d.rev, in, c.limit(d))
+	return out, c.settle(ctx, d, err), err
+}
+
+// limit is how long a first attempt may take.
+func (c *call) limit(d *draw) time.Duration {
+	limit, left := c.deadline, c.ends.Sub(d.at)
+	if d.fallback != nil {
+		limit /= 2
+	}
+	c.shorter = c.shorter || left < c.deadline/2
+	return min(limit, left)
+}
+
+// settle counts a first attempt that has ended, and gives it to the judge.
+func (c *call) settle(ctx context.Context, d *draw, err *slipway.Error) eprocess.Outcome {
 	end := c.g.c.Now()
 	took := end.Sub(d.at)
 	outcome := eprocess.OK
@@ -206,7 +221,7 @@ func (c *call) attempt(ctx context.Context, d *draw, in *tensor.Batch, limit tim
 		d.rev.counts.first(outcome, d.tau > 0 && took > d.tau, took)
 		d.resolve(outcome, end)
 	}
-	return out, outcome, err
+	return outcome
 }
 
 // ask sends the batch to a revision.
@@ -235,7 +250,7 @@ func (c *call) rescue(ctx context.Context, d *draw, in *tensor.Batch) (*tensor.B
 			return nil, err
 		}
 	}
-	return c.ask(ctx, d.fallback, in, c.deadline-c.g.c.Now().Sub(d.at))
+	return c.ask(ctx, d.fallback, in, c.ends.Sub(c.g.c.Now()))
 }
 
 // isRejection tells a model's 4xx from its failures.

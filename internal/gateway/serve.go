@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/express"
 	"github.com/slipway-ml/slipway/internal/gateway/handover"
@@ -27,6 +29,8 @@ const (
 	maxHeader     = 32 << 10
 	drainTimeout  = 10 * time.Second
 	readyTimeout  = 30 * time.Second // for a new process that takes over
+
+	minConnections, mostConnections = 256, 64 << 10
 )
 
 // Front is where a gateway listens.
@@ -74,7 +78,7 @@ func (g *Gateway) Serve(ctx context.Context, f Front) error {
 	defer cancel()
 	wg.Go(func() { g.Run(run) })
 
-	l := handover.New(f.Socket, idleTimeout)
+	l := handover.New(f.Socket, idleTimeout, maxConnections())
 	public := express.New(g.newServer(g, l.ConnState), predicts, time.Now)
 	private := g.newServer(g.admin(), nil)
 	private.WriteTimeout = 0 // a stop takes its time
@@ -180,10 +184,20 @@ func serveOn(s *express.Server, l *handover.Listener, c *tls.Config) error {
 	return err
 }
 
+// maxConnections is how many clients may be connected at once: most of the descriptors that
+// this process may have, since replicas and files need some.
+func maxConnections() int {
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil {
+		return minConnections
+	}
+	return int(min(max(files.Cur/4*3, minConnections), mostConnections))
+}
+
 // predicts tells whether a POST to a path asks for a prediction.
 func predicts(path string) bool {
 	return strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/infer") ||
-		strings.HasPrefix(path, "/endpoints/") && strings.HasSuffix(path, "/invocations")
+		strings.HasPrefix(path, "/endpoints/") && strings.HasSuffix(path, "/invocations") && !strings.Contains(path, "/proxy/")
 }
 
 // report passes on how a server failed; that its listener was closed is no failure.

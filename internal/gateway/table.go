@@ -20,6 +20,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/disk"
+	"github.com/slipway-ml/slipway/internal/gateway/admit"
 	"github.com/slipway-ml/slipway/internal/route"
 )
 
@@ -72,11 +73,20 @@ type revision struct {
 	traced          string   // the endpoint and the revision, as they are remembered
 	ready           *atomic.Int64
 	counts          *counts
+	gate            *admit.Gate
 }
 
 // endpointStats outlives tables.
 type endpointStats struct {
-	inFlight, invalid, coerced, rollbacks atomic.Int64
+	invalid, coerced, rollbacks atomic.Int64
+	refused                     admit.Refused
+	meter                       *admit.Meter
+}
+
+func newStats(e *route.Endpoint) *endpointStats {
+	s := &endpointStats{}
+	s.meter = admit.NewMeter(ratesOf(e), &s.refused)
+	return s
 }
 
 // Ack is a gateway's word that a table is in force, and will be after a restart.
@@ -136,6 +146,12 @@ func (g *Gateway) swap(next, old *table) error {
 		return err
 	}
 	for _, e := range next.endpoints {
+		e.stats.meter.Set(ratesOf(e.Endpoint))
+		for _, r := range []*revision{e.stable, e.candidate} {
+			if r != nil {
+				r.gate.Set(admission(e.Endpoint, r.Revision))
+			}
+		}
 		if e.live != nil && !e.live.vetoed {
 			e.live.weight, e.live.promoted = e.Weight, e.Rollout.Promoted
 		}
@@ -209,14 +225,15 @@ func (g *Gateway) compile(t route.Table, old *table) (*table, error) {
 			err.Field = fmt.Sprintf("endpoints[%d].%s", i, err.Field)
 			return nil, err
 		}
-		ce := &endpoint{Endpoint: e, stable: next.revision(e.Key, e.Stable, old), candidate: next.revision(e.Key, e.Candidate, old)}
+		ce := &endpoint{Endpoint: e}
 		ce.sameSchema = e.Stable != nil && e.Candidate != nil && reflect.DeepEqual(e.Stable.Schema, e.Candidate.Schema)
 		was := old.endpoints[e.Key]
 		if was != nil {
 			ce.stats = was.stats
 		} else {
-			ce.stats = &endpointStats{}
+			ce.stats = newStats(e)
 		}
+		ce.stable, ce.candidate = next.revision(ce, e.Stable, old), next.revision(ce, e.Candidate, old)
 		if e.Rollout != nil {
 			rollouts[e.Rollout.Key()] = true
 			var err error
@@ -257,6 +274,10 @@ func (t *table) check(e *route.Endpoint) *slipway.Error {
 	case e.Rollout != nil && !fileName(snapshotName(e.Rollout.Key())):
 		return invalid("rollout.deployment", "cannot name a file")
 	}
+	if l := e.Limits; l != nil && (!(l.RatePerSecond >= 0) || !(l.CallerRatePerSecond >= 0) || l.Burst < 0 || l.CallerBurst < 0 ||
+		l.Concurrency < 0 || l.Queue < 0 || l.QueueWait < 0 || l.MaxBody < 0) {
+		return invalid("limits", "are negative")
+	}
 	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
 		if r != nil && r.ID == "" {
 			return invalid("revision", "has no id")
@@ -266,18 +287,18 @@ func (t *table) check(e *route.Endpoint) *slipway.Error {
 }
 
 // revision makes a revision ready. Its counts go on if the table before had it.
-func (t *table) revision(endpoint string, r *route.Revision, old *table) *revision {
+func (t *table) revision(e *endpoint, r *route.Revision, old *table) *revision {
 	if r == nil {
 		return nil
 	}
 	if c := t.revisions[r.ID]; c != nil {
 		return c
 	}
-	c := &revision{Revision: r, header: []string{r.ID}, version: []string{strconv.Itoa(r.Version)}, traced: endpoint + " " + r.ID}
+	c := &revision{Revision: r, header: []string{r.ID}, version: []string{strconv.Itoa(r.Version)}, traced: e.Key + " " + r.ID}
 	if was := old.revisions[r.ID]; was != nil {
-		c.ready, c.counts = was.ready, was.counts
+		c.ready, c.counts, c.gate = was.ready, was.counts, was.gate
 	} else {
-		c.ready, c.counts = new(atomic.Int64), new(counts)
+		c.ready, c.counts, c.gate = new(atomic.Int64), new(counts), admit.New(admission(e.Endpoint, r), &e.stats.refused)
 	}
 	t.revisions[r.ID] = c
 	return c

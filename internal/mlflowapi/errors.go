@@ -70,7 +70,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
 	case http.StatusUnauthorized:
 		h["Www-Authenticate"] = []string{`Bearer realm="slipway"`, `Basic realm="slipway"`}
 	case http.StatusServiceUnavailable:
-		h["Retry-After"] = answer.RetryAfter
+		h["Retry-After"] = answer.RetryAfter(what.status, e)
 	case http.StatusNotFound:
 		if h.Get("Allow") != "" {
 			what.status = http.StatusMethodNotAllowed

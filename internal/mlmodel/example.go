@@ -29,7 +29,7 @@ func (m *Model) ExampleRequest(dir fs.FS, limit int64) ([]byte, bool) {
 // request makes a request of an example: it is one already, or the data frame alone, by
 // columns and data or by records.
 func request(b []byte) []byte {
-	b = bytes.TrimSpace(b)
+	b = nullNaN(bytes.TrimSpace(b))
 	if bytes.HasPrefix(b, []byte("[")) {
 		return slices.Concat([]byte(`{"dataframe_records":`), b, []byte("}"))
 	}
@@ -39,4 +39,29 @@ func request(b []byte) []byte {
 		}
 	}
 	return slices.Concat([]byte(`{"dataframe_split":`), b, []byte("}"))
+}
+
+// nullNaN writes null for every NaN outside of strings: what MLflow's saving writes where an
+// example has a missing value, and JSON does not have.
+func nullNaN(b []byte) []byte {
+	nan := []byte("NaN")
+	if !bytes.Contains(b, nan) {
+		return b
+	}
+	out, inside := make([]byte, 0, len(b)+len(b)/8), false
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == '"':
+			inside = !inside
+		case inside && b[i] == '\\' && i+1 < len(b):
+			out = append(out, b[i])
+			i++
+		case !inside && bytes.HasPrefix(b[i:], nan):
+			out = append(out, "null"...)
+			i += len(nan) - 1
+			continue
+		}
+		out = append(out, b[i])
+	}
+	return out
 }

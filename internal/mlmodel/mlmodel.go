@@ -38,7 +38,9 @@ type Model struct {
 	Code          string     // directory of the model's own Python modules; may be empty
 	PredictFn     string     // the method that python_function calls; may be empty
 	XGBoost       *XGBoost   // nil without this flavor
+	LightGBM      *LightGBM  // nil without this flavor
 	Sklearn       *Sklearn   // nil without this flavor
+	ONNX          *ONNX      // nil without this flavor
 	Signature     *Signature // nil if the model was saved without one
 	Example       string     // file of the input example; may be empty
 	ServingInput  string     // file of the example as a request; may be empty
@@ -51,6 +53,14 @@ type XGBoost struct {
 	ModelClass string // "xgboost.sklearn.XGBClassifier"
 	Data       string // name of the model file
 	Format     string // ubj, json or xgb; may be empty
+	Version    string // of the library
+}
+
+// LightGBM is MLflow's flavor lightgbm. The file of a Booster is text; that of a
+// scikit-learn wrapper is an object of Python.
+type LightGBM struct {
+	ModelClass string // "lightgbm.basic.Booster"
+	Data       string // name of the model file
 	Version    string // of the library
 }
 
@@ -138,8 +148,14 @@ func Parse(b []byte) (*Model, error) {
 	if x, ok := f.Flavors["sklearn"]; ok {
 		m.Sklearn = &Sklearn{Data: text(x, "pickled_model"), Serialization: text(x, "serialization_format"), Version: text(x, "sklearn_version"), Trusted: texts(x, "skops_trusted_types")}
 	}
+	if x, ok := f.Flavors["onnx"]; ok {
+		m.ONNX = &ONNX{Data: text(x, "data"), Version: text(x, "onnx_version"), Providers: texts(x, "providers"), Options: x["onnx_session_options"] != nil}
+	}
 	if x, ok := f.Flavors["xgboost"]; ok {
 		m.XGBoost = &XGBoost{ModelClass: text(x, "model_class"), Data: text(x, "data"), Format: text(x, "model_format"), Version: text(x, "xgb_version")}
+	}
+	if x, ok := f.Flavors["lightgbm"]; ok {
+		m.LightGBM = &LightGBM{ModelClass: text(x, "model_class"), Data: text(x, "data"), Version: text(x, "lgb_version")}
 	}
 	if s := f.Signature; s != nil {
 		var err error
@@ -196,11 +212,23 @@ func (m *Model) checkPaths() error {
 		}
 		paths["flavors.sklearn.pickled_model"] = m.Sklearn.Data
 	}
+	if m.ONNX != nil {
+		if m.ONNX.Data == "" {
+			return dirError(FileName+":flavors.onnx.data", saveAgain, "names no model file")
+		}
+		paths["flavors.onnx.data"] = m.ONNX.Data
+	}
 	if m.XGBoost != nil {
 		if m.XGBoost.Data == "" {
 			return dirError(FileName+":flavors.xgboost.data", saveAgain, "names no model file")
 		}
 		paths["flavors.xgboost.data"] = m.XGBoost.Data
+	}
+	if m.LightGBM != nil {
+		if m.LightGBM.Data == "" {
+			return dirError(FileName+":flavors.lightgbm.data", saveAgain, "names no model file")
+		}
+		paths["flavors.lightgbm.data"] = m.LightGBM.Data
 	}
 	for field, path := range paths {
 		if path != "" && (!fs.ValidPath(path) || strings.Contains(path, `\`)) {

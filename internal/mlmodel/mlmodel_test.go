@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/mlmodel"
+	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
 const (
@@ -116,21 +117,69 @@ func classifierDir(t *testing.T, file, class, signature string) fs.FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "flavors:\n  xgboost: {data: m, model_class: " + class + "}\n"
+	return modelDir("xgboost", class, b, signature)
+}
+
+// modelDir is a model directory around a model file.
+func modelDir(flavor, class string, b []byte, signature string) fs.FS {
+	text := "flavors:\n  " + flavor + ": {data: m, model_class: " + class + "}\n"
 	if signature != "" {
 		text += "signature: {inputs: '" + signature + "'}\n"
 	}
 	return fstest.MapFS{"MLmodel": {Data: []byte(text)}, "m": {Data: b}}
 }
 
+const anyRows = `[{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,-1]}}]`
+
+// predictor opens a model of the test data that takes rows of singles.
+func predictor(t *testing.T, file, class string) *mlmodel.Predictor {
+	t.Helper()
+	_, p, err := mlmodel.OpenTree(classifierDir(t, file, class, anyRows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// answer predicts rows of singles.
+func answer(t *testing.T, p *mlmodel.Predictor, rows []float32) *tensor.Batch {
+	t.Helper()
+	n := len(rows) / p.NumFeature()
+	out, err := p.Predict(&tensor.Batch{Tensors: []tensor.Tensor{tensor.NewFloat32("input", []int{n, p.NumFeature()}, rows)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// floats are the values of an output; nil without it.
+func floats(out *tensor.Batch, name string) (values []float32) {
+	if o := out.Tensor(name); o != nil {
+		for i := range o.Len() {
+			values = append(values, float32(o.Float(i)))
+		}
+	}
+	return values
+}
+
 func TestOpenTreeRefuses(t *testing.T) {
 	const booster = "xgboost.core.Booster"
-	tensor := func(shape string) string {
+	array := func(shape string) string {
 		return `[{"type":"tensor","tensor-spec":{"dtype":"float64","shape":` + shape + `}}]`
 	}
 	flavor := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {sklearn: {pickled_model: model.pkl}}")}}
 	gone := fstest.MapFS{"MLmodel": {Data: []byte("flavors: {xgboost: {data: model.ubj}}")}}
 	iris, codes := "v32_softprob.json", "v32_cat_names.ubj"
+	text := func(name, edit string) []byte {
+		b, err := os.ReadFile("../tree/lightgbm/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(strings.Replace(string(b), "pandas_categorical:null", edit, 1))
+	}
+	names := text("category.txt", `pandas_categorical:[["a", "b"]]`)
+	plain := text("regression.txt", "pandas_categorical:[]")
+	const lgbm = "lightgbm.basic.Booster"
 	tests := []struct {
 		name       string
 		dir        fs.FS
@@ -141,13 +190,18 @@ func TestOpenTreeRefuses(t *testing.T) {
 		{"no model file", gone, slipway.CodeModelDir, "model.ubj: is not in the model directory"},
 		{"class", classifierDir(t, iris, "xgboost.dask.DaskXGBClassifier", ""), slipway.CodeModelDir, "not supported natively yet"},
 		{"too few columns", classifierDir(t, iris, booster, `[{"name":"a","type":"double"}]`), slipway.CodeModelDir, "1 inputs, but the model has 4 features"},
-		{"tensor shape", classifierDir(t, iris, booster, tensor("[-1,5]")), slipway.CodeModelDir, "rows of 4 features"},
-		{"tensor rank", classifierDir(t, iris, booster, tensor("[-1]")), slipway.CodeModelDir, "rows of 4 features"},
+		{"tensor shape", classifierDir(t, iris, booster, array("[-1,5]")), slipway.CodeModelDir, "rows of 4 features"},
+		{"tensor rank", classifierDir(t, iris, booster, array("[-1]")), slipway.CodeModelDir, "rows of 4 features"},
 		{"strings", classifierDir(t, iris, booster, `[{"name":"a","type":"double"},{"name":"b","type":"string"},{"name":"c","type":"long"},{"name":"d","type":"long"}]`),
 			slipway.CodeModelDir, "type string"},
 		{"category as text", classifierDir(t, codes, booster, columns(`{"name":"f0","type":"string"}`, 6)), slipway.CodeModelDir, "by its code"},
 		{"names of categories", classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
 			slipway.CodeModelDir, "names of categories"},
+		{"object of Python", modelDir("lightgbm", "lightgbm.sklearn.LGBMClassifier", plain, ""), slipway.CodeModelDir, "is an object of Python"},
+		{"data frame of categories", modelDir("lightgbm", lgbm, names, columns(`{"name":"f0","type":"long"}`, 4)), slipway.CodeModelDir, "only a data frame with columns of categories"},
+		{"text for LightGBM", modelDir("lightgbm", lgbm, plain, columns(`{"name":"f0","type":"string"}`, 4)), slipway.CodeModelDir, "type string"},
+		{"columns for LightGBM", modelDir("lightgbm", lgbm, plain, columns(`{"name":"f0","type":"long"}`, 5)), slipway.CodeModelDir, "5 inputs, but the model has 4 features"},
+		{"a pickle for LightGBM", modelDir("lightgbm", lgbm, []byte("\x80\x04"), ""), slipway.CodeModelFormat, "no text file"},
 		{"model file", fstest.MapFS{"MLmodel": gone["MLmodel"], "model.ubj": {Data: []byte("{")}}, slipway.CodeModelFormat, "neither"},
 	}
 	for _, tt := range tests {
@@ -159,11 +213,13 @@ func TestOpenTreeRefuses(t *testing.T) {
 		})
 	}
 	for name, dir := range map[string]fs.FS{
-		"a tensor of the right shape":            classifierDir(t, iris, booster, tensor("[-1,4]")),
+		"a tensor of the right shape":            classifierDir(t, iris, booster, array("[-1,4]")),
 		"a Booster takes codes in columns":       classifierDir(t, codes, booster, columns(`{"name":"f0","type":"long"}`, 6)),
-		"a wrapper with names takes a tensor":    classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", tensor("[-1,6]")),
+		"a wrapper with names takes a tensor":    classifierDir(t, "v32_cat_skl_names.json", "xgboost.sklearn.XGBRegressor", array("[-1,6]")),
 		"a wrapper without names takes columns":  classifierDir(t, "v32_cat_skl_regressor.ubj", "xgboost.sklearn.XGBRegressor", columns(`{"name":"f0","type":"long"}`, 6)),
-		"a wrapper of several targets, a tensor": classifierDir(t, "v32_skl_labels.ubj", "xgboost.sklearn.XGBClassifier", tensor("[-1,4]")),
+		"LightGBM takes columns of any names":    modelDir("lightgbm", lgbm, plain, columns(`{"name":"any","type":"long"}`, 4)),
+		"LightGBM takes codes in a tensor":       modelDir("lightgbm", lgbm, names, array("[-1,4]")),
+		"a wrapper of several targets, a tensor": classifierDir(t, "v32_skl_labels.ubj", "xgboost.sklearn.XGBClassifier", array("[-1,4]")),
 	} {
 		if _, _, err := mlmodel.OpenTree(dir); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -199,18 +255,16 @@ func TestOutputs(t *testing.T) {
 		{"v32_skl_ranker.ubj", "XGBRanker", []mlmodel.Field{field("predict", "float")}},
 	}
 	for _, tt := range tests {
-		b, err := os.ReadFile(filepath.Join(models, tt.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := mlmodel.NewPredictor("xgboost.sklearn."+tt.class, tt.file, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := predictor(t, tt.file, "xgboost.sklearn."+tt.class)
 		if diff := cmp.Diff(tt.want, p.Outputs()); diff != "" {
 			t.Errorf("%s: %s", tt.file, diff)
 		}
 	}
+}
+
+func openBytes(class, text string) error {
+	_, _, err := mlmodel.OpenTree(modelDir("xgboost", class, []byte(text), ""))
+	return err
 }
 
 // TestWrapperRemarks: parameters that old wrappers take up from the file are not ignored.
@@ -219,15 +273,15 @@ func TestWrapperRemarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, want := range map[string]string{`\"missing\": -999.0`: "missing=", `\"_le\": {}`: "label encoder"} {
+	for from, want := range map[string]string{`\"missing\": -9e99`: "missing=", `\"_le\": {}`: "label encoder"} {
 		odd := strings.Replace(string(b), `\"missing\": NaN`, from, 1)
 		if odd == string(b) {
 			t.Fatal("the model has no remark of the wrapper")
 		}
-		if _, err := mlmodel.NewPredictor("xgboost.sklearn.XGBRegressor", "m", []byte(odd)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := openBytes("xgboost.sklearn.XGBRegressor", odd); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
-		if _, err := mlmodel.NewPredictor("xgboost.core.Booster", "m", []byte(odd)); err != nil {
+		if err := openBytes("xgboost.core.Booster", odd); err != nil {
 			t.Errorf("a Booster heeds no wrapper: %v", err)
 		}
 	}
@@ -240,7 +294,7 @@ func TestWrapperRemarks(t *testing.T) {
 		if named == string(b) {
 			t.Fatalf("%s says nothing of a predictor", file)
 		}
-		if _, err := mlmodel.NewPredictor("xgboost.sklearn.XGBClassifier", "m", []byte(named)); (err != nil) != refused {
+		if err := openBytes("xgboost.sklearn.XGBClassifier", named); (err != nil) != refused {
 			t.Errorf("%s with a named predictor: %v", file, err)
 		}
 	}
@@ -276,7 +330,7 @@ func readJSON(t *testing.T, file string, v any) {
 // TestPredictorParity holds labels and probabilities against the library's.
 func TestPredictorParity(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(models, "*.expect.json"))
-	if err != nil || len(files) < 281 {
+	if err != nil || len(files) < 283 {
 		t.Fatalf("%d models, error %v", len(files), err)
 	}
 	for _, file := range files {
@@ -288,35 +342,20 @@ func TestPredictorParity(t *testing.T) {
 			readJSON(t, file, &want)
 			var nested any
 			readJSON(t, filepath.Join(inputs, want.Dataset+".json"), &nested)
-			b, err := os.ReadFile(filepath.Join(models, want.Model))
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := mlmodel.NewPredictor(want.Class, want.Model, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var r mlmodel.Result
-			rows := flatten(nested)
-			if err := p.Predict(rows, len(rows)/p.NumFeature(), &r); err != nil {
-				t.Fatal(err)
-			}
+			p := predictor(t, want.Model, want.Class)
+			out := answer(t, p, flatten(nested))
 			labels := strings.HasSuffix(want.Class, "Classifier")
 			if labels != (p.Outputs()[0].Type == "long") || (want.Probability != nil) != (len(p.Outputs()) == 2) {
 				t.Errorf("outputs %v", p.Outputs())
 			}
 			if !labels {
-				near(t, r.Values, flatten(want.Predict))
+				near(t, floats(out, "predict"), flatten(want.Predict))
 				return
 			}
 			if want.Probability != nil {
-				near(t, r.Probability, flatten(want.Probability))
+				near(t, floats(out, "probability"), flatten(want.Probability))
 			}
-			var got []float32
-			for _, l := range r.Labels {
-				got = append(got, float32(l))
-			}
-			if diff := cmp.Diff(flatten(want.Predict), got); diff != "" {
+			if diff := cmp.Diff(flatten(want.Predict), floats(out, "predict")); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -340,32 +379,36 @@ func near(t *testing.T, got, want []float32) {
 // TestClassifierOfSingleValues: objectives whose predictions are no probabilities.
 func TestClassifierOfSingleValues(t *testing.T) {
 	for _, tt := range []struct{ file, dataset string }{{"v32_hinge.json", "breast_cancer"}, {"v32_softmax.ubj", "wine"}} {
-		b, err := os.ReadFile(filepath.Join(models, tt.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := mlmodel.NewPredictor("xgboost.sklearn.XGBClassifier", tt.file, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := predictor(t, tt.file, "xgboost.sklearn.XGBClassifier")
 		var nested any
 		readJSON(t, filepath.Join(inputs, tt.dataset+".json"), &nested)
-		rows := flatten(nested)
 		var want struct{ Predict []float32 }
 		readJSON(t, filepath.Join(models, strings.Split(tt.file, ".")[0]+".expect.json"), &want)
-		var r mlmodel.Result
-		for range 2 { // the second time into the same slices
-			if err := p.Predict(rows, len(want.Predict), &r); err != nil {
-				t.Fatal(err)
+		for range 2 { // the second time in the same memory
+			out := answer(t, p, flatten(nested))
+			if len(out.Tensors) != 1 || out.Tensors[0].Type != tensor.Int64 {
+				t.Errorf("%s: outputs %v", tt.file, out)
+			}
+			if diff := cmp.Diff(want.Predict, floats(out, "predict")); diff != "" {
+				t.Errorf("%s: %s", tt.file, diff)
 			}
 		}
-		if len(p.Outputs()) != 1 || r.Probability != nil || len(r.Labels) != len(want.Predict) {
-			t.Errorf("%s: outputs %v, %d labels", tt.file, p.Outputs(), len(r.Labels))
-		}
-		for i, l := range r.Labels {
-			if float32(l) != want.Predict[i] {
-				t.Errorf("%s: label %d of row %d, want %v", tt.file, l, i, want.Predict[i])
-			}
+	}
+}
+
+// TestExampleRequest: what MLflow saves is a request, with null for a missing value.
+func TestExampleRequest(t *testing.T) {
+	for text, want := range map[string]string{
+		` {"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[NaN, 1], [2, NaN]]}}`: `{"dataframe_split": {"columns": ["NaN", "a\"NaN"], "data": [[null, 1], [2, null]]}}`,
+		`{"columns": ["a"], "data": [[NaN]]}`:                                                `{"dataframe_split":{"columns": ["a"], "data": [[null]]}}`,
+		`[{"a": 1}]`:                                                                         `{"dataframe_records":[{"a": 1}]}`,
+		`{"inputs": [[1]]}`:                                                                  `{"inputs": [[1]]}`,
+		`{"inputs": "NaN\`:                                                                   `{"inputs": "NaN\`,
+	} {
+		m := &mlmodel.Model{Example: "e"}
+		got, ok := m.ExampleRequest(fstest.MapFS{"e": {Data: []byte(text)}}, 1000)
+		if !ok || string(got) != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }
@@ -381,7 +424,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if len(m.Flavors) == 0 || m.XGBoost != nil && !fs.ValidPath(m.XGBoost.Data) {
+		if len(m.Flavors) == 0 || m.XGBoost != nil && !fs.ValidPath(m.XGBoost.Data) || m.LightGBM != nil && !fs.ValidPath(m.LightGBM.Data) {
 			t.Errorf("accepted %+v", m)
 		}
 	})

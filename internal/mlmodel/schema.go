@@ -37,10 +37,17 @@ func elementType(name string) tensor.Type {
 	}
 }
 
+// unnamedInput is the name of the only input if it has none.
+const unnamedInput = "input"
+
 // Schema is what a revision of this model takes and gives. Outputs are the predictor's
 // own if there is one, else those of the signature. It answers Invalid for a model that
-// was saved without a signature.
+// was saved without a signature, unless it is a graph that has been read.
 func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
+	if m.ONNX != nil && m.ONNX.Graph != nil {
+		s, _, err := m.onnx()
+		return s, err
+	}
 	if m.Signature == nil || len(m.Signature.Inputs) == 0 {
 		return tensor.Schema{}, dirError(FileName+":signature", "save the model with signature=infer_signature(X, model.predict(X))",
 			"the model has no signature, so its input cannot be checked")
@@ -49,16 +56,21 @@ func (m *Model) Schema(p *Predictor) (tensor.Schema, error) {
 	if p != nil {
 		outputs = p.Outputs()
 	}
-	inputs := tensorFields(m.Signature.Inputs, "input")
-	for i := range inputs {
-		switch m.Signature.Inputs[i].Type {
+	return tensor.Schema{Inputs: m.Signature.inputs(), Outputs: tensorFields(outputs, OutputPredict), Params: m.Signature.Params}, nil
+}
+
+// inputs are what a model with this signature takes.
+func (s *Signature) inputs() []tensor.Field {
+	out := tensorFields(s.Inputs, unnamedInput)
+	for i := range out {
+		switch s.Inputs[i].Type {
 		case "binary":
-			inputs[i].Format = tensor.FormatBase64
+			out[i].Format = tensor.FormatBase64
 		case "datetime":
-			inputs[i].Format = tensor.FormatTime
+			out[i].Format = tensor.FormatTime
 		}
 	}
-	return tensor.Schema{Inputs: inputs, Outputs: tensorFields(outputs, OutputPredict), Params: m.Signature.Params}, nil
+	return out
 }
 
 // tensorFields converts fields; unnamed is the name of one that has none.

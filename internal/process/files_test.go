@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -120,6 +121,13 @@ func TestReadTail(t *testing.T) {
 		t.Errorf("tail %q", got)
 	}
 	// One endless line is cut at its start and shows nothing rather than a part.
+	crash := "{\"msg\":\"ready\"}\nSIGSEGV: segmentation violation\nsignal arrived during cgo execution\n\ngoroutine 1 [running]:\n" + strings.Repeat("rax 0x0\n", 99)
+	if err := os.WriteFile(path, []byte(crash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := readTail(path); !slices.Equal(got, []string{"ready", "SIGSEGV: segmentation violation", "signal arrived during cgo execution"}) {
+		t.Errorf("of a crash: %q", got)
+	}
 	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), tailBytes+1), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -29,20 +29,21 @@ type Conn interface {
 
 // lane is a connection that gets requests, and how many it has now.
 type lane struct {
-	conn Conn
-	hurt hurt
-	load atomic.Int64
-	shut atomic.Bool
-	sick atomic.Bool   // its last request found it broken
-	idle chan struct{} // holds a token once a shut lane is empty
+	conn   Conn
+	socket string // of the replica
+	hurt   hurt
+	load   atomic.Int64
+	shut   atomic.Bool
+	sick   atomic.Bool   // its last request found it broken
+	idle   chan struct{} // holds a token once a shut lane is empty
 }
 
 // hurt is told that a request has found the connection broken, and whether the process had it
 // already. It asks for a health check at once.
 type hurt func(revision string, sent bool)
 
-func newLane(c Conn, h hurt) *lane {
-	return &lane{conn: c, hurt: h, idle: make(chan struct{}, 1)}
+func newLane(c Conn, socket string, h hurt) *lane {
+	return &lane{conn: c, socket: socket, hurt: h, idle: make(chan struct{}, 1)}
 }
 
 // enter counts a request in, unless the lane is shut. The count comes first: either the

@@ -34,7 +34,7 @@ func TestPick(t *testing.T) {
 	load := func(n ...int64) []*lane {
 		lanes := make([]*lane, len(n))
 		for i := range n {
-			lanes[i] = newLane(stubConn{}, nil)
+			lanes[i] = newLane(stubConn{}, "", nil)
 			lanes[i].load.Store(n[i])
 		}
 		return lanes
@@ -68,7 +68,7 @@ func TestDrainWaitsForRequests(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLane(stubConn{wait: tt.request}, nil)
+				l := newLane(stubConn{wait: tt.request}, "", nil)
 				if tt.request > 0 {
 					for range 3 {
 						if !l.enter() {
@@ -112,7 +112,7 @@ func TestOnlyConnectionErrorsAskForACheck(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			poked := false
-			l := newLane(stubConn{err: tt.err}, func(string, bool) { poked = true })
+			l := newLane(stubConn{err: tt.err}, "", func(string, bool) { poked = true })
 			l.enter()
 			if _, err := l.predict(tt.ctx, "fraud-1", nil); !errors.Is(err, tt.err) {
 				t.Errorf("error %v became %v", tt.err, err)
@@ -126,7 +126,7 @@ func TestOnlyConnectionErrorsAskForACheck(t *testing.T) {
 
 func TestPredictAllocatesNothing(t *testing.T) {
 	s := &Supervisor{o: Options{Rand: rand.IntN}}
-	s.lanes.Store(&map[string][]*lane{"fraud-1": {newLane(stubConn{}, nil), newLane(stubConn{}, nil)}})
+	s.lanes.Store(&map[string][]*lane{"fraud-1": {newLane(stubConn{}, "", nil), newLane(stubConn{}, "", nil)}})
 	in := &tensor.Batch{}
 	if n := testing.AllocsPerRun(1000, func() { _, _ = s.Predict(t.Context(), "fraud-1", in) }); n != 0 {
 		t.Errorf("%v allocations", n)

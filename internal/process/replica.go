@@ -271,7 +271,7 @@ func (r *replica) dial(ctx context.Context, limit time.Duration) (Conn, error) {
 
 // open gives requests to a connection, until ctx ends or it is retired.
 func (r *replica) open(ctx context.Context, c Conn) {
-	r.attach(newLane(c, func(revision string, sent bool) {
+	r.attach(newLane(c, r.socket, func(revision string, sent bool) {
 		if sent {
 			r.lose(revision)
 		}

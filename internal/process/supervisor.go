@@ -288,6 +288,31 @@ func (s *Supervisor) Status(revision string) route.RevisionStatus {
 // they are. It does not retry.
 func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error) {
 	for {
+		l, err := s.enter(ctx, revision)
+		if err != nil {
+			return nil, err
+		}
+		out, err := l.predict(ctx, revision, in)
+		if err == nil || !neverSent(err) || !moment(ctx) {
+			return out, err
+		}
+	}
+}
+
+// Through gives the socket on which the server behind the ready replica with the fewest
+// requests in flight is spoken to as it is, and counts a request in until leave is called.
+// It waits and fails as Predict does.
+func (s *Supervisor) Through(ctx context.Context, revision string) (socket string, leave func(), err error) {
+	l, err := s.enter(ctx, revision)
+	if err != nil {
+		return "", nil, err
+	}
+	return l.socket + route.ThroughExt, l.leave, nil
+}
+
+// enter picks a replica for a request, and counts it in.
+func (s *Supervisor) enter(ctx context.Context, revision string) (*lane, error) {
+	for {
 		l := pick((*s.lanes.Load())[revision], s.o.Rand)
 		if l == nil && s.await(ctx, revision) {
 			continue
@@ -296,12 +321,8 @@ func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Ba
 			return nil, slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "see the revision's replicas for the reason",
 				"no replica of %s is ready", revision)
 		}
-		if !l.enter() { // it was shut since, and is in the list no more
-			continue
-		}
-		out, err := l.predict(ctx, revision, in)
-		if err == nil || !neverSent(err) || !moment(ctx) {
-			return out, err
+		if l.enter() { // else it was shut since, and is in the list no more
+			return l, nil
 		}
 	}
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"unicode"
 )
 
 // Bounds of what a status shows of a log.
 const (
-	tailBytes = 16 << 10
+	tailBytes = 64 << 10
 	tailLines = 20
 	tailWidth = 400 // characters of one line
 )
@@ -38,7 +39,7 @@ func lastLines(b []byte, cut bool) []string {
 	if cut {
 		_, b, _ = bytes.Cut(b, []byte("\n"))
 	}
-	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
+	if b = bytes.TrimRight(withoutTraces(b), "\r\n"); len(b) == 0 {
 		return nil
 	}
 	lines := bytes.Split(b, []byte("\n"))
@@ -48,6 +49,21 @@ func lastLines(b []byte, cut bool) []string {
 		out[i] = plain(message(l))
 	}
 	return out
+}
+
+// withoutTraces leaves out what Go prints after the reason of a crash: goroutines and registers, which would
+// be all that is seen of the end.
+func withoutTraces(b []byte) []byte {
+	all := regexp.MustCompile(`(?m)^(SIG[A-Z]+: |fatal error: |panic: |unexpected fault address )`).FindAllIndex(b, -1)
+	if len(all) == 0 {
+		return b
+	}
+	from := all[len(all)-1][0]
+	end := bytes.Index(b[from:], []byte("\n\n"))
+	if end < 0 || bytes.Contains(b[from:], []byte("\n{")) { // something was logged since
+		return b
+	}
+	return b[:from+end]
 }
 
 // message is what a line of a runtime's log says; other lines are taken as they are.

@@ -103,6 +103,7 @@ type Endpoint struct {
 	State    route.EndpointState `json:"state"`
 	Reason   string              `json:"reason,omitempty"`
 	Deadline time.Duration       `json:"deadline"`
+	Limits   *route.Limits       `json:"limits,omitempty"`
 	Owner    string              `json:"owner"`
 	Tier     int                 `json:"tier"`
 	// Classification of the data that it takes and was trained on; empty: not given.
@@ -134,7 +135,7 @@ type Refusal struct {
 
 // wire is the endpoint as the gateway sees it.
 func (e *Endpoint) wire() route.Endpoint {
-	return route.Endpoint{Key: e.Key, State: e.State, Reason: e.Reason, Deadline: e.Deadline,
+	return route.Endpoint{Key: e.Key, State: e.State, Reason: e.Reason, Deadline: e.Deadline, Limits: e.Limits,
 		Stable: e.Stable, Candidate: e.Candidate, Weight: e.Weight, Rollout: e.Rollout}
 }
 

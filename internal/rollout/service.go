@@ -24,6 +24,7 @@ type Request struct {
 	Tier     int
 	Class    string // classification of its data
 	Deadline time.Duration
+	Limits   *route.Limits
 	Plan     Plan
 	Force    bool
 	Reason   string
@@ -71,7 +72,7 @@ func (c *Controller) Create(ctx context.Context, r Request) (Deployment, error) 
 	d := &Deployment{ID: slipway.NewID("dep", now), Kind: r.Kind, Endpoint: r.Endpoint, Status: Running, Source: r.Source, Spec: r.Spec,
 		Files: r.Files, Model: r.Model, Version: r.Version, Digest: r.Digest, Force: r.Force, Reason: r.Reason, By: r.By, Key: r.Key,
 		Created: now, Plan: r.Plan}
-	e.Active, e.Owner, e.Tier, e.Classification, e.Deadline = d.ID, r.Owner, r.Tier, r.Class, r.Deadline
+	e.Active, e.Owner, e.Tier, e.Classification, e.Deadline, e.Limits = d.ID, r.Owner, r.Tier, r.Class, r.Deadline, r.Limits
 	ch.Deployments, ch.Endpoints = []*Deployment{d}, []*Endpoint{&e}
 	ev := c.event("deployment.created", d.ID, r.By, "endpoint", r.Endpoint, "model", r.Model,
 		"kind", r.Kind, "version", fmt.Sprint(r.Version), "digest", string(r.Digest), "force", fmt.Sprint(r.Force), "reason", r.Reason)
@@ -235,7 +236,7 @@ func (c *Controller) Rollback(ctx context.Context, key, by, reason string) (Depl
 		return Deployment{}, err
 	}
 	d, err := c.Create(ctx, Request{Kind: KindRollback, Endpoint: key, Source: prev.Source, Spec: prev.Spec, Files: prev.Files, Model: prev.Model, Version: prev.Version,
-		Digest: prev.Digest, Owner: e.Owner, Tier: e.Tier, Class: e.Classification, Deadline: e.Deadline, By: by, Reason: reason,
+		Digest: prev.Digest, Owner: e.Owner, Tier: e.Tier, Class: e.Classification, Deadline: e.Deadline, Limits: e.Limits, By: by, Reason: reason,
 		Plan: Plan{Steps: []Step{{Weight: 100}}, StartLimit: prev.Plan.StartLimit, KeepWarm: prev.Plan.KeepWarm}})
 	if err != nil {
 		return d, err

@@ -84,6 +84,7 @@ type EndpointStatus struct {
 	Judgement json.RawMessage `json:"judgement,omitempty"`
 	Confirmed bool            `json:"confirmed"` // the absolute promotion test crossed
 	Vetoed    bool            `json:"vetoed"`
+	Traffic   *Traffic        `json:"traffic,omitempty"` // nil from a gateway that does not say
 }
 
 // Observation is the whole answer of a gateway.

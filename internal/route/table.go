@@ -109,6 +109,7 @@ type Endpoint struct {
 	Candidate *Revision     `json:"candidate,omitempty"`
 	Weight    float64       `json:"weight"` // the candidate's share, 0..1
 	Rollout   *Rollout      `json:"rollout,omitempty"`
+	Limits    *Limits       `json:"limits,omitempty"` // nil: the gateway's defaults
 }
 
 // Revision is one version and one resolved configuration, ready to be run.
@@ -133,6 +134,7 @@ const (
 	RuntimeCommand = "command" // a custom server that speaks Open Inference
 	RuntimePython  = "python"  // any MLflow flavor, in Python workers
 	RuntimeRemote  = "remote"  // a server that runs elsewhere
+	RuntimeONNX    = "onnx"    // graphs of ONNX, by ONNX Runtime in platform-onnx
 )
 
 // Runtime says how a revision is run. Command is the argument vector of a custom server,
@@ -152,10 +154,14 @@ type Runtime struct {
 	Secrets map[string]string `json:"secrets,omitempty"`
 	Team    string            `json:"team,omitempty"`
 
+	// Of servers, behind a replica or elsewhere.
+	Protocol string   `json:"protocol,omitempty"` // empty: ProtocolOpenInference
+	Health   string   `json:"health,omitempty"`   // path at which it is ready; empty: the protocol's
+	Proxy    []string `json:"proxy,omitempty"`    // paths that callers reach, see Passes
+
 	// Of servers that run elsewhere.
-	URL      string `json:"url,omitempty"`
-	Protocol string `json:"protocol,omitempty"` // ProtocolOpenInference or ProtocolMLflow
-	Name     string `json:"name,omitempty"`     // of the model there
+	URL  string `json:"url,omitempty"`
+	Name string `json:"name,omitempty"` // of the model there
 
 	// Shared names the pool in whose processes the model is hosted beside others: one of a team
 	// in an environment. Empty: the revision has processes of its own.
@@ -163,10 +169,11 @@ type Runtime struct {
 	Pinned bool   `json:"pinned,omitempty"` // in its pool: loaded at once, and never evicted
 }
 
-// Protocols of servers that run elsewhere.
+// Protocols of servers. Of ProtocolHTTP nothing is known but the paths that are passed on.
 const (
 	ProtocolOpenInference = "open-inference"
 	ProtocolMLflow        = "mlflow"
+	ProtocolHTTP          = "http"
 )
 
 // Rollout names the evidence by which the candidate is judged, from its first request to

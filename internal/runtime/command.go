@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/runtime/child"
 	"github.com/slipway-ml/slipway/internal/runtime/listening"
 	"github.com/slipway-ml/slipway/internal/runtime/logfile"
@@ -29,7 +30,7 @@ const probeEvery = 50 * time.Millisecond
 // and LANG. It must serve, on the socket or on the port of 127.0.0.1 that its arguments
 // name,
 //
-//	GET  /v2/health/ready          200 when it can answer
+//	GET  /v2/health/ready          200 when it can answer, or at the path that is declared
 //	POST /v2/models/{model}/infer  the Open Inference Protocol, version 2, as JSON
 //
 // In its arguments {socket} is the path of the Unix socket, {port} the number of the port
@@ -58,8 +59,8 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 		errs.Flush()
 		failed <- &exitError{ExitChild, fmt.Errorf("the custom server ended: %s; its last lines are above", c.State())}
 	}()
-	server := remote.NewOpenInference(remote.Options{Base: "http://custom-server", What: "the custom server", Conns: commandWorkers, Dial: at.dial}, cfg.Model)
-	m := &loaded{predictor: server, failed: failed, groups: func() []int { return []int{c.PID} }, stop: func() {
+	server := newServer(cfg, remote.Options{Base: "http://custom-server", What: "the custom server", Conns: commandWorkers, Dial: at.dial}, cfg.Model)
+	m := &loaded{predictor: server, failed: failed, through: func(ctx context.Context) (net.Conn, error) { return at.dial(ctx, "", "") }, groups: func() []int { return []int{c.PID} }, stop: func() {
 		c.Stop()
 		server.Close()
 		_ = os.Remove(at.socket) // absent for a port
@@ -73,6 +74,21 @@ func startCommand(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, e
 		return nil, err
 	}
 	return m, nil
+}
+
+// server answers predictions over HTTP.
+type server interface {
+	predictor
+	Close()
+}
+
+// newServer asks a server in the protocol that it speaks.
+func newServer(cfg Config, o remote.Options, model string) server {
+	o.Health = cfg.Runtime.Health
+	if cfg.Runtime.Protocol == route.ProtocolHTTP {
+		return remote.NewHTTP(o)
+	}
+	return remote.NewOpenInference(o, model)
 }
 
 // awaitReady asks a server until it is ready, has ended, or the time is over.

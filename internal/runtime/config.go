@@ -28,14 +28,14 @@ const (
 
 const (
 	maxConfig           = 4 << 20
-	maxSocketPath       = 105 // sun_path holds 107 bytes; the custom server's socket has a suffix
+	maxSocketPath       = 104 // sun_path holds 107 bytes; other sockets beside it have suffixes
 	maxWorkers          = 64
 	defaultStartTimeout = 100 * time.Second // the first import of a large library from a cold disk takes a minute
 )
 
 // Config is all that a runtime process knows. The supervisor writes it as a JSON file.
 type Config struct {
-	Socket       string        `json:"socket"` // absolute, at most 105 bytes
+	Socket       string        `json:"socket"` // absolute, at most 104 bytes
 	Dir          string        `json:"dir"`    // the unpacked image, absolute; of a pool none
 	Runtime      route.Runtime `json:"runtime"`
 	Packages     string        `json:"packages,omitempty"` // directory of Python packages beside those of the interpreter
@@ -49,6 +49,7 @@ type Config struct {
 	Environment  []string      `json:"-"`                       // that environment, "KEY=value"
 	StartTimeout time.Duration `json:"start_timeout,omitempty"` // of a custom server or a Python worker, ns; 0 for 100 s
 
+	ONNX  Loader       `json:"-"` // nil in a program that cannot open the library
 	Reach config.Reach `json:"-"` // where servers elsewhere may be; the process is told by a flag
 }
 
@@ -89,7 +90,7 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	switch r := c.Runtime; r.Kind {
-	case route.RuntimeTree, route.RuntimePool:
+	case route.RuntimeTree, route.RuntimeONNX, route.RuntimePool:
 	case route.RuntimeRemote:
 		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			errs = append(errs, errors.New("url: give the address of the server"))

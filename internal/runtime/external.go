@@ -37,10 +37,7 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 	}
 	dialer := &net.Dialer{Timeout: dialWait, Control: permit(cfg.Reach)}
 	o := remote.Options{Base: strings.TrimSuffix(cfg.Runtime.URL, "/"), What: "the external server", Conns: commandWorkers, Dial: dialer.DialContext}
-	var server interface {
-		predictor
-		Close()
-	} = remote.NewOpenInference(o, cfg.Runtime.Name)
+	server := newServer(cfg, o, cfg.Runtime.Name)
 	if cfg.Runtime.Protocol == route.ProtocolMLflow {
 		server = remote.NewScoring(o, schema)
 	}
@@ -48,7 +45,7 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 		server.Close()
 		return nil, err
 	}
-	return &loaded{predictor: server, stop: server.Close}, nil
+	return &loaded{predictor: server, stop: server.Close, through: throughTo(cfg.Runtime.URL, dialer)}, nil
 }
 
 // permit refuses addresses that no external server may have, after names were resolved: a

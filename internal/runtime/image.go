@@ -129,6 +129,13 @@ func schemaOf(cfg Config) (tensor.Schema, error) {
 		return tensor.Schema{}, err
 	}
 	defer root.Close()
+	if cfg.Runtime.Kind == route.RuntimeONNX {
+		m, err := mlmodel.OpenONNX(root.FS())
+		if err != nil {
+			return tensor.Schema{}, err
+		}
+		return m.Schema(nil)
+	}
 	if cfg.Runtime.Kind != route.RuntimeTree {
 		m, err := mlmodel.Read(root.FS())
 		if err != nil {

@@ -28,8 +28,9 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 // Main is the subcommand "runtime --config FILE": it runs one replica until SIGTERM and
-// gives the exit code. Before the log file is open mistakes go to stderr.
-func Main(args []string, stderr io.Writer) int {
+// gives the exit code. Before the log file is open mistakes go to stderr. Onnx is nil in a program that
+// cannot open the library of ONNX Runtime: it becomes the one that can.
+func Main(args []string, stderr io.Writer, onnx Loader) int {
 	flags := flag.NewFlagSet("runtime", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config", "", "the replica's configuration `file`")
@@ -65,7 +66,12 @@ func Main(args []string, stderr io.Writer) int {
 		log = log.With("revision", cfg.Revision)
 	}
 	own := log.With("stream", "runtime")
-	err = Serve(ctx, cfg, log)
+	cfg.ONNX = onnx
+	if cfg.Runtime.Kind == route.RuntimeONNX && onnx == nil {
+		err = become(args)
+	} else {
+		err = Serve(ctx, cfg, log)
+	}
 	if err == nil {
 		own.Info("stopped")
 		return ExitOK

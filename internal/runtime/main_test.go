@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "runtime":
-			os.Exit(runtime.Main(os.Args[2:], os.Stderr))
+			os.Exit(runtime.Main(os.Args[2:], os.Stderr, nil))
 		case "custom-server":
 			os.Exit(customServer(os.Args[2:]))
 		}

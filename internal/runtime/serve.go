@@ -30,6 +30,8 @@ type loaded struct {
 	groups func() []int
 	stop   func()
 	pool   *hostedPool // of a pool, which has no predictor
+	// through connects to the server that answers; nil when there is none.
+	through func(context.Context) (net.Conn, error)
 }
 
 // Serve runs one replica until ctx ends, then drains it for at most 10 s and answers nil.
@@ -51,6 +53,13 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("the replica's socket: %w", err)
 	}
 	defer os.Remove(cfg.Socket)
+	var direct net.Listener
+	if m.through != nil && len(cfg.Runtime.Proxy) > 0 {
+		if direct, err = listen(cfg.Socket + route.ThroughExt); err != nil {
+			return fmt.Errorf("the replica's second socket: %w", err)
+		}
+		defer os.Remove(cfg.Socket + route.ThroughExt)
+	}
 	own.Info("ready", "kind", cfg.Runtime.Kind, "took", time.Since(start).String())
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -67,6 +76,9 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return nil
 		}
 	})
+	if direct != nil {
+		g.Go(func() error { return passThrough(ctx, direct, m.through, own) })
+	}
 	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
 	switch cfg.Runtime.Kind {
 	case route.RuntimeCommand, route.RuntimeRemote:
@@ -117,6 +129,8 @@ func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
 	case route.RuntimePool:
 		p := startPool(cfg, log)
 		return &loaded{pool: p, stop: p.models.Close}, nil
+	case route.RuntimeONNX:
+		return loadONNX(ctx, cfg, log)
 	}
 	p, err := loadTree(cfg)
 	if err != nil {

@@ -25,6 +25,7 @@ type canonical struct {
 	Resources    canonicalResources          `json:"resources"`
 	Scaling      canonicalScaling            `json:"scaling"`
 	Network      canonicalNetwork            `json:"network,omitzero"`
+	Limits       canonicalLimits             `json:"limits"`
 	Secrets      map[string]string           `json:"secrets,omitempty"`
 	Rollout      canonicalRollout            `json:"rollout"`
 	Environments map[string]canonicalOverlay `json:"environments,omitempty"`
@@ -43,6 +44,9 @@ type canonicalModel struct {
 	Workers   int                `json:"workers,omitempty"`
 	Batching  *canonicalBatching `json:"batching,omitempty"`
 	External  *canonicalExternal `json:"external,omitempty"`
+	Protocol  string             `json:"protocol,omitempty"`
+	Health    string             `json:"health,omitempty"`
+	Proxy     []string           `json:"proxy,omitempty"`
 	Placement string             `json:"placement,omitempty"`
 }
 
@@ -117,8 +121,9 @@ type canonicalLatency struct {
 }
 
 type canonicalResources struct {
-	CPU    string `json:"cpu,omitempty"`
-	Memory string `json:"memory,omitempty"`
+	CPU    string       `json:"cpu,omitempty"`
+	Memory string       `json:"memory,omitempty"`
+	GPU    canonicalGPU `json:"gpu,omitzero"`
 }
 
 type canonicalScaling struct {
@@ -150,6 +155,7 @@ type canonicalOverlay struct {
 	Resources canonicalResources `json:"resources,omitzero"`
 	Scaling   canonicalScaling   `json:"scaling,omitzero"`
 	Network   canonicalNetwork   `json:"network,omitzero"`
+	Limits    canonicalLimits    `json:"limits,omitzero"`
 }
 
 // Canonical is the stored record: one line of JSON in the shape of the file, all defaults
@@ -167,6 +173,7 @@ func (s *Spec) Canonical() []byte {
 		Resources:  s.Resources.canonical(),
 		Scaling:    canonicalScaling{s.Replicas},
 		Network:    canonicalNetwork(s.Network),
+		Limits:     s.Limits.canonical(),
 		Secrets:    s.Secrets,
 		Rollout: canonicalRollout{OnFailure: s.Rollout.OnFailure, OnNoData: s.Rollout.OnNoData,
 			KeepPreviousWarm: strict.PrintDuration(s.Rollout.KeepPreviousWarm), Deadline: strict.PrintDuration(s.Rollout.Deadline)},
@@ -181,7 +188,7 @@ func (s *Spec) Canonical() []byte {
 		if c.Environments == nil {
 			c.Environments = map[string]canonicalOverlay{}
 		}
-		c.Environments[name] = canonicalOverlay{o.Resources.canonical(), canonicalScaling{o.Replicas}, canonicalNetwork(o.Network)}
+		c.Environments[name] = canonicalOverlay{o.Resources.canonical(), canonicalScaling{o.Replicas}, canonicalNetwork(o.Network), o.Limits.canonical()}
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -194,7 +201,7 @@ func (s *Spec) Canonical() []byte {
 
 func (m Model) canonical() canonicalModel {
 	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers, Placement: m.Placement,
-		External: (*canonicalExternal)(m.External)}
+		External: (*canonicalExternal)(m.External), Protocol: m.Protocol, Health: m.Health, Proxy: m.Proxy}
 	if isName(m.Name) { // else Source has it
 		c.Name = m.Name
 	}
@@ -230,5 +237,6 @@ func (r Resources) canonical() (c canonicalResources) {
 	if r.MemoryBytes > 0 {
 		c.Memory = printBytes(r.MemoryBytes)
 	}
+	c.GPU = canonicalGPU(r.GPU)
 	return c
 }

@@ -18,6 +18,7 @@ func (d *document) check(s *Spec) {
 	d.checkCommand(s)
 	d.checkRuntime(s)
 	d.checkExternal(s)
+	d.checkServer(s)
 	d.checkData(s)
 	d.checkMetrics(s)
 	d.checkSlices(s)
@@ -76,8 +77,8 @@ func (d *document) checkRuntime(s *Spec) {
 		}
 	}
 	const path = "model.external.model"
-	if x := s.Model.External; x != nil && x.Protocol == ProtocolMLflow && d.Has(path) {
-		d.Report(path, path, strict.Mistake{Message: "says nothing: a server of the protocol " + ProtocolMLflow + " has one model", Next: "remove it"})
+	if x := s.Model.External; x != nil && (x.Protocol == ProtocolMLflow || x.Protocol == ProtocolHTTP) && d.Has(path) {
+		d.Report(path, path, strict.Mistake{Message: "says nothing: a server of the protocol " + x.Protocol + " is asked for no model", Next: "remove it"})
 	}
 }
 

@@ -15,6 +15,7 @@ type Overlay struct {
 	Resources Resources
 	Replicas  int
 	Network   Network
+	Limits    Limits
 }
 
 // Endpoint is the key under which the model answers: {name} in production, {name}.{env}
@@ -60,6 +61,8 @@ func (s *Spec) In(environment string) (*Spec, error) {
 	if override("resources.memory", o.Resources.MemoryBytes > 0) {
 		out.Resources.MemoryBytes = o.Resources.MemoryBytes
 	}
+	out.overrideGPU(o.Resources.GPU, override)
+	out.overrideLimits(o.Limits, override)
 	if override("scaling.replicas", o.Replicas > 0) {
 		out.Replicas = o.Replicas
 	}
@@ -90,7 +93,9 @@ func (d *document) overlays() map[string]Overlay {
 		o := Overlay{Network: Network{Callers: d.texts(path + ".network.callers")}}
 		o.Resources.MilliCPU = optional[int](d, path+".resources.cpu")
 		o.Resources.MemoryBytes = optional[int64](d, path+".resources.memory")
+		o.Resources.GPU = d.gpu(path + ".resources.gpu")
 		o.Replicas = optional[int](d, path+".scaling.replicas")
+		o.Limits = d.givenLimits(path + ".limits")
 		all[name] = o
 	}
 	return all

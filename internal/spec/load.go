@@ -68,7 +68,9 @@ func (d *document) build() *Spec {
 		Resources: Resources{
 			MilliCPU:    get(d, "resources.cpu", def.milliCPU),
 			MemoryBytes: get(d, "resources.memory", def.memoryBytes),
+			GPU:         d.gpu("resources.gpu"),
 		},
+		Limits:   d.limits(def),
 		Replicas: get(d, "scaling.replicas", def.replicas),
 		Network:  Network{Callers: d.texts("network.callers")},
 		Secrets:  d.secrets(),
@@ -111,7 +113,10 @@ func (d *document) model(s *Spec) Model {
 	switch {
 	case d.Has("model.external"):
 		m.External = d.external(m.Name)
-	case !d.Has("model.command"):
+		d.server(&m)
+	case d.Has("model.command"):
+		d.server(&m)
+	default:
 		m.Placement = get(d, "model.placement", PlacementOwn)
 		m.Python = text(d, "model.python")
 		m.Workers = get(d, "model.workers", workersOf(s.Resources.MilliCPU))

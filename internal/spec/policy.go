@@ -74,12 +74,13 @@ type defaults struct {
 	tolerance   float64
 	minRows     int
 	sliceRows   int // of each group of a slice
+	queue       int // requests that wait
 }
 
 // defaults gives the tier's values; they satisfy its policy.
 func (t Tier) defaults() defaults {
 	d := defaults{deadline: 5 * time.Second, replicas: t.Policy().MinReplicas,
-		milliCPU: 500, memoryBytes: 256 << 20, tolerance: 1e-6, sliceRows: 100}
+		milliCPU: 500, memoryBytes: 256 << 20, tolerance: 1e-6, sliceRows: 100, queue: 256}
 	switch t {
 	case 1:
 		d.minRequests, d.keepWarm, d.minRows, d.sliceRows = 500, time.Hour, 500, 300
@@ -91,7 +92,7 @@ func (t Tier) defaults() defaults {
 		d.minRequests, d.keepWarm, d.minRows = 100, 10*time.Minute, 100
 		d.steps = []Step{{10, 2 * time.Minute, 100}, {50, 2 * time.Minute, 100}, {Weight: 100}}
 	default:
-		d.minRows = 1
+		d.minRows, d.queue = 1, 128
 		d.steps = []Step{{Weight: 100}}
 	}
 	return d
@@ -118,6 +119,9 @@ func (d *document) checkPolicy(s *Spec) {
 }
 
 func (d *document) policyValidation(p Policy, s *Spec) {
+	if s.Model.IsHTTP() { // which is refused for itself
+		return
+	}
 	golden, dataset, metrics := d.Has("validation.golden"), d.Has("validation.dataset"), d.Has("validation.metrics")
 	const (
 		addGolden  = "add validation.golden: ./golden.jsonl with recorded inputs and outputs"

@@ -132,6 +132,16 @@ func drawSpec(t *rapid.T) *spec.Spec {
 		if strings.Contains(strings.Join(s.Model.Command, " "), "{port}") {
 			s.Model.Command = []string{"{socket}"}
 		}
+		s.Model.Protocol, s.Model.Health = spec.ProtocolOpenInference, "/"+name.Draw(t, "health")
+		if rapid.Bool().Draw(t, "proxied") {
+			s.Model.Proxy = []string{"/v1/" + name.Draw(t, "proxied path"), "/v2/*"}
+		}
+	}
+	s.Limits = drawLimits(t)
+	s.Limits.Queue.Length, s.Limits.Body = rapid.IntRange(1, 10_000).Draw(t, "queue"), rapid.Int64Range(1<<10, 16<<20).Draw(t, "body")
+	s.Resources.GPU = spec.GPU{Count: rapid.IntRange(0, 16).Draw(t, "gpus")}
+	if s.Resources.GPU.Count > 0 {
+		s.Resources.GPU.Type = rapid.SampledFrom([]string{"", "nvidia-l4"}).Draw(t, "gpu type")
 	}
 	s.Data = drawData(t, line, policy)
 	s.Inputs = drawInputs(t, line)
@@ -141,6 +151,19 @@ func drawSpec(t *rapid.T) *spec.Spec {
 	s.Replicas = rapid.IntRange(policy.MinReplicas, 32).Draw(t, "replicas")
 	s.Rollout = drawRollout(t, policy)
 	return s
+}
+
+// drawLimits gives some of what is optional in every place.
+func drawLimits(t *rapid.T) (l spec.Limits) {
+	for _, r := range []*spec.Rate{&l.Rate, &l.CallerRate} {
+		if rapid.Bool().Draw(t, "rate") {
+			*r = spec.Rate{PerSecond: rapid.Float64Range(0.01, 1e6).Draw(t, "per second"), Burst: rapid.IntRange(1, 1e6).Draw(t, "burst")}
+		}
+	}
+	if rapid.Bool().Draw(t, "bounded") {
+		l.Concurrency, l.Queue.Wait = rapid.IntRange(1, 10_000).Draw(t, "concurrency"), time.Duration(rapid.IntRange(1, 60_000).Draw(t, "wait"))*time.Millisecond
+	}
+	return l
 }
 
 func drawData(t *rapid.T, column *rapid.Generator[string], policy spec.Policy) (d spec.Data) {
@@ -189,7 +212,7 @@ func drawEnvironments(t *rapid.T, name *rapid.Generator[string]) (all map[string
 		if all == nil {
 			all = map[string]spec.Overlay{}
 		}
-		o := spec.Overlay{Network: spec.Network{Callers: drawCallers(t, name)}}
+		o := spec.Overlay{Network: spec.Network{Callers: drawCallers(t, name)}, Limits: drawLimits(t)}
 		if rapid.Bool().Draw(t, "sized") {
 			o.Resources.MilliCPU, o.Replicas = rapid.IntRange(1, 256_000).Draw(t, "cpu"), rapid.IntRange(2, 32).Draw(t, "replicas")
 		} else {

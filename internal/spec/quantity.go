@@ -48,14 +48,20 @@ func cpu() *strict.Kind {
 		}}
 }
 
-// memory is bytes as a Kubernetes quantity: "256Mi", "1G", 268435456. A fraction of a
-// byte is rounded up, as Kubernetes does.
-func memory() *strict.Kind {
-	const next = "use a number with Mi or Gi, such as 256Mi"
+// memory is what a process may take.
+func memory() *strict.Kind { return size(minMemory, maxMemory, "256Mi") }
+
+// size is bytes as a Kubernetes quantity: "256Mi", "1G", 268435456. A fraction of a byte is
+// rounded up, as Kubernetes does.
+func size(low, high int64, example string) *strict.Kind {
+	next := "use a number with Mi or Gi, such as " + example
+	if high < 1<<30 {
+		next = "use a number with Ki or Mi, such as " + example
+	}
 	return &strict.Kind{Form: strict.EitherForm,
 		Schema: map[string]any{"anyOf": []any{
 			map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?|\.[0-9]+)([kMGT]|[KMGT]i|[eE][-+]?[0-9]{1,2})?$`},
-			map[string]any{"type": "number", "minimum": minMemory, "maximum": maxMemory}}},
+			map[string]any{"type": "number", "minimum": low, "maximum": high}}},
 		Parse: func(s string) (any, strict.Mistake) {
 			m := quantityRE.FindStringSubmatch(s)
 			if m == nil {
@@ -72,8 +78,8 @@ func memory() *strict.Kind {
 			}
 			v, err := strconv.ParseFloat(m[1], 64)
 			bytes := math.Ceil(v * factor)
-			if err != nil || bytes < minMemory || bytes > maxMemory {
-				return nil, strict.Mistake{Message: "is out of range", Next: fmt.Sprintf("use %s to %s", printBytes(minMemory), printBytes(maxMemory))}
+			if err != nil || bytes < float64(low) || bytes > float64(high) {
+				return nil, strict.Mistake{Message: "is out of range", Next: fmt.Sprintf("use %s to %s", printBytes(low), printBytes(high))}
 			}
 			return int64(bytes), strict.Mistake{}
 		}}

@@ -25,6 +25,7 @@ const (
 
 	ProtocolOpenInference = "open-inference"
 	ProtocolMLflow        = "mlflow"
+	ProtocolHTTP          = "http" // any other, which is passed through
 
 	CompatibleBackward = "backward"
 	CompatibleNone     = "none"
@@ -53,6 +54,7 @@ type Spec struct {
 	Validation  Validation
 	Resources   Resources
 	Replicas    int // fixed
+	Limits      Limits
 	Network     Network
 	Secrets     map[string]string // environment variable to the team's secret; nil when not given
 	Rollout     Rollout
@@ -75,7 +77,7 @@ type Owner struct {
 // Model names the model and says where its version comes from, and who runs it: a custom
 // server by Command, a server elsewhere by External, and the platform itself without both.
 // Python, Workers and Batching are of models that the platform runs in Python; they are
-// zero beside Command and External.
+// zero beside Command and External. Protocol, Health and Proxy are of servers.
 type Model struct {
 	Name     string
 	Source   Source
@@ -84,6 +86,9 @@ type Model struct {
 	Workers  int      // Python processes of one replica
 	Batching Batching
 	External *External // nil when not given
+	Protocol string    // of Command: ProtocolOpenInference or ProtocolHTTP
+	Health   string    // path at which the server says that it is ready; empty where its protocol says it
+	Proxy    []string  // paths that callers reach; nil when not given
 
 	// Placement is PlacementOwn or PlacementShared; empty beside Command and External.
 	Placement string
@@ -106,8 +111,8 @@ type Batching struct {
 // holds no more than MLmodel with the signature, which is what callers are held to.
 type External struct {
 	URL      string // http or https, without credentials, query and fragment
-	Protocol string // ProtocolOpenInference or ProtocolMLflow
-	Model    string // its name there; empty with ProtocolMLflow
+	Protocol string // ProtocolOpenInference, ProtocolMLflow or ProtocolHTTP
+	Model    string // its name there; empty but with ProtocolOpenInference
 }
 
 // Source is where a version comes from: exactly one of Dir, (Model, Version), (Model, Alias),
@@ -192,6 +197,7 @@ type Dataset struct {
 type Resources struct {
 	MilliCPU    int   // thousandths of a core
 	MemoryBytes int64 // bytes
+	GPU         GPU   // zero when not given
 }
 
 // Network says who calls the endpoint, as its owner states it.

@@ -29,14 +29,15 @@ func table() *field {
 		resourceFields(),
 		scalingFields(),
 		networkFields(),
+		limitFields(),
 		{Key: "secrets", Doc: "environment variables of the model's processes, each with the name of a secret of the team", Items: 32,
 			Names: variable(), Each: &field{Doc: "name of a secret: platform secrets set NAME", Kind: strict.Name()}},
 		rolloutFields(),
 		{Key: "environments", Doc: "what is otherwise in one environment", Items: 16, Each: &field{
-			Doc:    "sizing and network of an environment",
-			Fields: []field{resourceFields(), scalingFields(), networkFields()},
+			Doc:    "sizing, network and limits of an environment",
+			Fields: []field{resourceFields(), scalingFields(), networkFields(), limitFields()},
 			Others: strict.Mistake{Message: "cannot be given for one environment",
-				Next: "give it once, outside environments: only resources, scaling and network may differ, so that what passed in one environment has passed for all"},
+				Next: "give it once, outside environments: only resources, scaling, network and limits may differ, so that what passed in one environment has passed for all"},
 		}},
 	}}
 }
@@ -49,7 +50,7 @@ func recordTable() *field {
 }
 
 func modelFields() field {
-	return field{Key: "model", Required: true, Doc: "the model and where its version comes from", Fields: []field{
+	return field{Key: "model", Required: true, Doc: "the model and where its version comes from", Fields: append([]field{
 		{Key: "name", Doc: "name of the model, by default the endpoint's", Kind: strict.Name()},
 		{Key: "source", Required: true, Doc: "a directory in MLflow format (./model), name:version or name@alias, also written models:/name/version, models:/name@alias and models:/name/latest, or what a run logged: runs:/RUN/PATH", Kind: source()},
 		{Key: "command", Doc: "argument vector of a custom server, with {socket} or {port}", Items: 64,
@@ -62,10 +63,10 @@ func modelFields() field {
 		{Key: "placement", Doc: "own: processes of its own; shared: in one process with others of the team, loaded on first use, if the platform evaluates the model itself", Kind: strict.OneOf(PlacementOwn, PlacementShared)},
 		{Key: "external", Doc: "a server that runs elsewhere; source then holds the signature only", Fields: []field{
 			{Key: "url", Required: true, Doc: "http(s)://host[:port][/path], below which the protocol's paths lie", Kind: web()},
-			{Key: "protocol", Required: true, Doc: ProtocolOpenInference + " or " + ProtocolMLflow, Kind: strict.OneOf(ProtocolOpenInference, ProtocolMLflow)},
+			{Key: "protocol", Required: true, Doc: ProtocolOpenInference + ", " + ProtocolMLflow + ", or " + ProtocolHTTP + ", of which the platform knows nothing but model.proxy", Kind: strict.OneOf(ProtocolOpenInference, ProtocolMLflow, ProtocolHTTP)},
 			{Key: "model", Doc: "name of the model there, by default model.name", Kind: remoteModel()},
 		}},
-	}}
+	}, serverFields()...)}
 }
 
 func dataFields() field {
@@ -120,6 +121,7 @@ func resourceFields() field {
 	return field{Key: "resources", Doc: "what one replica gets", Fields: []field{
 		{Key: "cpu", Doc: "cores, such as 500m or 2", Kind: cpu()},
 		{Key: "memory", Doc: "memory, such as 256Mi", Kind: memory()},
+		gpuFields(),
 	}}
 }
 

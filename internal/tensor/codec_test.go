@@ -296,16 +296,16 @@ func TestRoundTrips(t *testing.T) {
 	})
 }
 
-func TestFloat32Rows(t *testing.T) {
+func TestRows(t *testing.T) {
 	b := &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewInt64("n", []int{2}, []int64{1, 2}), tensor.NewFloat64("x", []int{2, 2}, []float64{.5, 3, 4, math.NaN()})}}
-	got, err := tensor.Float32Rows(b, schemaOf(b).Inputs, []float32{9})
+	got, err := tensor.Rows(b, schemaOf(b).Inputs, []float32{9})
 	if err != nil || fmt.Sprint(got) != "[9 1 0.5 3 2 4 NaN]" {
 		t.Error(got, err)
 	}
 	if show(b.Slice(1, 2)) != "n[1]=2 x[1 2]=4 NaN" {
 		t.Error(show(b.Slice(1, 2)))
 	}
-	if _, err := tensor.Float32Rows(b, []tensor.Field{{Name: "gone"}}, nil); err == nil {
+	if _, err := tensor.Rows[float64](b, []tensor.Field{{Name: "gone"}}, nil); err == nil {
 		t.Error("a missing column is no error")
 	}
 }

@@ -178,38 +178,6 @@ func fits(row, declared []int) bool {
 
 func rowsOf(shape []int) []int { return append([]int{-1}, shape...) }
 
-// Float32Rows appends the values of the fields to dst, row by row and within a row in the
-// order of the fields: what a tree takes. Strings answer Unprocessable.
-func Float32Rows(b *Batch, fields []Field, dst []float32) ([]float32, error) {
-	rows, width := b.Rows(), 0
-	widths := make([]int, len(fields))
-	for i := range fields {
-		t := b.Tensor(fields[i].Name)
-		if t == nil {
-			return dst, at(fields[i].Name, misfit("send it: this model needs every input that is no floating-point number", "is missing"))
-		}
-		if t.Type == Bytes || len(t.Shape) == 0 || t.Shape[0] != rows {
-			return dst, at(fields[i].Name, misfit("send numbers", "is no column of %d numbers", rows))
-		}
-		widths[i] = product(t.Shape[1:])
-		width += widths[i]
-	}
-	start := len(dst)
-	dst = slices.Grow(dst, rows*width)[:start+rows*width]
-	out := dst[start:]
-	offset := 0
-	for i := range fields {
-		t := b.Tensor(fields[i].Name)
-		for r := range rows {
-			for j := range widths[i] {
-				out[r*width+offset+j] = float32(t.Float(r*widths[i] + j))
-			}
-		}
-		offset += widths[i]
-	}
-	return dst, nil
-}
-
 // String describes a batch without its values.
 func (b *Batch) String() string {
 	s := fmt.Sprintf("%d rows", b.Rows())

@@ -41,20 +41,9 @@ func (c *rawCategories) check(typed []int32, n int) error {
 	return nil
 }
 
-// addCategories keeps the categories of one split, behind their number, and answers where.
-func (m *Model) addCategories(c *rawCategories, split int) uint32 {
-	at, from, size := len(m.sets), c.segments[split], c.sizes[split]
-	m.sets = append(append(m.sets, size), c.codes[from:from+size]...)
-	return uint32(at)
-}
-
-// chosen is 1, right, for a category of the split, else 0. As in the library a fraction is
-// cut off, and what is no category, negative or too large, goes left.
-func (m *Model) chosen(at uint32, x float32) uint32 {
-	if x < 0 || x >= endOfCategories {
-		return 0
-	}
-	set := m.sets[m.extra[at]:]
-	_, found := slices.BinarySearch(set[1:1+set[0]], int32(x))
-	return one(found)
+// of gives the categories of one split that a value can have.
+func (c *rawCategories) of(split int) []int32 {
+	codes := c.codes[c.segments[split]:][:c.sizes[split]]
+	end, _ := slices.BinarySearch(codes, endOfCategories)
+	return codes[:end]
 }

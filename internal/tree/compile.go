@@ -5,86 +5,77 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/slipway-ml/slipway/internal/tree/flat"
 )
-
-// node is 16 bytes. The children of a split lie side by side. A leaf leads to itself, so
-// that a walk of any number of further steps stays there: no finite value reaches its
-// threshold, and missing goes left.
-type node struct {
-	threshold float32 // left where x < threshold; +Inf in a leaf
-	feature   uint32  // and flags
-	left      uint32  // index in Model.nodes; the right child follows it
-	value     float32 // of a leaf
-}
-
-// Flags in node.feature.
-const (
-	missingRight = 1 << 31
-	categorical  = 1 << 30 // left unless the value is in a set of categories
-	featureMask  = categorical - 1
-)
-
-// walk is where a tree begins, how many steps its longest path has, and which output it
-// adds to.
-type walk struct {
-	root, steps, group uint32
-}
 
 // leaf marks both children of a leaf in the file.
 const leaf = -1
 
-// compile checks a tree and appends its nodes. Nodes that pruning deleted stay in the
-// file, unreachable, and are counted by num_deleted.
-func (m *Model) compile(t *rawTree, group int32) error {
+// grow compiles the trees of a file into a forest. Of a wrapper's model, the trees after the
+// best iteration are left out again.
+func (m *Model) grow(d *document, wrapper bool) error {
+	for i := range d.trees {
+		if g := d.treeInfo[i]; g < 0 || int(g) >= m.groups {
+			return fmt.Errorf("tree_info[%d]: group %d of %d", i, g, m.groups)
+		}
+		if err := m.plant(&d.trees[i]); err != nil {
+			return fmt.Errorf("trees[%d]: %w", i, err)
+		}
+		m.groupOf = append(m.groupOf, uint32(d.treeInfo[i]))
+	}
+	if d.booster == "dart" {
+		if err := m.weigh(d.weightDrop, wrapper); err != nil {
+			return err
+		}
+	}
+	if wrapper {
+		keep, err := m.best(d)
+		if err != nil {
+			return err
+		}
+		m.groupOf = m.groupOf[:keep]
+		m.forest.Cut(keep)
+	}
+	m.forest.Done()
+	m.pool.New = func() any { return m.forest.Scratch() }
+	return nil
+}
+
+// plant checks a tree and appends it. Nodes that pruning deleted stay in the file,
+// unreachable, and are counted by num_deleted.
+func (m *Model) plant(t *rawTree) error {
 	n, err := t.size()
 	if err != nil {
 		return err
 	}
-	if n > maxNodes-len(m.nodes) {
+	if n > maxNodes-m.forest.Places() {
 		return errBudget
 	}
 	vectors, err := m.addVectors(t, n)
 	if err != nil {
 		return err
 	}
-	root := uint32(len(m.nodes))
-	m.nodes = append(m.nodes, node{})
-	// Level by level: from holds the nodes of one level in the file, at whose place.
-	type place struct {
-		from int32
-		at   uint32
-	}
-	level, next := []place{{0, root}}, []place(nil)
-	reached, steps := 1, uint32(0)
-	for ; len(level) > 0; level, next = next, level[:0] {
-		for _, p := range level {
-			if t.left[p.from] == leaf {
-				if err := m.putLeaf(t, vectors, p.from, p.at); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := m.putSplit(t, p.from, p.at); err != nil {
+	reached, err := m.forest.Plant(n,
+		func(name int32) (flat.Node, error) { return m.look(t, name) },
+		func(name int32, place uint32) error {
+			if m.vectorLeaves {
+				m.vectorOf = append(m.vectorOf, make([]uint32, m.forest.Places()-len(m.vectorOf))...)
+				m.vectorOf[place], err = m.vector(t, vectors, name)
 				return err
 			}
-			// A graph with a cycle, or with a node under two parents, is found here: it
-			// reaches more nodes than it has.
-			if reached += 2; reached > n {
-				return errors.New("a node is reached twice")
-			}
-			left := m.nodes[p.at].left
-			next = append(next, place{t.left[p.from], left}, place{t.right[p.from], left + 1})
-		}
-		if len(next) > 0 {
-			steps++
-		}
+			m.values = append(m.values, make([]float32, m.forest.Places()-len(m.values))...)
+			m.values[place], err = t.value(name)
+			return err
+		})
+	if err != nil {
+		return err
 	}
 	if deleted, err := t.params.whole("num_deleted", n); err != nil {
 		return err
 	} else if reached+deleted != n {
 		return fmt.Errorf("%d of %d nodes are reached, %d deleted", reached, n, deleted)
 	}
-	m.walks = append(m.walks, walk{root, steps, uint32(group)})
 	return nil
 }
 
@@ -105,56 +96,49 @@ func (t *rawTree) size() (int, error) {
 	return n, t.categories.check(t.typed, n)
 }
 
-func (m *Model) putLeaf(t *rawTree, vectors leafVectors, from int32, at uint32) error {
-	m.nodes[at] = node{threshold: float32(math.Inf(1)), left: at}
-	if m.vectorLeaves {
-		return m.putVector(t, vectors, from, at)
+// value is that of a leaf.
+func (t *rawTree) value(name int32) (float32, error) {
+	if t.right[name] != leaf {
+		return 0, fmt.Errorf("node %d has one child", name)
 	}
-	if t.right[from] != leaf {
-		return fmt.Errorf("node %d has one child", from)
-	}
-	v := t.condition[from]
+	v := t.condition[name]
 	if v-v != 0 {
-		return fmt.Errorf("the leaf %d is not finite", from)
+		return 0, fmt.Errorf("the leaf %d is not finite", name)
 	}
-	m.nodes[at].value = v
-	return nil
+	return v, nil
 }
 
-func (m *Model) putSplit(t *rawTree, from int32, at uint32) error {
-	n := int32(len(t.left))
-	l, r, f := t.left[from], t.right[from], t.feature[from]
-	if l <= 0 || l >= n || r <= 0 || r >= n || l == r {
-		return fmt.Errorf("node %d: children out of range", from)
+// look describes a node by its index in the file.
+func (m *Model) look(t *rawTree, name int32) (n flat.Node, err error) {
+	l, r, f := t.left[name], t.right[name], t.feature[name]
+	if l == leaf {
+		n.Leaf = true
+		return n, nil
+	}
+	if end := int32(len(t.left)); l <= 0 || l >= end || r <= 0 || r >= end || l == r {
+		return n, fmt.Errorf("node %d: children out of range", name)
 	}
 	if f < 0 || int(f) >= m.features {
-		return fmt.Errorf("node %d: split on feature %d of %d", from, f, m.features)
+		return n, fmt.Errorf("node %d: split on feature %d of %d", name, f, m.features)
 	}
-	feature := uint32(f)
-	switch t.defaultLeft[from] {
+	n = flat.Node{Left: l, Right: r, Feature: uint32(f)}
+	switch t.defaultLeft[name] {
 	case 0:
-		feature |= missingRight
+		n.As = flat.NaNRight
 	case 1:
+		n.As = flat.NaNLeft
 	default:
-		return fmt.Errorf("node %d: default_left is neither 0 nor 1", from)
+		return n, fmt.Errorf("node %d: default_left is neither 0 nor 1", name)
 	}
-	if k, ok := slices.BinarySearch(t.categories.nodes, from); ok {
-		feature |= categorical
-		m.setExtra(at, m.addCategories(&t.categories, k))
-	} else if c := t.condition[from]; c != c {
-		return fmt.Errorf("node %d: the split condition is not a number", from)
+	if k, ok := slices.BinarySearch(t.categories.nodes, name); ok {
+		n.As += flat.CategoryLeft - flat.NaNLeft
+		n.Set = t.categories.of(k)
+	} else if c := t.condition[name]; c != c {
+		return n, fmt.Errorf("node %d: the split condition is not a number", name)
+	} else {
+		n.Key = flat.Key(c)
 	}
-	m.nodes[at] = node{threshold: t.condition[from], feature: feature, left: uint32(len(m.nodes))}
-	m.nodes = append(m.nodes, node{}, node{})
-	return nil
-}
-
-// setExtra notes what a node has no room for.
-func (m *Model) setExtra(at, value uint32) {
-	if need := int(at) + 1; need > len(m.extra) {
-		m.extra = append(m.extra, make([]uint32, need-len(m.extra))...)
-	}
-	m.extra[at] = value
+	return n, nil
 }
 
 // weigh multiplies the leaves of each tree of a dart model by its weight. A wrapper predicts
@@ -164,26 +148,21 @@ func (m *Model) weigh(weights []float32, wrapper bool) error {
 	if m.vectorLeaves {
 		return errors.New("dart with vector leaves")
 	}
-	if len(weights) != len(m.walks) {
-		return fmt.Errorf("weight_drop: %d weights for %d trees", len(weights), len(m.walks))
+	if len(weights) != m.forest.Trees() {
+		return fmt.Errorf("weight_drop: %d weights for %d trees", len(weights), m.forest.Trees())
 	}
-	end := len(m.nodes)
-	for i, w := range slices.Backward(m.walks) {
-		base, weight := m.base[w.group], weights[i]
-		for at := int(w.root); at < end; at++ {
-			n := &m.nodes[at]
-			if n.left != uint32(at) {
-				continue
-			}
+	for i, weight := range weights {
+		base := m.base[m.groupOf[i]]
+		from, to := m.forest.Of(i)
+		for place, v := range m.values[from:min(to, len(m.values))] {
 			if wrapper {
-				n.value = n.value + base - base
+				v = v + base - base
 			}
-			n.value *= weight
-			if n.value-n.value != 0 {
+			if v *= weight; math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 				return fmt.Errorf("weight_drop[%d]: a leaf becomes infinite", i)
 			}
+			m.values[from+place] = v
 		}
-		end = int(w.root)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -186,6 +187,52 @@ func TestTruncated(t *testing.T) {
 			if _, err := tree.Load(b[:n], tree.Options{}); err == nil {
 				t.Fatalf("%s: no error for the first %d of %d bytes", file, n, len(b))
 			}
+		}
+	}
+}
+
+// TestMutated changes the library's own files: no panic, and no more memory than the file pays
+// for.
+func TestMutated(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var before, after runtime.MemStats
+	for _, file := range []string{"v32_rank_pairwise.ubj", "v17_logistic_1.json", "v32_cat_names.ubj", "v32_vector_forest.ubj", "v32_linear_targets.ubj", "v32_dart_poisson.ubj"} {
+		b, err := os.ReadFile(filepath.Join(testdata, "models", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded := 0
+		for range 400 {
+			c := bytes.Clone(b)
+			for range 1 + rng.IntN(3) {
+				switch at := rng.IntN(len(c) - 20); rng.IntN(4) {
+				case 0:
+					c[at] = byte(rng.IntN(256))
+				case 1:
+					c[at] ^= 1 << rng.IntN(8)
+				case 2:
+					copy(c[at:], "\x7f\xff\xff\xff\xff\xff\xff\xff")
+				default:
+					c = append(c[:at], c[at+rng.IntN(9):]...)
+				}
+			}
+			runtime.ReadMemStats(&before)
+			m, err := tree.Load(c, tree.Options{})
+			runtime.ReadMemStats(&after)
+			if used, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+100*len(c)); used > most {
+				t.Errorf("%s: used %d bytes for a file of %d", file, used, len(c))
+			}
+			if err != nil {
+				continue
+			}
+			loaded++
+			rows := make([]float32, 5*m.NumFeature())
+			if _, err := m.Predict(rows, 5, make([]float32, 5*m.Groups())); err != nil {
+				t.Error(err)
+			}
+		}
+		if loaded == 0 || loaded == 400 {
+			t.Errorf("%s: %d of 400 load", file, loaded)
 		}
 	}
 }

@@ -99,6 +99,9 @@ func TestParity(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".expect.json"), func(t *testing.T) {
 			var want expectation
 			readJSON(t, file, &want)
+			if strings.HasPrefix(want.Model, "v17_skl_missing") {
+				t.Skip("what stands for missing values is the wrapper's, and tested in mlmodel")
+			}
 			var rows nested
 			readJSON(t, filepath.Join(testdata, "inputs", want.Dataset+".json"), &rows)
 
@@ -126,7 +129,7 @@ func TestParity(t *testing.T) {
 		})
 	}
 	t.Logf("%d models; bit for bit equal: margins of %d, predictions of %d", len(files), equalMargins, equalValues)
-	if len(files) < 281 {
+	if len(files) < 283 {
 		t.Errorf("only %d models", len(files))
 	}
 }

@@ -1,7 +1,7 @@
-// Package tree evaluates tree ensembles of XGBoost without XGBoost. It reads the JSON and
-// UBJSON files of versions 1 to 3, checks them, and sums the trees in single precision in
-// the library's own order. What it does not know it refuses: it never answers a value that
-// the library would not.
+// Package tree evaluates tree ensembles of XGBoost without XGBoost; package lightgbm below it
+// does so for LightGBM. It reads the JSON and UBJSON files of versions 1 to 3, checks them,
+// and sums the trees in single precision in the library's own order. What it does not know it
+// refuses: it never answers a value that the library would not.
 //
 // The format is described in XGBoost's "Introduction to Model IO"
 // (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html).
@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tree/flat"
 )
 
 // Format is how a model file is written.
@@ -48,13 +50,14 @@ type Model struct {
 	features   int
 	groups     int
 	base       []float32 // margins, one a group
-	walks      []walk
-	nodes      []node
+	groupOf    []uint32  // by tree: which margin it adds to
 
-	extra        []uint32  // by node: of a categorical split where its set, of a vector leaf where its vector begins
-	sets         []int32   // categories, each set behind its size
-	vectors      []float32 // of leaves, one value a group
+	forest       flat.Forest
+	values       []float32 // of leaves, by their place
+	vectorOf     []uint32  // of vector leaves, by their place: where the vector begins
+	vectors      []float32 // one value a group
 	vectorLeaves bool
+	pool         sync.Pool // of *flat.Scratch
 	linear       []float32 // of gblinear, which has no trees
 	namesKept    bool      // the file has the names of categories
 }
@@ -151,21 +154,10 @@ func build(d *document, wrapper bool) (*Model, error) {
 	if d.booster == "gblinear" {
 		return m, m.readLinear(d)
 	}
-	if err := m.readTrees(d); err != nil {
-		return nil, err
-	}
-	if d.booster == "dart" {
-		if err := m.weigh(d.weightDrop, wrapper); err != nil {
-			return nil, err
-		}
-	}
-	if wrapper {
-		return m, m.keepBest(d)
-	}
-	return m, nil
+	return m, m.readTrees(d, wrapper)
 }
 
-func (m *Model) readTrees(d *document) error {
+func (m *Model) readTrees(d *document, wrapper bool) error {
 	if n, err := d.forest.whole("num_trees", maxTrees); err != nil {
 		return err
 	} else if n != len(d.trees) || n != len(d.treeInfo) {
@@ -178,15 +170,7 @@ func (m *Model) readTrees(d *document) error {
 		size, err := d.trees[0].params.whole("size_leaf_vector", maxGroups)
 		m.vectorLeaves = err == nil && size > 1
 	}
-	for i := range d.trees {
-		if g := d.treeInfo[i]; g < 0 || int(g) >= m.groups {
-			return fmt.Errorf("tree_info[%d]: group %d of %d", i, g, m.groups)
-		}
-		if err := m.compile(&d.trees[i], d.treeInfo[i]); err != nil {
-			return fmt.Errorf("trees[%d]: %w", i, err)
-		}
-	}
-	return nil
+	return m.grow(d, wrapper)
 }
 
 // readLearner takes everything but the trees.
@@ -258,33 +242,32 @@ func (m *Model) readBase(d *document) error {
 	return nil
 }
 
-// keepBest cuts the trees after the best iteration, if early stopping noted one. An
+// best is how many trees end with the best iteration, if early stopping noted one. An
 // iteration has num_parallel_tree trees for each group; files since XGBoost 2.0, and so all
 // with vector leaves, say where each begins.
-func (m *Model) keepBest(d *document) error {
+func (m *Model) best(d *document) (trees int, err error) {
 	s, ok := d.attributes["best_iteration"]
 	if !ok {
-		return nil
+		return len(m.groupOf), nil
 	}
 	best, err := strconv.Atoi(s)
 	if err != nil || best < 0 || best >= maxTrees {
-		return errors.New("attributes: best_iteration: no iteration")
+		return 0, errors.New("attributes: best_iteration: no iteration")
 	}
 	keep := -1
 	if len(d.indptr) == 0 {
 		parallel, err := d.forest.whole("num_parallel_tree", maxTrees)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		keep = (best + 1) * max(parallel, 1) * m.groups
 	} else if best+1 < len(d.indptr) {
 		keep = int(d.indptr[best+1])
 	}
-	if keep < 0 || keep > len(m.walks) {
-		return errors.New("attributes: best_iteration: beyond the trees")
+	if keep < 0 || keep > len(m.groupOf) {
+		return 0, errors.New("attributes: best_iteration: beyond the trees")
 	}
-	m.walks = m.walks[:keep]
-	return nil
+	return keep, nil
 }
 
 // NumFeature is the number of values in a row.
@@ -320,7 +303,7 @@ func (m *Model) Probabilistic() bool {
 }
 
 // NumTrees is the number of trees that are summed; a gblinear model has none.
-func (m *Model) NumTrees() int { return len(m.walks) }
+func (m *Model) NumTrees() int { return len(m.groupOf) }
 
 // Categorical says whether a feature is a category, given by its code.
 func (m *Model) Categorical(feature int) bool {

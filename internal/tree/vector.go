@@ -36,23 +36,22 @@ func (m *Model) addVectors(t *rawTree, n int) (leafVectors, error) {
 	return v, nil
 }
 
-// putVector notes where the vector of a leaf is.
-func (m *Model) putVector(t *rawTree, v leafVectors, from int32, at uint32) error {
-	index := int(from)
+// vector is where the vector of a leaf begins.
+func (m *Model) vector(t *rawTree, v leafVectors, name int32) (uint32, error) {
+	index := int(name)
 	if v.byChild {
-		index = int(t.right[from])
-	} else if t.right[from] != leaf {
-		return fmt.Errorf("node %d has one child", from)
+		index = int(t.right[name])
+	} else if t.right[name] != leaf {
+		return 0, fmt.Errorf("node %d has one child", name)
 	}
 	if index < 0 || index >= v.count {
-		return fmt.Errorf("the leaf %d has the vector %d of %d", from, index, v.count)
+		return 0, fmt.Errorf("the leaf %d has the vector %d of %d", name, index, v.count)
 	}
 	start := v.start + index*m.groups
 	for _, x := range m.vectors[start : start+m.groups] {
 		if x-x != 0 {
-			return fmt.Errorf("the leaf %d is not finite", from)
+			return 0, fmt.Errorf("the leaf %d is not finite", name)
 		}
 	}
-	m.setExtra(at, uint32(start))
-	return nil
+	return uint32(start), nil
 }

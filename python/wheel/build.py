@@ -22,7 +22,8 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME, ESCAPED = "slipway-platform", "slipway_platform"
-# The program is static and runs with either C library.
+PROGRAMS = ("platform", "platform-onnx")
+# The platform is static and runs with either C library; platform-onnx needs glibc, as ONNX Runtime does.
 TAGS = {
     "amd64": "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64",
     "arm64": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
@@ -58,10 +59,10 @@ def go(arch: str, *args: str) -> bytes:
     return subprocess.run(["go", *args], cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE).stdout
 
 
-def compiled(version: str, arch: str) -> bytes:
-    """The program, as the Makefile builds it but for the state of the checkout."""
+def compiled(version: str, arch: str, name: str) -> bytes:
+    """A program, as the Makefile builds it but for the state of the checkout."""
     with tempfile.TemporaryDirectory() as tmp:
-        out = pathlib.Path(tmp, "platform")
+        out = pathlib.Path(tmp, name)
         go(
             arch,
             "build",
@@ -71,7 +72,7 @@ def compiled(version: str, arch: str) -> bytes:
             f"-s -w -X main.version={version}",
             "-o",
             str(out),
-            "./cmd/platform",
+            f"./cmd/{name}",
         )
         return out.read_bytes()
 
@@ -84,7 +85,7 @@ def notices(arch: str) -> bytes:
         "-deps",
         "-f",
         "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}",
-        "./cmd/platform",
+        *(f"./cmd/{name}" for name in PROGRAMS),
     )
     modules = {tuple(line.split("\t")) for line in listed.decode().splitlines() if line}
     modules.add(
@@ -113,12 +114,14 @@ def metadata(number: str, readme: str) -> str:
         "Classifier: Typing :: Typed",
         "Requires-Python: >=3.9",
         "Requires-Dist: uv>=0.9",
+        "Provides-Extra: onnx",
+        "Requires-Dist: onnxruntime>=1.16; extra == 'onnx'",
         "Description-Content-Type: text/markdown",
     ]
     return "\n".join(head) + "\n\n" + readme
 
 
-def contents(number: str, arch: str, program: bytes, third_party: bytes) -> Files:
+def contents(number: str, arch: str, programs: dict[str, bytes], third_party: bytes) -> Files:
     """The files of a wheel, but for RECORD."""
     info = f"{ESCAPED}-{number}.dist-info"
     sdk = ROOT / "python" / "slipway"
@@ -129,7 +132,8 @@ def contents(number: str, arch: str, program: bytes, third_party: bytes) -> File
         *(f"Tag: py3-none-{t}" for t in TAGS[arch].split(".")),
     ]
     files: Files = {f"slipway/{p.name}": (p.read_bytes(), FILE) for p in sdk.iterdir() if p.suffix == ".py" or p.name == "py.typed"}
-    files[f"{ESCAPED}-{number}.data/scripts/platform"] = (program, PROGRAM)
+    for name, program in programs.items():
+        files[f"{ESCAPED}-{number}.data/scripts/{name}"] = (program, PROGRAM)
     files[f"{info}/METADATA"] = (metadata(number, (sdk / "README.md").read_text("utf-8")).encode(), FILE)
     files[f"{info}/WHEEL"] = ("\n".join(wheel).encode() + b"\n", FILE)
     files[f"{info}/licenses/LICENSE"] = ((ROOT / "LICENSE").read_bytes(), FILE)
@@ -169,7 +173,7 @@ def main() -> None:
     except ValueError as e:
         sys.exit(str(e))
     for arch in args.arch or sorted(TAGS):
-        files = contents(number, arch, compiled(args.version, arch), notices(arch))
+        files = contents(number, arch, {name: compiled(args.version, arch, name) for name in PROGRAMS}, notices(arch))
         print(pack(files, args.out, number, arch))
 
 

@@ -164,6 +164,7 @@ CASES = [
     ("cat_dart", "codes", "Booster", dict(tree_method="hist", max_depth=3, **DART), 6, "ubj"),
     ("cat_targets", "codes", "Booster", dict(tree_method="hist", max_depth=3, _target="values"), 3, "ubj"),
     ("cat_skl_regressor", "codes", "XGBRegressor", dict(tree_method="hist", max_depth=3, _missing=1), 6, "ubj"),
+    ("skl_missing", "codes", "XGBRegressor", dict(tree_method="hist", max_depth=4, missing=3.0), 6, "ubj"),
     ("cat_skl_binary", "codes", "XGBClassifier", dict(tree_method="hist", max_depth=3, _target="class", _stop=1), 12, "json"),
     ("cat_skl_multi", "codes", "XGBClassifier", dict(tree_method="hist", max_depth=3, _target="classes"), 3, "ubj"),
     ("cat_names", "codes", "Booster", dict(tree_method="hist", max_depth=3, _frame=1), 5, "ubj"),

@@ -53,7 +53,7 @@ func (i Installation) Examine(ctx context.Context, fix bool) []api.Finding {
 	out := Machine(ctx, i.Config, fix)
 	out = append(out, i.database(ctx), i.backup(ctx))
 	out = append(out, i.Keys(ctx)...)
-	out = append(out, i.python(ctx))
+	out = append(out, i.python(ctx), onnx(ctx))
 	obs, gateway := i.gateway(ctx)
 	out = append(out, gateway)
 	out = append(out, certificate(ctx, i.Config, time.Now())...)

@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/pyenv"
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/onnx/find"
 	"github.com/slipway-ml/slipway/internal/spec"
 	"github.com/slipway-ml/slipway/internal/spec/strict"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -43,9 +44,9 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 	out := Saved{Model: m}
 	switch x := s.Model.External; {
 	case x != nil:
-		out.Runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model}
+		out.Runtime = route.Runtime{Kind: route.RuntimeRemote, URL: x.URL, Protocol: x.Protocol, Name: x.Model, Health: s.Model.Health, Proxy: s.Model.Proxy}
 	case len(s.Model.Command) > 0:
-		out.Runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command}
+		out.Runtime = route.Runtime{Kind: route.RuntimeCommand, Command: s.Model.Command, Protocol: s.Model.Protocol, Health: s.Model.Health, Proxy: s.Model.Proxy}
 	default:
 		if err := out.choose(dir, s); err != nil {
 			return Saved{}, err
@@ -59,7 +60,7 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 		}
 		out.Runtime.Secrets, out.Runtime.Team = s.Secrets, s.Owner.Team
 	}
-	schema, results := evaluate.Signature(m, out.Trees)
+	schema, results := evaluate.Signature(out.Model, out.Trees)
 	out.Results = append(out.Results, results...)
 	if len(schema.Inputs) > 0 { // else there is nothing to declare something of
 		out.Results = append(out.Results, declare(&schema, s.Inputs)...)
@@ -88,9 +89,17 @@ func declare(schema *tensor.Schema, inputs tensor.Declared) []verdict.Result {
 
 // choose takes the native evaluator where it gives the library's own answers.
 func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
+	if s.Model.ONNX != nil {
+		return s.chooseONNX(dir, sp)
+	}
 	python := route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
-	if s.Model.XGBoost == nil && s.Model.Loader != "" {
+	native := s.Model.XGBoost != nil || s.Model.LightGBM != nil && s.Model.LightGBM.Native()
+	if !native && s.Model.Loader != "" {
 		s.Runtime = python
+		if s.Model.LightGBM != nil {
+			s.Results = []verdict.Result{{Check: "runtime", Verdict: verdict.Pass,
+				Message: "served by Python: the file is an object of it; its Booster alone (model.booster_) would be evaluated natively, which is faster"}}
+		}
 		return nil
 	}
 	_, trees, err := mlmodel.OpenTree(dir)
@@ -127,6 +136,33 @@ func (s *Saved) alone(sp *spec.Spec) {
 		s.Results = append(s.Results, verdict.Result{Check: "placement", Verdict: verdict.Warn, Message: "runs in processes of its own: only models that the platform evaluates itself share one",
 			Next: "remove model.placement from platform.yaml"})
 	}
+}
+
+// chooseONNX takes ONNX Runtime where this machine has it and it gives MLflow's answers. Python is no
+// silent second: what is slower says why.
+func (s *Saved) chooseONNX(dir fs.FS, sp *spec.Spec) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err = find.Check(exe, os.Getenv); err == nil {
+		m, bad := mlmodel.OpenONNX(dir)
+		if bad == nil {
+			s.Model, s.Runtime = m, route.Runtime{Kind: route.RuntimeONNX}
+			if ignored := m.ONNX.Ignored(); ignored != "" {
+				s.Results = []verdict.Result{{Check: "runtime", Verdict: verdict.Warn, Message: "served by ONNX Runtime on the processor; " + ignored + " change nothing"}}
+			}
+			return nil
+		}
+		err = bad
+	}
+	var e *slipway.Error
+	if !errors.As(err, &e) || e.Code != slipway.CodeReplicaStart && e.Code != slipway.CodeModelFormat || s.Model.Loader == "" {
+		return err
+	}
+	s.Runtime = route.Runtime{Kind: route.RuntimePython, Workers: sp.Model.Workers, MaxRows: sp.Model.Batching.MaxRows}
+	s.Results = []verdict.Result{{Check: "runtime", Verdict: verdict.Warn, Message: "served by Python, which is slower: " + e.Message, Next: e.Next}}
+	return nil
 }
 
 // Environment gives the environment of a Python model, and builds it if it is not there; out

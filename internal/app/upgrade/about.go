@@ -16,6 +16,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/onnx/find"
 	"github.com/slipway-ml/slipway/internal/sqlstore"
 )
 
@@ -35,7 +36,7 @@ const (
 // Self is what this program is.
 func Self(version string) About {
 	return About{Version: version, Schema: sqlstore.Schema(), Databases: []string{sqlite, postgresql},
-		Runtimes: []string{route.RuntimeTree, route.RuntimeCommand, route.RuntimePython, route.RuntimeRemote}}
+		Runtimes: []string{route.RuntimeTree, route.RuntimeCommand, route.RuntimePython, route.RuntimeRemote, route.RuntimeONNX}}
 }
 
 const (
@@ -66,6 +67,9 @@ func ask(ctx context.Context, file string) (About, error) {
 	a := About{Schema: 1, Runtimes: []string{route.RuntimeTree, route.RuntimeCommand}, Databases: []string{sqlite}}
 	if err := json.Unmarshal(out.Bytes(), &a); err != nil || a.Version == "" || strings.ContainsFunc(a.Version, unprintable) {
 		return About{}, notAProgram(file, errors.New("it does not say its version"))
+	}
+	if _, err := find.Program(file); err != nil { // a second program, which must lie beside it
+		a.Runtimes = slices.DeleteFunc(a.Runtimes, func(kind string) bool { return kind == route.RuntimeONNX })
 	}
 	return a, nil
 }

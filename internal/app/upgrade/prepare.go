@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,6 +48,10 @@ func Prepare(ctx context.Context, c config.Config, target About) (p Prepared, er
 		if err := losesNothing(ctx, o, target); err != nil {
 			return p, err
 		}
+	} else if p.From == sqlstore.Schema() { // or looking would change it
+		if err := servesOn(ctx, o, target); err != nil {
+			return p, err
+		}
 	}
 	if c.PostgreSQL == "" {
 		if p.Backup, err = backup(ctx, c, p.From); err != nil {
@@ -58,6 +63,20 @@ func Prepare(ctx context.Context, c config.Config, target About) (p Prepared, er
 		err = sqlstore.Downgrade(ctx, o, target.Schema)
 	}
 	return p, err
+}
+
+// servesOn refuses a build that lacks what a model runs on.
+func servesOn(ctx context.Context, o sqlstore.Options, target About) error {
+	db, err := sqlstore.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	endpoints, err := rolloutstore.New(db).Endpoints(ctx)
+	for _, e := range endpoints {
+		err = errors.Join(err, canRun(e, target))
+	}
+	return err
 }
 
 // losesNothing refuses a downgrade that an endpoint would not survive as it is.
@@ -93,14 +112,22 @@ func losesNothing(ctx context.Context, o sqlstore.Options, target About) error {
 
 // survives says whether an older build can go on with an endpoint.
 func survives(e rollout.Endpoint, target About) error {
-	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
-		if r != nil && !target.runs(r.Runtime.Kind) {
-			return refused("%s runs on the runtime %s, which %s does not have", e.Key, r.Runtime.Kind, target.Version)
-		}
+	if err := canRun(e, target); err != nil {
+		return err
 	}
 	if e.Active != "" { // the older one would write its record without what it does not know
 		return slipway.Errorf(slipway.Conflict, slipway.CodeDowngrade, "platform status "+e.Key+" --watch, then again; or: platform abort "+e.Key,
 			"a deployment of %s is under way, and %s would lose a part of its record", e.Key, target.Version)
+	}
+	return nil
+}
+
+// canRun says whether a build has the runtimes of an endpoint.
+func canRun(e rollout.Endpoint, target About) error {
+	for _, r := range []*route.Revision{e.Stable, e.Candidate} {
+		if r != nil && !target.runs(r.Runtime.Kind) {
+			return refused("%s runs on the runtime %s, which %s does not have", e.Key, r.Runtime.Kind, target.Version)
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/config"
+	"github.com/slipway-ml/slipway/internal/runtime/onnx/find"
 )
 
 // server is a running server, as the kernel describes it (proc(5)).
@@ -79,22 +80,53 @@ func (s server) keep(c config.Config, version string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	from, err := os.Open(proc(s.pid, "exe"))
-	if err != nil {
-		return "", err
-	}
-	defer from.Close()
 	file := filepath.Join(dir, "platform")
-	young := file + ".new"
-	to, err := os.OpenFile(young, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
-	if err != nil {
+	if err := copyProgram(proc(s.pid, "exe"), file); err != nil {
 		return "", err
 	}
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Sync(), to.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(young))
+	return file, s.keepONNX(dir)
+}
+
+// keepONNX keeps what serves ONNX models, if it is there: the program by a copy, the library,
+// which is large, by its name.
+func (s server) keepONNX(dir string) error {
+	exe, err := os.Readlink(proc(s.pid, "exe"))
+	if err != nil {
+		return err
 	}
-	return file, os.Rename(young, file)
+	program, err := find.Program(exe)
+	if err != nil || filepath.Dir(program) == dir {
+		return nil //nolint:nilerr // a machine may do without
+	}
+	library, missing := find.Library(program, func(string) string { return "" })
+	if missing == nil { // else the environment of the server names it
+		name := filepath.Join(dir, find.LibraryName)
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(library, name); err != nil {
+			return err
+		}
+	}
+	return copyProgram(program, filepath.Join(dir, find.Name))
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	young := to + ".new"
+	out, err := os.OpenFile(young, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return errors.Join(err, os.Remove(young))
+	}
+	return os.Rename(young, to)
 }
 
 // stop ends a server alone: gateway and models serve on.

@@ -28,6 +28,7 @@ func (p *Printer) Endpoint(now time.Time, e api.Endpoint, d *api.Deployment) Rea
 		notes = append(notes, Provisional(e))
 	}
 	notes = append(notes, Judgement(e.Judgement)...)
+	notes = append(notes, Refused(e.Traffic)...)
 	if e.WarmLeftSeconds > 0 {
 		notes = append(notes, "the previous revision stays warm for "+Duration(time.Duration(e.WarmLeftSeconds*float64(time.Second))))
 	}
@@ -42,6 +43,37 @@ func (p *Printer) Endpoint(now time.Time, e api.Endpoint, d *api.Deployment) Rea
 		b.WriteString("\n  " + oneLine(n))
 	}
 	return Ready(b.String())
+}
+
+// refusals are the words for why requests were refused, as Traffic.Refused has them.
+var refusals = []struct{ reason, words string }{
+	{"rate", "beyond limits.rate"},
+	{"caller_rate", "beyond a caller's rate"},
+	{"queue_full", "with a full queue"},
+	{"shed", "after a wait in vain"},
+	{"deadline", "whose deadline could not be met"},
+}
+
+// Refused says how many requests were refused, and what the endpoint does while some wait.
+func Refused(t *api.Traffic) (notes []string) {
+	if t == nil {
+		return nil
+	}
+	if t.Waiting > 0 {
+		notes = append(notes, fmt.Sprintf("%d requests are answered, %d wait; at most %d are answered at once", t.Inside, t.Waiting, t.Limit))
+	}
+	var parts []string
+	var all uint64
+	for _, r := range refusals {
+		if n := t.Refused[r.reason]; n > 0 {
+			all += n
+			parts = append(parts, fmt.Sprintf("%d %s", n, r.words))
+		}
+	}
+	if all > 0 {
+		notes = append(notes, fmt.Sprintf("refused %d requests: %s", all, strings.Join(parts, ", ")))
+	}
+	return notes
 }
 
 func finishedStages(d api.Deployment) int {

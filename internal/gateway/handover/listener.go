@@ -16,6 +16,7 @@ import (
 type Listener struct {
 	inner net.Listener
 	idle  time.Duration
+	most  int // connections at once
 	next  chan *conn
 	heir  atomic.Pointer[heir] // who gets the connections from here on
 
@@ -31,9 +32,10 @@ type Listener struct {
 
 // New wraps a listening socket, of which other processes may hold duplicates. A connection
 // that was passed on waits for its next request for at most idle, which should be the
-// server's IdleTimeout.
-func New(inner net.Listener, idle time.Duration) *Listener {
-	l := &Listener{inner: inner, idle: idle, next: make(chan *conn), closed: make(chan struct{}), conns: map[*conn]struct{}{}, parked: map[*conn]struct{}{}}
+// server's IdleTimeout. While there are as many connections as most, new ones are closed at
+// once: those that are open need descriptors, too.
+func New(inner net.Listener, idle time.Duration, most int) *Listener {
+	l := &Listener{inner: inner, idle: idle, most: most, next: make(chan *conn), closed: make(chan struct{}), conns: map[*conn]struct{}{}, parked: map[*conn]struct{}{}}
 	go l.accept()
 	return l
 }
@@ -45,6 +47,10 @@ func (l *Listener) accept() {
 		raw, err := l.inner.Accept()
 		if err == nil {
 			pause = 0
+			if l.full() {
+				raw.Close()
+				continue
+			}
 			l.deliver(l.add(raw))
 			continue
 		}
@@ -59,6 +65,12 @@ func (l *Listener) accept() {
 			return
 		}
 	}
+}
+
+func (l *Listener) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns) >= l.most
 }
 
 func (l *Listener) add(raw net.Conn) *conn {

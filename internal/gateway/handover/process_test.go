@@ -59,7 +59,7 @@ func serve(role, path string) error {
 	if role == "coward" {
 		return heir.Close()
 	}
-	l := handover.New(socket, time.Minute)
+	l := handover.New(socket, time.Minute, 1<<10)
 	server := &http.Server{Handler: http.HandlerFunc(echo), ConnState: l.ConnState,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	control, err := handover.Listen(path)
@@ -390,7 +390,7 @@ func TestStrangersAtTheSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrapped := handover.New(l, time.Minute)
+	wrapped := handover.New(l, time.Minute, 1<<10)
 	defer wrapped.Close()
 	path := filepath.Join(t.TempDir(), "s")
 	socket, err := handover.Listen(path)

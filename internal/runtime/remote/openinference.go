@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -13,20 +14,20 @@ import (
 //	GET  /v2/health/ready          200 when it can answer
 //	POST /v2/models/{model}/infer  one batch
 type OpenInference struct {
-	s     server
-	infer string
+	s             server
+	infer, health string
 }
 
 // NewOpenInference makes a client for one model of a server.
 func NewOpenInference(o Options, model string) *OpenInference {
-	return &OpenInference{s: newServer(o), infer: "/v2/models/" + url.PathEscape(model) + "/infer"}
+	return &OpenInference{s: newServer(o), infer: "/v2/models/" + url.PathEscape(model) + "/infer", health: cmp.Or(o.Health, "/v2/health/ready")}
 }
 
 // Close gives the connections back.
 func (o *OpenInference) Close() { o.s.client.CloseIdleConnections() }
 
 // Ready asks the server for its health, unless it has shown it of late.
-func (o *OpenInference) Ready(ctx context.Context) error { return o.s.ready(ctx, "/v2/health/ready") }
+func (o *OpenInference) Ready(ctx context.Context) error { return o.s.ready(ctx, o.health) }
 
 // Predict sends the batch as one inference request and reads the answer.
 func (o *OpenInference) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {

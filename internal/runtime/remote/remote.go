@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,10 @@ type Options struct {
 	Base  string // scheme, host and a path before that of the protocol, without a slash at its end
 	What  string // its name in errors: "the custom server"
 	Conns int    // requests at once
-	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Health is the path at which the server answers 200 when it is ready; empty: that of its
+	// protocol.
+	Health string
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // server asks over HTTP/1.1 with connections that are kept.
@@ -97,6 +101,9 @@ func (s server) post(ctx context.Context, path string, body []byte) ([]byte, err
 	req.Header.Set("Content-Type", "application/json")
 	if id := slipway.RequestOf(ctx); id != "" {
 		req.Header.Set("X-Request-Id", id)
+	}
+	if d, ok := ctx.Deadline(); ok { // so that it does not begin what nobody will wait for
+		req.Header.Set("Slipway-Deadline-Ms", strconv.FormatInt(max(1, time.Until(d).Milliseconds()), 10))
 	}
 	// A prediction may be repeated. The empty key is not sent; it lets the client try a new
 	// connection when the server closes a kept one at the wrong moment.
