@@ -137,7 +137,7 @@ type Deployment struct {
 	Unchanged bool            `json:"unchanged,omitempty" doc:"In the answer to a creation: this one serves already exactly what was asked for, so nothing was started"`
 }
 
-// Replica is one process of a revision.
+// Replica is one process that answers for a revision.
 type Replica struct {
 	ID       string    `json:"id"`
 	State    string    `json:"state"`
@@ -147,6 +147,10 @@ type Replica struct {
 	Reason   string    `json:"reason,omitempty"`
 	LogTail  []string  `json:"log_tail,omitempty"`
 	RSSBytes int64     `json:"rss_bytes"`
+
+	Pool       string `json:"pool,omitempty" doc:"The pool whose process this is, if the model shares one"`
+	Loaded     bool   `json:"loaded,omitempty" doc:"Of a pool: the model is in memory"`
+	ModelBytes int64  `json:"model_bytes,omitempty" doc:"Of a pool: what the model takes in memory"`
 }
 
 // Counts are outcomes of a revision's first attempts, and what users got.

@@ -44,6 +44,9 @@ func (f fleetAPI) logs(ctx context.Context, key string, q api.LogQuery) (out api
 	if err != nil {
 		return out, err
 	}
+	if revisions, err = f.withPools(ctx, key, revisions); err != nil {
+		return out, err
+	}
 	dir := filepath.Join(f.a.o.Config.Gateway(), "logs")
 	want := logfile.Filter{Revisions: revisions, Replica: q.Replica, Request: q.Request, Level: q.Level, Since: q.Since, Until: q.Until}
 	if q.After == "" {
@@ -59,6 +62,22 @@ func (f fleetAPI) logs(ctx context.Context, key string, q api.LogQuery) (out api
 		out.Lines = []api.LogLine{}
 	}
 	return out, err
+}
+
+// withPools adds the pools of revisions: their files hold the lines of many, and those that
+// are about the process.
+func (f fleetAPI) withPools(ctx context.Context, key string, revisions []string) ([]string, error) {
+	last, err := f.a.rollouts.Deployments(ctx, key, 0, 20)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(revisions)
+	for _, d := range last {
+		if d.Revision != nil && slices.Contains(revisions, d.Revision.ID) && !slices.Contains(out, d.Revision.Host()) {
+			out = append(out, d.Revision.Host())
+		}
+	}
+	return out, nil
 }
 
 // logged are the revisions whose logs are wanted.

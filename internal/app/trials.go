@@ -120,7 +120,7 @@ func (t *trials) sweep(ctx context.Context) error {
 // start runs one replica of a revision and waits until it is ready. It answers
 // CodeReplicaStart, with the last lines of its log, if it never is.
 func (t *trials) start(ctx context.Context, rev *route.Revision) (evaluate.Predict, error) {
-	rev.Replicas = 1
+	rev.Replicas, rev.Runtime.Shared = 1, "" // apart from whatever serves
 	sup, err := t.want(ctx, rev.ID, rev)
 	if err != nil {
 		return nil, err

@@ -77,7 +77,7 @@ func revisionView(r *route.Revision, weight float64, obs *route.Observation) *ap
 	out.Counts = api.Counts{Requests: c.Requests, Failed: c.Failed, Slow: c.Slow, Rejected: c.Rejected, Rescued: c.Rescued, Answered: c.Answered, Errors: c.Errors}
 	for _, p := range st.Replicas {
 		out.Replicas = append(out.Replicas, api.Replica{ID: p.ID, State: p.State, PID: p.PID, Started: p.Started, Restarts: p.Restarts,
-			Reason: p.Reason, LogTail: p.LogTail, RSSBytes: p.RSSBytes})
+			Reason: p.Reason, LogTail: p.LogTail, RSSBytes: p.RSSBytes, Pool: p.Pool, Loaded: p.Loaded, ModelBytes: p.ModelBytes})
 	}
 	return out
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/process"
 	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -44,9 +45,15 @@ func TestMain(m *testing.M) {
 
 // message is one line in either direction. A request names what the runtime has to do.
 type message struct {
-	Do    string        `json:"do"`
-	Sleep time.Duration `json:"sleep,omitempty"`
-	PID   int           `json:"pid,omitempty"`
+	Do       string        `json:"do"`
+	Sleep    time.Duration `json:"sleep,omitempty"`
+	PID      int           `json:"pid,omitempty"`
+	Revision string        `json:"revision,omitempty"`
+
+	// Of pools.
+	Pool  *route.Pool          `json:"pool,omitempty"`
+	State []route.HostedStatus `json:"state,omitempty"`
+	Fail  string               `json:"fail,omitempty"`
 }
 
 type fakeConfig struct {
@@ -106,7 +113,12 @@ func answer(c net.Conn, l net.Listener) {
 	if json.NewDecoder(c).Decode(&m) != nil {
 		return
 	}
+	reply := message{Do: m.Do, PID: os.Getpid()}
 	switch m.Do {
+	case "host":
+		reply.State = hosted.set(m.Pool)
+	case "load":
+		reply.Fail = hosted.load(m.Revision)
 	case "hide":
 		l.Close()
 	case "exit":
@@ -118,7 +130,7 @@ func answer(c net.Conn, l net.Listener) {
 		}
 	}
 	time.Sleep(m.Sleep)
-	_ = json.NewEncoder(c).Encode(message{Do: m.Do, PID: os.Getpid()})
+	_ = json.NewEncoder(c).Encode(reply)
 }
 
 // fakeConn makes a connection for each call. With broken set, none works.
@@ -162,12 +174,26 @@ func (c *fakeConn) Ready(ctx context.Context) error {
 
 func (c *fakeConn) Close() error { return nil }
 
+func (c *fakeConn) Host(ctx context.Context, to *route.Pool) ([]route.HostedStatus, error) {
+	out, err := c.call(ctx, message{Do: "host", Pool: to})
+	return out.State, err
+}
+
+func (c *fakeConn) Load(ctx context.Context, revision string) error {
+	out, err := c.call(ctx, message{Do: "load", Revision: revision})
+	if err == nil && out.Fail != "" {
+		err = slipway.Errorf(slipway.Invalid, slipway.CodeModelFormat, "", "%s", out.Fail)
+	}
+	return err
+}
+
 // Predict carries a message in the names of the batch's tensors.
-func (c *fakeConn) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+func (c *fakeConn) Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error) {
 	var m message
 	if err := json.Unmarshal([]byte(in.Tensors[0].Name), &m); err != nil {
 		return nil, err
 	}
+	m.Revision = revision
 	out, err := c.call(ctx, m)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -15,8 +16,14 @@ import (
 // Unsent that answers true is that of a request which was never sent. Close fails the calls
 // in flight.
 type Conn interface {
-	Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error)
+	// Predict asks for a revision: a pool has many.
+	Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error)
 	Ready(ctx context.Context) error
+	// Host tells a pool which models it consists of, or with nil nothing, and gives the state of
+	// each. It does not wait until they are loaded.
+	Host(ctx context.Context, to *route.Pool) ([]route.HostedStatus, error)
+	// Load has a pool load the model of a revision, unless it is loaded, and waits for that.
+	Load(ctx context.Context, revision string) error
 	Close() error
 }
 
@@ -24,15 +31,19 @@ type Conn interface {
 type lane struct {
 	conn   Conn
 	socket string // of the replica
-	poke   func() // asks for a health check at once
+	hurt   hurt
 	load   atomic.Int64
 	shut   atomic.Bool
 	sick   atomic.Bool   // its last request found it broken
 	idle   chan struct{} // holds a token once a shut lane is empty
 }
 
-func newLane(c Conn, socket string, poke func()) *lane {
-	return &lane{conn: c, socket: socket, poke: poke, idle: make(chan struct{}, 1)}
+// hurt is told that a request has found the connection broken, and whether the process had it
+// already. It asks for a health check at once.
+type hurt func(revision string, sent bool)
+
+func newLane(c Conn, socket string, h hurt) *lane {
+	return &lane{conn: c, socket: socket, hurt: h, idle: make(chan struct{}, 1)}
 }
 
 // enter counts a request in, unless the lane is shut. The count comes first: either the
@@ -68,9 +79,9 @@ func (l *lane) drain(ctx context.Context) {
 }
 
 // predict sends a request that was counted in by enter.
-func (l *lane) predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+func (l *lane) predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error) {
 	defer l.leave()
-	out, err := l.conn.Predict(ctx, in)
+	out, err := l.conn.Predict(ctx, revision, in)
 	switch {
 	case err == nil:
 		if l.sick.Load() {
@@ -78,7 +89,7 @@ func (l *lane) predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, er
 		}
 	case ctx.Err() == nil && broken(err):
 		l.sick.Store(true)
-		l.poke()
+		l.hurt(revision, !neverSent(err))
 	}
 	return out, err
 }

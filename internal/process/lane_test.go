@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -18,12 +19,16 @@ type stubConn struct {
 	err  error
 }
 
-func (c stubConn) Predict(context.Context, *tensor.Batch) (*tensor.Batch, error) {
+func (c stubConn) Predict(context.Context, string, *tensor.Batch) (*tensor.Batch, error) {
 	time.Sleep(c.wait)
 	return nil, c.err
 }
 func (c stubConn) Ready(context.Context) error { return c.err }
 func (c stubConn) Close() error                { return nil }
+func (c stubConn) Host(context.Context, *route.Pool) ([]route.HostedStatus, error) {
+	return nil, c.err
+}
+func (c stubConn) Load(context.Context, string) error { return c.err }
 
 func TestPick(t *testing.T) {
 	load := func(n ...int64) []*lane {
@@ -69,7 +74,7 @@ func TestDrainWaitsForRequests(t *testing.T) {
 						if !l.enter() {
 							t.Fatal("an open lane refused")
 						}
-						go func() { _, _ = l.predict(t.Context(), nil) }()
+						go func() { _, _ = l.predict(t.Context(), "fraud-1", nil) }()
 					}
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), tt.limit)
@@ -107,9 +112,9 @@ func TestOnlyConnectionErrorsAskForACheck(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			poked := false
-			l := newLane(stubConn{err: tt.err}, "", func() { poked = true })
+			l := newLane(stubConn{err: tt.err}, "", func(string, bool) { poked = true })
 			l.enter()
-			if _, err := l.predict(tt.ctx, nil); !errors.Is(err, tt.err) {
+			if _, err := l.predict(tt.ctx, "fraud-1", nil); !errors.Is(err, tt.err) {
 				t.Errorf("error %v became %v", tt.err, err)
 			}
 			if poked != tt.want || l.load.Load() != 0 {

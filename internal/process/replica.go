@@ -40,11 +40,13 @@ type replica struct {
 	started time.Time
 	lane    *lane
 	tail    []string
+	hosting // of a pool's process
 	history
 }
 
 func (s *Supervisor) newReplica(revision string, slot int) *replica {
 	r := &replica{s: s, id: replicaID(revision, slot), revision: revision, slot: slot, check: make(chan struct{}, 1)}
+	r.work = make(chan struct{}, 1)
 	r.dropped, r.giveUp = context.WithCancel(context.Background())
 	r.State = route.ReplicaStarting
 	return r
@@ -128,6 +130,7 @@ func (r *replica) again(end event) bool {
 	s.limits.remove(r.id)
 	end.jitter = float64(s.o.Rand(1024)) / 1024
 	r.note(end)
+	s.blame(r, end)
 	s.mu.Lock()
 	r.proc, r.tail = proc{}, tail
 	wait, known, state := r.Retry.Sub(s.o.Now()), r.rev != nil, r.State
@@ -188,7 +191,9 @@ func (r *replica) attend(p proc) (end event, ended bool) {
 	}
 	if l := r.attach(nil); l != nil {
 		l.conn.Close()
+		l.drain(s.ctx) // its requests fail at once, and tell whose they were
 	}
+	r.tending.Wait()
 	how, code := p.reap()
 	if s.limits.outOfMemory(r.id) {
 		how += ": out of memory, its limit was reached"
@@ -219,7 +224,7 @@ func (r *replica) serve(ctx context.Context) string {
 		}
 		return fmt.Sprintf("not ready within %v: %v", limit.Round(100*time.Millisecond), err)
 	}
-	r.open(conn)
+	r.open(ctx, conn)
 	return r.watch(ctx, conn)
 }
 
@@ -250,7 +255,11 @@ func (r *replica) dial(ctx context.Context, limit time.Duration) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.Ready(ctx); err != nil {
+	err = conn.Ready(ctx)
+	if err == nil && r.isPool() {
+		err = r.sync(ctx, conn)
+	}
+	if err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
 			return nil, err
@@ -260,15 +269,21 @@ func (r *replica) dial(ctx context.Context, limit time.Duration) (Conn, error) {
 	return conn, nil
 }
 
-// open gives requests to a connection.
-func (r *replica) open(c Conn) {
-	r.attach(newLane(c, r.socket, func() {
+// open gives requests to a connection, until ctx ends or it is retired.
+func (r *replica) open(ctx context.Context, c Conn) {
+	r.attach(newLane(c, r.socket, func(revision string, sent bool) {
+		if sent {
+			r.lose(revision)
+		}
 		select {
 		case r.check <- struct{}{}:
 		default:
 		}
 	}))
 	r.note(event{what: ready})
+	if r.isPool() {
+		r.tendTo(ctx, c)
+	}
 }
 
 // watch checks the health of a replica. A check that fails takes the connection out of the
@@ -309,7 +324,7 @@ func (r *replica) watch(ctx context.Context, conn Conn) string {
 			}
 			switch conn, err = r.dial(ctx, t.Answer); {
 			case err == nil:
-				r.open(conn)
+				r.open(ctx, conn)
 			case errors.Is(err, errNotReady) && r.s.o.Now().Sub(since) < t.Start:
 				misses = 0
 			}
@@ -333,6 +348,11 @@ func (r *replica) probe(ctx context.Context, conn Conn) error {
 // retire takes the connection out of the pick, and closes it when its requests are
 // answered; on a broken one they have failed already.
 func (r *replica) retire() {
+	r.s.mu.Lock()
+	if r.leave != nil {
+		r.leave()
+	}
+	r.s.mu.Unlock()
 	l := r.attach(nil)
 	if l == nil {
 		return

@@ -85,8 +85,9 @@ type Supervisor struct {
 	mu       sync.Mutex
 	news     chan struct{} // closed when lanes are replaced
 	released bool
-	wanted   map[string]*route.Revision
-	replicas map[string]*replica // by id
+	wanted   map[string]*route.Revision // what has processes: revisions, and pools
+	replicas map[string]*replica        // by id
+	pools
 }
 
 // New takes over the directory and the replicas that live there. It waits for another
@@ -114,6 +115,7 @@ func New(ctx context.Context, o Options) (*Supervisor, error) {
 	self, _ := os.ReadFile("/proc/self/cgroup") // absent where there are no cgroups
 	limits, why := newLimiter(o.Cgroups, string(self), s.files.tag())
 	s.limits = limits
+	s.pools = newPools(o.Command[0])
 	o.Log.Info("memory limits of replicas", "kind", limits.String(), "cause", why)
 
 	s.lanes.Store(&map[string][]*lane{})
@@ -176,13 +178,18 @@ func (s *Supervisor) Want(revisions []*route.Revision) {
 
 func (s *Supervisor) want(revisions []*route.Revision) {
 	s.wanted = map[string]*route.Revision{}
+	var shared []*route.Revision
 	for _, rev := range revisions {
-		if !fileName(replicaID(rev.ID, rev.Replicas)) {
+		switch {
+		case !fileName(replicaID(rev.ID, rev.Replicas)) || !fileName(replicaID(rev.Host(), rev.Replicas)):
 			s.o.Log.Error("a revision's id cannot name files", "revision", rev.ID)
-			continue
+		case rev.Runtime.Shared != "" && s.moved[rev.ID] == "":
+			shared = append(shared, rev)
+		default:
+			s.wanted[rev.ID] = rev
 		}
-		s.wanted[rev.ID] = rev
 	}
+	s.share(revisions, shared)
 	for _, r := range s.replicas {
 		if rev := s.wanted[r.revision]; rev == nil || rev.ImageDigest != r.digest {
 			r.drop()
@@ -242,21 +249,29 @@ func (s *Supervisor) of(revision string) []*replica {
 	return out
 }
 
-// Status is the state of a revision's replicas, without counts and latencies. A revision
-// that is neither wanted nor draining has none.
+// Status is the state of the replicas of a revision, or of its pool, without counts and
+// latencies. A revision that is neither wanted nor draining has none.
 func (s *Supervisor) Status(revision string) route.RevisionStatus {
 	now := s.o.Now()
 	s.mu.Lock()
 	st := route.RevisionStatus{ID: revision, Replicas: []route.ReplicaStatus{}}
-	if rev := s.wanted[revision]; rev != nil {
+	host, m := revision, s.members[revision]
+	if m != nil {
+		host = m.pool
+	}
+	if rev := s.wanted[host]; rev != nil {
 		st.Want = rev.Replicas
 	}
-	for _, r := range s.of(revision) {
-		if r.State == route.ReplicaReady {
+	for _, r := range s.of(host) {
+		rs := route.ReplicaStatus{ID: r.id, State: r.State, PID: r.proc.pid, Started: r.started,
+			Restarts: r.Restarts, Reason: r.Reason, LogTail: r.tail}
+		if m != nil {
+			m.describe(r, &rs)
+		}
+		if rs.State == route.ReplicaReady {
 			st.Ready++
 		}
-		st.Replicas = append(st.Replicas, route.ReplicaStatus{ID: r.id, State: r.State, PID: r.proc.pid, Started: r.started,
-			Restarts: r.Restarts, Reason: r.Reason, LogTail: r.tail})
+		st.Replicas = append(st.Replicas, rs)
 	}
 	s.mu.Unlock()
 	for i := range st.Replicas {
@@ -277,7 +292,7 @@ func (s *Supervisor) Predict(ctx context.Context, revision string, in *tensor.Ba
 		if err != nil {
 			return nil, err
 		}
-		out, err := l.predict(ctx, in)
+		out, err := l.predict(ctx, revision, in)
 		if err == nil || !neverSent(err) || !moment(ctx) {
 			return out, err
 		}
@@ -334,7 +349,11 @@ func (s *Supervisor) await(ctx context.Context, revision string) bool {
 	}
 	s.mu.Lock()
 	news, there := s.news, len((*s.lanes.Load())[revision]) > 0
-	soon := slices.ContainsFunc(s.of(revision), func(r *replica) bool {
+	host := revision
+	if m := s.members[revision]; m != nil {
+		host = m.pool
+	}
+	soon := slices.ContainsFunc(s.of(host), func(r *replica) bool {
 		return r.State != route.ReplicaCrashLoop && r.State != route.ReplicaDraining
 	})
 	s.mu.Unlock()
@@ -370,6 +389,7 @@ func (s *Supervisor) publish() {
 			lanes[r.revision] = append(lanes[r.revision], r.lane)
 		}
 	}
+	s.publishShared(lanes)
 	s.lanes.Store(&lanes)
 	close(s.news)
 	s.news = make(chan struct{})

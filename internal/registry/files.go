@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -13,22 +11,14 @@ import (
 	"github.com/slipway-ml/slipway/internal/modeldir"
 )
 
-// DigestOf is the digest of a version: the SHA-256 of one line for each of its files, which
-// are sorted by the bytes of their paths:
-//
-//	<digest> SP <size in decimal> SP <"x" if executable, else "-"> SP <path> LF
-//
-// The text is unambiguous, for a path has no line break and comes last.
+// DigestOf is the digest of a version: modeldir.Digest of its files, which are sorted by the
+// bytes of their paths.
 func DigestOf(files []File) slipway.Digest {
-	h := sha256.New()
-	for _, f := range files {
-		mode := "-"
-		if f.Executable {
-			mode = "x"
-		}
-		fmt.Fprintf(h, "%s %d %s %s\n", f.Digest, f.Size, mode, f.Path)
+	in := make([]modeldir.File, len(files))
+	for i, f := range files {
+		in[i] = modeldir.File(f)
 	}
-	return slipway.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+	return modeldir.Digest(in)
 }
 
 // Bounds of a version.

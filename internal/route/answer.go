@@ -47,7 +47,7 @@ const (
 	ReplicaDraining  = "draining"
 )
 
-// ReplicaStatus is one process of a revision.
+// ReplicaStatus is one process that answers for a revision.
 type ReplicaStatus struct {
 	ID       string    `json:"id"`
 	State    string    `json:"state"`
@@ -56,7 +56,12 @@ type ReplicaStatus struct {
 	Restarts int       `json:"restarts"`
 	Reason   string    `json:"reason,omitempty"`
 	LogTail  []string  `json:"log_tail,omitempty"`
-	RSSBytes int64     `json:"rss_bytes"`
+	RSSBytes int64     `json:"rss_bytes"` // of the process, be it the revision's own or a pool's
+
+	// Of a process of a pool.
+	Pool       string `json:"pool,omitempty"`
+	Loaded     bool   `json:"loaded,omitempty"`      // the revision's model is in memory
+	ModelBytes int64  `json:"model_bytes,omitempty"` // that it takes there
 }
 
 // RevisionStatus is what a gateway says of one revision.

@@ -162,6 +162,11 @@ type Runtime struct {
 	// Of servers that run elsewhere.
 	URL  string `json:"url,omitempty"`
 	Name string `json:"name,omitempty"` // of the model there
+
+	// Shared names the pool in whose processes the model is hosted beside others: one of a team
+	// in an environment. Empty: the revision has processes of its own.
+	Shared string `json:"shared,omitempty"`
+	Pinned bool   `json:"pinned,omitempty"` // in its pool: loaded at once, and never evicted
 }
 
 // Protocols of servers. Of ProtocolHTTP nothing is known but the paths that are passed on.

@@ -18,7 +18,7 @@ func BenchmarkPredict(b *testing.B) {
 			for i := range callers {
 				wg.Go(func() {
 					for n := i; n < b.N; n += callers {
-						if _, err := c.Predict(b.Context(), in); err != nil {
+						if _, err := c.Predict(b.Context(), "", in); err != nil {
 							b.Error(err)
 							return
 						}

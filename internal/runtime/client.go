@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/route"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -41,8 +44,18 @@ type Client struct {
 // call is one request in flight. Whoever removes it from pending owns it.
 type call struct {
 	done chan struct{} // gets one token with the answer
+	raw  bool          // the answer is no batch
 	out  *tensor.Batch
+	body []byte // of a raw answer
 	err  error
+}
+
+// question is what a client asks.
+type question struct {
+	kind     kind
+	revision string // of predict and load
+	batch    *tensor.Batch
+	body     []byte // of host
 }
 
 // Dial connects to a replica's socket and exchanges hellos. It answers Unavailable with
@@ -62,9 +75,26 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	}
 }
 
-// Connect exchanges hellos on a connection, which it then owns. A peer may answer with an
-// error instead, which Connect answers.
-func Connect(ctx context.Context, conn net.Conn) (*Client, error) { return connect(ctx, conn, version) }
+// Connect exchanges hellos with a Python worker on a connection, which it then owns. A worker
+// may answer with an error instead, which Connect answers.
+func Connect(ctx context.Context, conn net.Conn) (Worker, error) {
+	c, err := connect(ctx, conn, withID)
+	return Worker{c}, err
+}
+
+// Worker is the connection to a Python worker, which has one model.
+type Worker struct{ c *Client }
+
+// Predict is Client.Predict.
+func (w Worker) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
+	return w.c.Predict(ctx, "", in)
+}
+
+// Ready is Client.Ready.
+func (w Worker) Ready(ctx context.Context) error { return w.c.Ready(ctx) }
+
+// Close is Client.Close.
+func (w Worker) Close() error { return w.c.Close() }
 
 func connect(ctx context.Context, conn net.Conn, speak int) (*Client, error) {
 	fr := newFrameReader(conn)
@@ -113,17 +143,52 @@ func greet(conn net.Conn, fr *frameReader, speak int) error {
 	return err
 }
 
-// Predict sends one batch and waits for its answer. What the replica answers, a refusal
-// too, comes as a *slipway.Error. The answer is late with CodeDeadline when ctx ends first;
-// other requests do not notice. A lost connection is Unavailable with CodeNoReplica.
-func (c *Client) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error) {
-	return c.do(ctx, kindPredict, in)
+// Predict sends one batch for a revision and waits for its answer. What the replica answers,
+// a refusal too, comes as a *slipway.Error. The answer is late with CodeDeadline when ctx ends
+// first; other requests do not notice. A lost connection is Unavailable with CodeNoReplica.
+func (c *Client) Predict(ctx context.Context, revision string, in *tensor.Batch) (*tensor.Batch, error) {
+	out, _, err := c.do(ctx, question{kind: kindPredict, revision: revision, batch: in})
+	return out, err
 }
 
 // Ready asks whether the replica can answer now: its model is loaded and, if it fronts a
 // custom server, that server says that it is ready. Errors are those of Predict.
 func (c *Client) Ready(ctx context.Context) error {
-	_, err := c.do(ctx, kindReady, nil)
+	_, _, err := c.do(ctx, question{kind: kindReady})
+	return err
+}
+
+// Host tells a pool which models it consists of, or with nil nothing, and gives the state of
+// each. It returns before they are loaded. Errors are those of Predict.
+func (c *Client) Host(ctx context.Context, to *route.Pool) ([]route.HostedStatus, error) {
+	if c.peer < withRevision {
+		return nil, noReplica(errVersion)
+	}
+	q := question{kind: kindHost}
+	if to != nil {
+		var err error
+		if q.body, err = json.Marshal(to); err != nil {
+			return nil, err
+		}
+	}
+	_, body, err := c.do(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var out []route.HostedStatus
+	if err := json.Unmarshal(body, &out); err != nil {
+		return nil, noReplica(err)
+	}
+	return out, nil
+}
+
+// Load has a pool load the model of a revision unless it is loaded. Errors are those of
+// Predict.
+func (c *Client) Load(ctx context.Context, revision string) error {
+	if c.peer < withRevision {
+		return noReplica(errVersion)
+	}
+	_, _, err := c.do(ctx, question{kind: kindLoad, revision: revision})
 	return err
 }
 
@@ -135,21 +200,22 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func (c *Client) do(ctx context.Context, k kind, in *tensor.Batch) (*tensor.Batch, error) {
+func (c *Client) do(ctx context.Context, q question) (*tensor.Batch, []byte, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, late(err)
+		return nil, nil, late(err)
 	}
 	cl := c.pool.Get().(*call)
+	cl.raw = q.kind == kindHost
 	id, err := c.enter(cl)
 	if err == nil {
-		err = c.send(ctx, k, id, in)
+		err = c.send(ctx, id, q)
 	}
 	if err != nil {
 		if c.take(id) == nil && id != 0 {
 			<-cl.done // the reader failed it in the meantime
 		}
 		c.recycle(cl)
-		return nil, err
+		return nil, nil, err
 	}
 	select {
 	case <-cl.done:
@@ -157,13 +223,13 @@ func (c *Client) do(ctx context.Context, k kind, in *tensor.Batch) (*tensor.Batc
 		if c.take(id) != nil {
 			c.recycle(cl)
 			c.cancel(id)
-			return nil, late(ctx.Err())
+			return nil, nil, late(ctx.Err())
 		}
 		<-cl.done
 	}
-	out, err := cl.out, cl.err
+	out, body, err := cl.out, cl.body, cl.err
 	c.recycle(cl)
-	return out, err
+	return out, body, err
 }
 
 // unsent is the cause of an error of a request that was never sent.
@@ -194,12 +260,12 @@ func (c *Client) take(id uint64) *call {
 }
 
 func (c *Client) recycle(cl *call) {
-	cl.out, cl.err = nil, nil
+	cl.out, cl.body, cl.err = nil, nil, nil
 	c.pool.Put(cl)
 }
 
-func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) error {
-	if in != nil && size(in) > maxFrame {
+func (c *Client) send(ctx context.Context, id uint64, q question) error {
+	if q.batch != nil && size(q.batch) > maxFrame {
 		return tooLarge("the request")
 	}
 	deadline, limited := ctx.Deadline()
@@ -208,14 +274,17 @@ func (c *Client) send(ctx context.Context, k kind, id uint64, in *tensor.Batch) 
 		left = time.Until(deadline)
 	}
 	err := c.out.add(func(dst []byte) ([]byte, error) {
-		dst = appendLeft(appendHeader(dst, k, id), left, limited)
-		if c.peer > oldest {
-			dst = appendRequest(dst, slipway.RequestOf(ctx))
+		dst = appendLeft(appendHeader(dst, q.kind, id), left, limited)
+		if c.peer >= withID {
+			dst = appendName(dst, slipway.RequestOf(ctx))
 		}
-		if in == nil {
-			return dst, nil
+		if c.peer >= withRevision && (q.kind == kindPredict || q.kind == kindLoad) {
+			dst = appendName(dst, q.revision)
 		}
-		return tensor.AppendBatch(dst, in), nil
+		if q.batch == nil {
+			return append(dst, q.body...), nil
+		}
+		return tensor.AppendBatch(dst, q.batch), nil
 	})
 	switch {
 	case errors.Is(err, errTooLong):
@@ -299,6 +368,8 @@ func (c *Client) deliver(f frame) error {
 		if e, err = parseError(f.body); err == nil {
 			cl.err = e
 		}
+	case cl.raw:
+		cl.body = bytes.Clone(f.body) // it may be borrowed
 	case len(f.body) > 0:
 		cl.out, err = tensor.DecodeBatch(f.body)
 	}

@@ -36,7 +36,7 @@ const (
 // Config is all that a runtime process knows. The supervisor writes it as a JSON file.
 type Config struct {
 	Socket       string        `json:"socket"` // absolute, at most 104 bytes
-	Dir          string        `json:"dir"`    // the unpacked image, absolute
+	Dir          string        `json:"dir"`    // the unpacked image, absolute; of a pool none
 	Runtime      route.Runtime `json:"runtime"`
 	Packages     string        `json:"packages,omitempty"` // directory of Python packages beside those of the interpreter
 	Model        string        `json:"model"`
@@ -79,7 +79,7 @@ func parseConfig(r io.Reader) (Config, error) {
 func (c *Config) check() error {
 	var errs []error
 	for _, f := range []struct{ key, path string }{{"socket", c.Socket}, {"dir", c.Dir}, {"log", c.Log}} {
-		if !filepath.IsAbs(f.path) {
+		if !filepath.IsAbs(f.path) && (f.key != "dir" || c.Runtime.Kind != route.RuntimePool) {
 			errs = append(errs, fmt.Errorf("%s: give an absolute path", f.key))
 		}
 	}
@@ -90,7 +90,7 @@ func (c *Config) check() error {
 		errs = append(errs, errors.New("limits must not be negative"))
 	}
 	switch r := c.Runtime; r.Kind {
-	case route.RuntimeTree, route.RuntimeONNX:
+	case route.RuntimeTree, route.RuntimeONNX, route.RuntimePool:
 	case route.RuntimeRemote:
 		if u, err := url.Parse(r.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			errs = append(errs, errors.New("url: give the address of the server"))

@@ -12,6 +12,10 @@ func noReplica(cause error) *slipway.Error {
 		Message: "the replica cannot be reached", Next: "try again", Cause: cause}
 }
 
+func notHosted(revision string) *slipway.Error {
+	return slipway.Errorf(slipway.Unavailable, slipway.CodeNoReplica, "try again", "%s is not hosted here", revision)
+}
+
 func overloaded() *slipway.Error {
 	return &slipway.Error{Code: slipway.CodeNoReplica, Kind: slipway.Exhausted,
 		Message: "the replica has too many requests waiting", Next: "try again later, or add replicas"}

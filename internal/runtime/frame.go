@@ -1,6 +1,6 @@
 // Package runtime is the process behind one replica and the client end of its socket. The
-// process loads one model, or starts one custom server and fronts it, and answers batches
-// that come as frames over a Unix socket.
+// process loads one model, or starts one custom server and fronts it, or hosts the models of
+// a pool, and answers batches that come as frames over a Unix socket.
 //
 // # Protocol
 //
@@ -17,25 +17,31 @@
 // and the kinds are
 //
 //	kind       from    body
-//	1 hello    both    "SLWP", u16 version of the protocol: 2
+//	1 hello    both    "SLWP", u16 version of the protocol: 3
 //	2 predict  client  u32 time left in µs, counted from arrival, 0 for no limit; u8 length and
-//	                   text of the request's id, for logs; then the batch as
+//	                   text of the request's id, for logs; u8 length and text of the revision
+//	                   that is asked, which only a pool looks at; then the batch as
 //	                   tensor.AppendBatch writes it
 //	3 ready    client  u32 time left and id, as in predict
 //	4 cancel   client  empty: nobody waits for the answer to id any more
-//	5 result   host    the batch that answers predict; empty when it answers ready
+//	5 result   host    the batch that answers predict; a list of route.HostedStatus, as JSON,
+//	                   that answers host; empty when it answers ready or load
 //	6 error    host    u8 class of the error; then code, field, message and next step, each
 //	                   as u16 length and UTF-8 text; instead of hello: why there is none
+//	7 host     client  to a pool: u32 time left and id, as in predict; then the route.Pool that
+//	                   it is to be, as JSON, or nothing to leave it as it is
+//	8 load     client  to a pool: u32 time left, id and revision, as in predict: load its model
 //
-// Every predict and ready gets one result or one error with its id, answers come in any
+// Every predict, ready, host and load gets one result or one error with its id, answers come in any
 // order, and a cancelled request may be answered or not. The classes of errors are numbered
 // like the kinds of slipway.Error: 0 internal, 1 invalid, 2 not found, 3 conflict, 4 denied,
 // 5 unauthorized, 6 exhausted, 7 unavailable, 8 unprocessable. A side that reads anything
 // else closes the connection; the requests in flight are then lost.
 //
-// Version 1 has no ids of requests. A host knows it still, and says hello in the version of
-// the client; a client that meets a host of version 1 connects again in that. Replicas
-// outlive the gateway that started them, and that may be upgraded, or taken back.
+// Version 2 has no revisions, and so no pools; version 1 no ids of requests either. A host knows
+// them still, and says hello in the version of the client; a client that meets a host of an
+// older version connects again in that. Replicas outlive the gateway that started them, and
+// that may be upgraded, or taken back. Python workers speak version 2.
 package runtime
 
 import (
@@ -52,7 +58,9 @@ import (
 
 // Bounds of the protocol.
 const (
-	version      = 2
+	version      = 3
+	withRevision = 3 // version from which requests name a revision
+	withID       = 2 // and their id
 	oldest       = 1 // version that is still spoken
 	magic        = "SLWP"
 	maxFrame     = 64 << 20
@@ -72,6 +80,8 @@ const (
 	kindCancel
 	kindResult
 	kindError
+	kindHost
+	kindLoad
 )
 
 var errProtocol = errors.New("the peer broke the frame protocol")
@@ -211,24 +221,25 @@ func parseLeft(body []byte) (time.Duration, []byte, error) {
 	return time.Duration(binary.LittleEndian.Uint32(body)) * time.Microsecond, body[4:], nil
 }
 
-// maxRequests bounds the id of a request, or of those that are answered together, in bytes.
-const maxRequests = 255
+// maxName bounds the id of a revision and of a request, or of those that are answered
+// together, in bytes.
+const maxName = 255
 
-// appendRequest writes the id of a request, cut if it is too long.
-func appendRequest(dst []byte, id string) []byte {
-	id = id[:min(len(id), maxRequests)]
+// appendName writes the id of a request or a revision, cut if it is too long.
+func appendName(dst []byte, id string) []byte {
+	id = id[:min(len(id), maxName)]
 	return append(append(dst, byte(len(id))), id...)
 }
 
-// parseRequest reads the id of a request and gives the rest of the body.
-func parseRequest(body []byte) (string, []byte, error) {
+// parseName reads the id of a request or a revision and gives the rest of the body.
+func parseName(body []byte) (string, []byte, error) {
 	if len(body) == 0 || int(body[0]) > len(body)-1 {
-		return "", nil, fmt.Errorf("%w: no id of a request", errProtocol)
+		return "", nil, fmt.Errorf("%w: no id of a request or a revision", errProtocol)
 	}
 	n := 1 + int(body[0])
 	for _, c := range body[1:n] {
 		if c <= ' ' || c >= 0x7f { // ours have no such bytes
-			return slipway.OneLine(string(body[1:n]), maxRequests), body[n:], nil
+			return slipway.OneLine(string(body[1:n]), maxName), body[n:], nil
 		}
 	}
 	return string(body[1:n]), body[n:], nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/runtime/pool"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
@@ -37,17 +38,19 @@ type predictor interface {
 	Ready(ctx context.Context) error
 }
 
-// host answers the frames of any number of connections with one predictor. Cheap requests
-// are answered by the goroutine that reads them, all others by a bounded set of workers.
+// host answers the frames of any number of connections with one predictor, or the models of a
+// pool. Cheap requests are answered by the goroutine that reads them, all others by a bounded
+// set of workers.
 type host struct {
 	model   predictor
-	inline  bool // cheap requests need no worker
+	pool    *hostedPool // nil unless it hosts one; model is then nil
+	inline  bool        // cheap requests need no worker
 	workers int
 	log     *slog.Logger
 	logRate *rate.Limiter // of failed requests, which come in floods
 
 	jobs     chan *job
-	pace     pace
+	pace     pool.Pace    // of the one model
 	inflight atomic.Int64 // requests that wait or run
 	queued   atomic.Int64 // their bytes
 	draining atomic.Bool
@@ -59,10 +62,22 @@ type host struct {
 // job is one request for a worker. Ctx ends with its deadline, its cancellation or its
 // connection.
 type job struct {
-	s    *session
-	id   uint64
-	ctx  context.Context
-	body []byte // nil for ready
+	s     *session
+	id    uint64
+	ctx   context.Context
+	kind  kind
+	asked asked
+	body  []byte
+}
+
+// asked is the model that a request is for. It is zero for ready and host.
+type asked struct {
+	model interface {
+		Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, error)
+	}
+	seat  *pool.Seat // of a pool
+	pace  *pool.Pace
+	quick bool // a cheap request needs no worker
 }
 
 func newHost(model predictor, inline bool, workers int, log *slog.Logger) *host {
@@ -188,16 +203,55 @@ func (h *host) answer(j *job) {
 	defer j.s.finish(j.id)
 	if err := ended(j.ctx); err != nil {
 		j.s.fail(j.id, late(err))
-	} else if j.body == nil {
-		j.s.reply(j.id, nil, h.ready(j.ctx))
 	} else {
-		start := time.Now()
-		out, err := h.predict(j.ctx, j.body)
-		h.pace.observe(len(j.body), time.Since(start))
-		j.s.reply(j.id, out, err)
+		h.run(j)
 	}
 	if err := j.s.out.flush(); err != nil {
 		j.s.conn.Close()
+	}
+}
+
+// find gives the model of a request.
+func (h *host) find(k kind, revision string) (asked, error) {
+	switch {
+	case k == kindReady:
+		return asked{}, nil
+	case h.pool == nil && k == kindPredict:
+		return asked{model: h.model, pace: &h.pace, quick: h.inline}, nil
+	case h.pool == nil:
+		return asked{}, slipway.Errorf(slipway.Invalid, slipway.CodeRequest, "ask a pool", "this replica has one model of its own")
+	case k == kindHost:
+		return asked{}, nil
+	}
+	s := h.pool.models.Seat(revision)
+	if s == nil {
+		return asked{}, notHosted(revision)
+	}
+	return asked{model: s, seat: s, pace: &s.Pace, quick: s.Loaded()}, nil
+}
+
+// run does what a job asks.
+func (h *host) run(j *job) {
+	switch j.kind {
+	case kindReady:
+		j.s.reply(j.id, nil, h.ready(j.ctx))
+	case kindHost:
+		body, err := h.pool.set(j.body)
+		j.s.replyBody(j.id, body, err)
+	case kindLoad:
+		err := j.asked.seat.Load(j.ctx)
+		if err != nil {
+			err = h.public(j.ctx, j.asked, err)
+		}
+		j.s.reply(j.id, nil, err)
+	default:
+		warm := j.asked.seat == nil || j.asked.seat.Loaded()
+		start := time.Now()
+		out, err := h.predict(j.ctx, j.asked, j.body)
+		if warm { // a load says nothing of what the next request costs
+			j.asked.pace.Observe(len(j.body), time.Since(start))
+		}
+		j.s.reply(j.id, out, err)
 	}
 }
 
@@ -210,33 +264,44 @@ func ended(ctx context.Context) error {
 }
 
 func (h *host) ready(ctx context.Context) error {
+	if h.pool != nil { // its models come when they are asked for
+		return nil
+	}
 	if err := h.model.Ready(ctx); err != nil {
-		return h.public(ctx, err)
+		return h.public(ctx, asked{}, err)
 	}
 	return nil
 }
 
 // predict decodes a batch and runs the model; a panic of the model is its failure.
-func (h *host) predict(ctx context.Context, body []byte) (out *tensor.Batch, err error) {
+func (h *host) predict(ctx context.Context, m asked, body []byte) (out *tensor.Batch, err error) {
 	in, err := tensor.DecodeBatch(body)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			h.logPanic(ctx, p)
+			h.logPanic(ctx, m, p)
 			out, err = nil, modelFailed("the model failed", nil)
 		}
 	}()
-	if out, err = h.model.Predict(ctx, in); err != nil {
-		return nil, h.public(ctx, err)
+	if out, err = m.model.Predict(ctx, in); err != nil {
+		return nil, h.public(ctx, m, err)
 	}
 	return out, nil
 }
 
+// logOf is the log of a model: in a pool its lines name the revision.
+func (h *host) logOf(m asked) *slog.Logger {
+	if m.seat == nil {
+		return h.log
+	}
+	return h.log.With("revision", m.seat.Revision())
+}
+
 // logPanic writes where the model panicked. The value may quote its input, so only those
 // of the language itself are written.
-func (h *host) logPanic(ctx context.Context, p any) {
+func (h *host) logPanic(ctx context.Context, m asked, p any) {
 	if !h.logRate.Allow() {
 		return
 	}
@@ -245,11 +310,11 @@ func (h *host) logPanic(ctx context.Context, p any) {
 	if err, ok := p.(error); ok && errors.As(err, &e) {
 		what = e.Error()
 	}
-	h.log.Error("the model panicked", "request", slipway.RequestOf(ctx), "panic", what, "stack", string(debug.Stack()))
+	h.logOf(m).Error("the model panicked", "request", slipway.RequestOf(ctx), "panic", what, "stack", string(debug.Stack()))
 }
 
 // public makes of a predictor's error one that a caller may see, and logs the rest.
-func (h *host) public(ctx context.Context, err error) *slipway.Error {
+func (h *host) public(ctx context.Context, m asked, err error) *slipway.Error {
 	e := modelFailed("the model failed", err)
 	if !errors.As(err, &e) && ctx.Err() != nil {
 		e = late(ctx.Err())
@@ -259,7 +324,7 @@ func (h *host) public(ctx context.Context, err error) *slipway.Error {
 		if e.Cause != nil {
 			cause = slipway.OneLine(e.Cause.Error(), maxErrorText)
 		}
-		h.log.Error(e.Message, "request", slipway.RequestOf(ctx), "cause", cause)
+		h.logOf(m).Error(e.Message, "request", slipway.RequestOf(ctx), "cause", cause)
 	}
 	return e
 }

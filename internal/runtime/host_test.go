@@ -66,18 +66,18 @@ func TestPredict(t *testing.T) {
 	}
 	for _, rows := range []int{1, 2, 300, 40_000} { // a borrowed body, and longer ones
 		for range 3 {
-			out, err := c.Predict(t.Context(), batch(float64(rows), rows, 30))
+			out, err := c.Predict(t.Context(), "", batch(float64(rows), rows, 30))
 			if err != nil || first(out) != float64(rows) || out.Rows() != rows {
 				t.Fatalf("%d rows: %v", rows, err)
 			}
 		}
 	}
-	if _, err := c.Predict(t.Context(), batch(0, 300_000, 30)); err == nil {
+	if _, err := c.Predict(t.Context(), "", batch(0, 300_000, 30)); err == nil {
 		t.Fatal("72 MB went through a frame of 64 MiB")
 	} else {
 		wantError(t, err, slipway.CodeTooLarge, slipway.Invalid)
 	}
-	if out, err := c.Predict(t.Context(), batch(5, 1, 1)); err != nil || first(out) != 5 {
+	if out, err := c.Predict(t.Context(), "", batch(5, 1, 1)); err != nil || first(out) != 5 {
 		t.Fatal("the connection did not outlive a request that was too large:", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestManyCallers(t *testing.T) {
 						ctx, cancel = context.WithTimeout(ctx, time.Duration(rng.IntN(300))*time.Microsecond)
 					}
 					want := float64(caller*1000 + i)
-					out, err := c.Predict(ctx, batch(want, 1+rng.IntN(40), 30))
+					out, err := c.Predict(ctx, "", batch(want, 1+rng.IntN(40), 30))
 					switch {
 					case err == nil && first(out) != want:
 						t.Errorf("caller got %v, not %v", first(out), want)
@@ -139,7 +139,7 @@ func TestErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, _ := start(t, c.m, true, 1)
 			for range 2 { // by a worker, then inline
-				_, err := client.Predict(t.Context(), batch(1, 1, 3))
+				_, err := client.Predict(t.Context(), "", batch(1, 1, 3))
 				wantError(t, err, c.code, c.kind)
 				if strings.Contains(err.Error(), "4711") {
 					t.Errorf("the error quotes the model: %v", err)
@@ -166,7 +166,7 @@ func TestDeadline(t *testing.T) {
 		return in, nil
 	}), false, 1)
 	t.Cleanup(letGo)
-	_, err := c.Predict(withTimeout(t, 50*time.Millisecond), batch(1, 1, 1))
+	_, err := c.Predict(withTimeout(t, 50*time.Millisecond), "", batch(1, 1, 1))
 	wantError(t, err, slipway.CodeDeadline, slipway.Unavailable)
 	<-entered
 
@@ -209,7 +209,7 @@ func TestCancelReachesTheModel(t *testing.T) {
 	}), false, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-entered; cancel() }()
-	_, err := c.Predict(ctx, batch(1, 1, 1))
+	_, err := c.Predict(ctx, "", batch(1, 1, 1))
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestDrain(t *testing.T) {
 	}), false, 2)
 	answer := make(chan error)
 	go func() {
-		_, err := c.Predict(context.Background(), batch(1, 1, 1))
+		_, err := c.Predict(context.Background(), "", batch(1, 1, 1))
 		answer <- err
 	}()
 	<-entered
@@ -258,14 +258,14 @@ func TestConnectionLoss(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			_, err := c.Predict(context.Background(), batch(1, 1, 1))
+			_, err := c.Predict(context.Background(), "", batch(1, 1, 1))
 			wantError(t, err, slipway.CodeNoReplica, slipway.Unavailable)
 		})
 		<-entered
 	}
 	c.Close()
 	wg.Wait()
-	_, err := c.Predict(t.Context(), batch(1, 1, 1))
+	_, err := c.Predict(t.Context(), "", batch(1, 1, 1))
 	wantError(t, err, slipway.CodeNoReplica, slipway.Unavailable)
 }
 
@@ -281,7 +281,7 @@ func TestDeafPeer(t *testing.T) {
 	go func() {
 		conn, err := ln.Accept()
 		if err == nil {
-			_, _ = conn.Write(runtime.AppendHello(2))
+			_, _ = conn.Write(runtime.AppendHello(3))
 			t.Cleanup(func() { conn.Close() })
 		}
 	}()
@@ -292,7 +292,7 @@ func TestDeafPeer(t *testing.T) {
 	defer c.Close()
 	big := batch(1, 100_000, 30) // 24 MB
 	for range 20 {
-		_, err = c.Predict(withTimeout(t, 10*time.Millisecond), big)
+		_, err = c.Predict(withTimeout(t, 10*time.Millisecond), "", big)
 		if e := slipway.AsError(err); e.Code == slipway.CodeNoReplica {
 			return
 		} else if e.Code != slipway.CodeDeadline {
@@ -321,7 +321,7 @@ func TestHostileClients(t *testing.T) {
 		"another version": string(runtime.AppendHello(9)),
 		"unknown kind":    hello + string(runtime.AppendFrame(nil, 77, 1, nil)),
 		"no time limit":   hello + string(runtime.AppendFrame(nil, 2, 1, []byte{1})),
-		"a cut id":        string(runtime.AppendHello(2)) + string(runtime.AppendFrame(nil, 2, 1, []byte{0, 0, 0, 0, 9, 'x'})),
+		"a cut id":        string(runtime.AppendHello(3)) + string(runtime.AppendFrame(nil, 2, 1, []byte{0, 0, 0, 0, 9, 'x'})),
 		"too long":        hello + "\xff\xff\xff\xff\x02\x00\x00\x00\x00\x00\x00\x00\x00",
 	} {
 		conn, err := net.Dial("unix", path)
@@ -411,7 +411,7 @@ func TestVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), in); err != nil {
+	if _, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), "", in); err != nil {
 		t.Error(err)
 	}
 	if a, b := <-ids, <-ids; a != "" || b != "r-1" {
@@ -459,7 +459,7 @@ func TestOldHost(t *testing.T) {
 	}
 	defer c.Close()
 	in := batch(1, 3, 1)
-	out, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), in)
+	out, err := c.Predict(slipway.WithRequest(t.Context(), "r-1"), "", in)
 	if err != nil || out.Rows() != 3 {
 		t.Errorf("an old host answers %v, %v", out, err)
 	}

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	goruntime "runtime"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -63,7 +61,10 @@ func Main(args []string, stderr io.Writer, onnx Loader) int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	limit(cfg)
-	log := slog.New(slog.NewJSONHandler(logfile.Mask(out, cfg.Environment), nil)).With("replica", cfg.Replica, "revision", cfg.Revision)
+	log := slog.New(slog.NewJSONHandler(logfile.Mask(out, cfg.Environment), nil)).With("replica", cfg.Replica)
+	if cfg.Runtime.Kind != route.RuntimePool { // there each line says which one it is about
+		log = log.With("revision", cfg.Revision)
+	}
 	own := log.With("stream", "runtime")
 	cfg.ONNX = onnx
 	if cfg.Runtime.Kind == route.RuntimeONNX && onnx == nil {
@@ -94,10 +95,9 @@ func codeOf(err error, other int) int {
 // limit tells the Go runtime of the replica's limits. The collector works harder from 90 %
 // of the memory on; the memory of other processes is not ours to collect.
 func limit(cfg Config) {
-	if cfg.MilliCPU > 0 {
-		goruntime.GOMAXPROCS(min(goruntime.NumCPU(), (cfg.MilliCPU+999)/1000))
+	memory := cfg.MemoryBytes
+	if cfg.Runtime.Kind != route.RuntimeTree && cfg.Runtime.Kind != route.RuntimePool {
+		memory = 0
 	}
-	if cfg.MemoryBytes > 0 && cfg.Runtime.Kind == route.RuntimeTree {
-		debug.SetMemoryLimit(cfg.MemoryBytes / 10 * 9)
-	}
+	limitProcess(memory, cfg.MilliCPU)
 }

@@ -16,11 +16,9 @@ import (
 const memoryEvery = 500 * time.Millisecond
 
 // watchMemory answers when this process and the groups of processes are together larger than
-// limit, in bytes. It answers nil when ctx ends or there is no limit. Groups may be nil.
-func watchMemory(ctx context.Context, limit int64, groups func() []int) error {
-	if limit <= 0 {
-		return nil
-	}
+// the limit, in bytes; while that is 0 there is none. It answers nil when ctx ends. Groups may
+// be nil.
+func watchMemory(ctx context.Context, allowed func() int64, groups func() []int) error {
 	tick := time.NewTicker(memoryEvery)
 	defer tick.Stop()
 	for {
@@ -28,6 +26,10 @@ func watchMemory(ctx context.Context, limit int64, groups func() []int) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
+		}
+		limit := allowed()
+		if limit <= 0 {
+			continue
 		}
 		size := residentBytes(os.Getpid())
 		if groups != nil {

@@ -97,7 +97,7 @@ func startONNX(ctx context.Context, cfg Config) (*loaded, error) {
 		<-c.Ended
 		failed <- whyEnded(cfg, c)
 	}()
-	return &loaded{predictor: client, failed: failed, groups: func() []int { return []int{c.PID} }, stop: func() {
+	return &loaded{predictor: Worker{client}, failed: failed, groups: func() []int { return []int{c.PID} }, stop: func() {
 		client.Close()
 		c.Stop()
 		_ = os.RemoveAll(dir)

@@ -29,6 +29,7 @@ type loaded struct {
 	failed <-chan error
 	groups func() []int
 	stop   func()
+	pool   *hostedPool // of a pool, which has no predictor
 	// through connects to the server that answers; nil when there is none.
 	through func(context.Context) (net.Conn, error)
 }
@@ -62,7 +63,11 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 	own.Info("ready", "kind", cfg.Runtime.Kind, "took", time.Since(start).String())
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return watchMemory(ctx, cfg.MemoryBytes, m.groups) })
+	allowed := func() int64 { return cfg.MemoryBytes }
+	if m.pool != nil {
+		allowed = m.pool.memory.Load
+	}
+	g.Go(func() error { return watchMemory(ctx, allowed, m.groups) })
 	g.Go(func() error {
 		select {
 		case err := <-m.failed:
@@ -80,6 +85,9 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		h = newHost(m, false, commandWorkers, own)
 	case route.RuntimePython:
 		h = newHost(m, false, pythonRequests, own)
+	case route.RuntimePool:
+		h = newHost(nil, true, poolWorkers, own)
+		h.pool = m.pool
 	}
 	g.Go(func() error {
 		h.serve(ctx, ln, func() time.Duration {
@@ -100,6 +108,9 @@ func Load(ctx context.Context, cfg Config, log *slog.Logger) (m standalone.Predi
 	if err := cfg.check(); err != nil {
 		return nil, nil, nil, err
 	}
+	if cfg.Runtime.Kind == route.RuntimePool {
+		return nil, nil, nil, errors.New("a pool is no model")
+	}
 	l, err := load(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, nil, err
@@ -115,6 +126,9 @@ func load(ctx context.Context, cfg Config, log *slog.Logger) (*loaded, error) {
 		return startPython(ctx, cfg, log)
 	case route.RuntimeRemote:
 		return startRemote(ctx, cfg)
+	case route.RuntimePool:
+		p := startPool(cfg, log)
+		return &loaded{pool: p, stop: p.models.Close}, nil
 	case route.RuntimeONNX:
 		return loadONNX(ctx, cfg, log)
 	}

@@ -108,21 +108,27 @@ func (s *session) hangUp() {
 // take acts on one frame; an error is a broken protocol.
 func (s *session) take(ctx context.Context, f frame) error {
 	switch f.kind {
-	case kindPredict, kindReady:
+	case kindPredict, kindReady, kindHost, kindLoad:
 		left, body, err := parseLeft(f.body)
 		if err != nil {
 			return err
 		}
-		if f.body = body; s.peer > oldest {
+		if f.body = body; s.peer >= withID {
 			var id string
-			if id, f.body, err = parseRequest(body); err != nil {
+			if id, f.body, err = parseName(body); err != nil {
 				return err
 			}
 			if id != "" {
 				ctx = slipway.WithRequest(ctx, id)
 			}
 		}
-		s.request(ctx, f, left)
+		revision := ""
+		if s.peer >= withRevision && (f.kind == kindPredict || f.kind == kindLoad) {
+			if revision, f.body, err = parseName(f.body); err != nil {
+				return err
+			}
+		}
+		s.request(ctx, f, left, revision)
 		return nil
 	case kindCancel:
 		s.finish(f.id)
@@ -133,29 +139,29 @@ func (s *session) take(ctx context.Context, f frame) error {
 }
 
 // request answers at once what costs little and leaves the rest to the workers.
-func (s *session) request(ctx context.Context, f frame, left time.Duration) {
-	if f.kind == kindReady {
-		f.body = nil
-	}
+func (s *session) request(ctx context.Context, f frame, left time.Duration, revision string) {
 	n := len(f.body)
 	if err := s.h.admit(n); err != nil {
 		s.fail(f.id, err)
 		return
 	}
-	if f.kind == kindPredict && s.h.inline && s.h.pace.cheap(n) {
+	m, err := s.h.find(f.kind, revision)
+	if err != nil {
+		s.h.release(n)
+		s.fail(f.id, slipway.AsError(err))
+		return
+	}
+	if f.kind == kindPredict && m.quick && m.pace.Cheap(n) {
 		start := time.Now()
-		out, err := s.h.predict(ctx, f.body)
-		s.h.pace.observe(n, time.Since(start))
+		out, err := s.h.predict(ctx, m, f.body)
+		m.pace.Observe(n, time.Since(start))
 		s.reply(f.id, out, err)
 		s.h.release(n)
 		return
 	}
-	j := &job{s: s, id: f.id}
-	if f.kind == kindPredict {
-		j.body = f.body
-		if f.borrowed {
-			j.body = append(make([]byte, 0, n), f.body...)
-		}
+	j := &job{s: s, id: f.id, kind: f.kind, asked: m, body: f.body}
+	if f.borrowed {
+		j.body = append(make([]byte, 0, n), f.body...)
 	}
 	j.ctx = s.begin(ctx, f.id, left)
 	select {
@@ -191,7 +197,16 @@ func (s *session) finish(id uint64) {
 	}
 }
 
-// reply appends an answer; whoever calls it flushes. A nil batch answers ready.
+// replyBody appends an answer that is no batch; whoever calls it flushes.
+func (s *session) replyBody(id uint64, body []byte, err error) {
+	if err != nil {
+		s.fail(id, slipway.AsError(err))
+		return
+	}
+	_ = s.out.add(func(dst []byte) ([]byte, error) { return append(appendHeader(dst, kindResult, id), body...), nil })
+}
+
+// reply appends an answer; whoever calls it flushes. A nil batch answers ready and load.
 func (s *session) reply(id uint64, out *tensor.Batch, err error) {
 	if err != nil {
 		s.fail(id, slipway.AsError(err))

@@ -37,16 +37,17 @@ type canonicalOwner struct {
 }
 
 type canonicalModel struct {
-	Name     string             `json:"name,omitempty"`
-	Source   string             `json:"source"`
-	Command  []string           `json:"command,omitempty"`
-	Python   string             `json:"python,omitempty"`
-	Workers  int                `json:"workers,omitempty"`
-	Batching *canonicalBatching `json:"batching,omitempty"`
-	External *canonicalExternal `json:"external,omitempty"`
-	Protocol string             `json:"protocol,omitempty"`
-	Health   string             `json:"health,omitempty"`
-	Proxy    []string           `json:"proxy,omitempty"`
+	Name      string             `json:"name,omitempty"`
+	Source    string             `json:"source"`
+	Command   []string           `json:"command,omitempty"`
+	Python    string             `json:"python,omitempty"`
+	Workers   int                `json:"workers,omitempty"`
+	Batching  *canonicalBatching `json:"batching,omitempty"`
+	External  *canonicalExternal `json:"external,omitempty"`
+	Protocol  string             `json:"protocol,omitempty"`
+	Health    string             `json:"health,omitempty"`
+	Proxy     []string           `json:"proxy,omitempty"`
+	Placement string             `json:"placement,omitempty"`
 }
 
 type canonicalBatching struct {
@@ -199,7 +200,7 @@ func (s *Spec) Canonical() []byte {
 }
 
 func (m Model) canonical() canonicalModel {
-	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers,
+	c := canonicalModel{Source: m.Source.String(), Command: m.Command, Python: m.Python, Workers: m.Workers, Placement: m.Placement,
 		External: (*canonicalExternal)(m.External), Protocol: m.Protocol, Health: m.Health, Proxy: m.Proxy}
 	if isName(m.Name) { // else Source has it
 		c.Name = m.Name

@@ -71,7 +71,7 @@ func (d *document) checkRuntime(s *Spec) {
 	case d.Has("model.command"):
 		runner = "model.command"
 	}
-	for _, key := range []string{"command", "python", "workers", "batching"} {
+	for _, key := range []string{"command", "python", "workers", "batching", "placement"} {
 		if path := "model." + key; runner != "" && path != runner && d.Has(path) {
 			d.Report(path, path, strict.Mistake{Message: "says nothing beside " + runner + ": the platform does not run the model itself", Next: "keep one of the two"})
 		}

@@ -117,6 +117,7 @@ func (d *document) model(s *Spec) Model {
 	case d.Has("model.command"):
 		d.server(&m)
 	default:
+		m.Placement = get(d, "model.placement", PlacementOwn)
 		m.Python = text(d, "model.python")
 		m.Workers = get(d, "model.workers", workersOf(s.Resources.MilliCPU))
 		if !d.Has("model.workers") {

@@ -120,6 +120,7 @@ func drawSpec(t *rapid.T) *spec.Spec {
 	case 0:
 		s.Model.Python = rapid.SampledFrom([]string{"", "3.8", "3.11", "3.12.13"}).Draw(t, "python")
 		s.Model.Workers = rapid.IntRange(1, 64).Draw(t, "workers")
+		s.Model.Placement = rapid.SampledFrom([]string{spec.PlacementOwn, spec.PlacementShared}).Draw(t, "placement")
 		s.Model.Batching = spec.Batching{MaxRows: rapid.IntRange(1, 65_536).Draw(t, "max rows")}
 	case 1:
 		s.Model.External = &spec.External{URL: rapid.StringMatching(`https?://[a-z][a-z0-9.-]{0,20}[a-z](:[1-9][0-9]{0,3})?(/[a-z/]*)?`).Draw(t, "url"), Protocol: spec.ProtocolMLflow}

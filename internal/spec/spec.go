@@ -89,7 +89,16 @@ type Model struct {
 	Protocol string    // of Command: ProtocolOpenInference or ProtocolHTTP
 	Health   string    // path at which the server says that it is ready; empty where its protocol says it
 	Proxy    []string  // paths that callers reach; nil when not given
+
+	// Placement is PlacementOwn or PlacementShared; empty beside Command and External.
+	Placement string
 }
+
+// Where a model that the platform evaluates itself runs.
+const (
+	PlacementOwn    = "own"    // in processes of its own
+	PlacementShared = "shared" // in processes with others of its team and environment
+)
 
 // Batching bounds how requests to a Python model are joined: those that wait while its
 // workers are busy. None waits to be joined.

@@ -60,6 +60,7 @@ func modelFields() field {
 		{Key: "batching", Doc: "how requests to a Python model are joined", Fields: []field{
 			{Key: "max_rows", Doc: "most rows of a batch; 1 joins none", Kind: strict.Integer(1, 65_536)},
 		}},
+		{Key: "placement", Doc: "own: processes of its own; shared: in one process with others of the team, loaded on first use, if the platform evaluates the model itself", Kind: strict.OneOf(PlacementOwn, PlacementShared)},
 		{Key: "external", Doc: "a server that runs elsewhere; source then holds the signature only", Fields: []field{
 			{Key: "url", Required: true, Doc: "http(s)://host[:port][/path], below which the protocol's paths lie", Kind: web()},
 			{Key: "protocol", Required: true, Doc: ProtocolOpenInference + ", " + ProtocolMLflow + ", or " + ProtocolHTTP + ", of which the platform knows nothing but model.proxy", Kind: strict.OneOf(ProtocolOpenInference, ProtocolMLflow, ProtocolHTTP)},

@@ -33,6 +33,7 @@ func (w wanted) add(r *route.Revision) {
 	if r == nil {
 		return
 	}
+	w.revisions[r.Host()] = true
 	w.revisions[r.ID], w.images[r.ImageDigest.Hex()] = true, true
 	for _, part := range strings.Split(r.Runtime.Python, string(filepath.Separator)) {
 		if _, err := slipway.ParseDigest("sha256:" + part); err == nil { // …/environments/DIGEST/bin/python

@@ -3,6 +3,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ func Describe(dir fs.FS, s *spec.Spec) (Saved, error) {
 		if err := out.choose(dir, s); err != nil {
 			return Saved{}, err
 		}
+		out.alone(s)
 	}
 	if len(s.Secrets) > 0 {
 		if k := out.Runtime.Kind; k != route.RuntimePython && k != route.RuntimeCommand {
@@ -105,6 +107,7 @@ func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
 	switch {
 	case err == nil:
 		s.Trees, s.Runtime = trees, route.Runtime{Kind: route.RuntimeTree}
+		s.share(sp)
 		return nil
 	case s.Model.Loader != "" && errors.As(err, &e) && e.Code == slipway.CodeModelFormat:
 		s.Runtime = python
@@ -113,6 +116,25 @@ func (s *Saved) choose(dir fs.FS, sp *spec.Spec) error {
 		return nil
 	default:
 		return err
+	}
+}
+
+// pinnedTier is the last tier whose models stay loaded in a pool.
+const pinnedTier = 2
+
+// share puts the model into the pool of its team and environment if platform.yaml says so.
+func (s *Saved) share(sp *spec.Spec) {
+	if sp.Model.Placement == spec.PlacementShared {
+		s.Runtime.Shared = sp.Owner.Team + "." + cmp.Or(sp.Environment, slipway.Production)
+		s.Runtime.Pinned = sp.Tier <= pinnedTier
+	}
+}
+
+// alone says of a model that cannot share that it does not.
+func (s *Saved) alone(sp *spec.Spec) {
+	if sp.Model.Placement == spec.PlacementShared && s.Runtime.Kind == route.RuntimePython {
+		s.Results = append(s.Results, verdict.Result{Check: "placement", Verdict: verdict.Warn, Message: "runs in processes of its own: only models that the platform evaluates itself share one",
+			Next: "remove model.placement from platform.yaml"})
 	}
 }
 

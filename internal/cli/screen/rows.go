@@ -133,8 +133,20 @@ func replicaRows(now time.Time, revs []*api.Revision) [][]Text {
 				state.style = yellow
 			}
 			rows = append(rows, []Text{Plain("  " + rep.ID), state, Plain(fmt.Sprint(rep.PID)), Plain(Age(now, rep.Started)),
-				Plain(fmt.Sprint(rep.Restarts)), Plain(Size(rep.RSSBytes)), Red(rep.Reason)})
+				Plain(fmt.Sprint(rep.Restarts)), Plain(memoryOf(rep)), Red(rep.Reason)})
 		}
 	}
 	return rows
+}
+
+// memoryOf is what a replica takes; in a pool, what the model takes of it.
+func memoryOf(r api.Replica) string {
+	switch {
+	case r.Pool == "":
+		return Size(r.RSSBytes)
+	case r.Loaded:
+		return Size(r.ModelBytes) + " of " + Size(r.RSSBytes)
+	default:
+		return "not loaded, of " + Size(r.RSSBytes)
+	}
 }

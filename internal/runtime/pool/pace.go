@@ -1,4 +1,4 @@
-package runtime
+package pool
 
 import (
 	"sync/atomic"
@@ -10,13 +10,14 @@ import (
 // costs a few microseconds and a copy.
 const inlineBelow = 50 * time.Microsecond
 
-// pace learns what a request costs by its size: a moving average of nanoseconds per KiB,
+// Pace learns what a request costs by its size: a moving average of nanoseconds per KiB,
 // weight 1/8. Lost updates do no harm. Until the first observation nothing is cheap.
-type pace struct {
+type Pace struct {
 	perKiB atomic.Int64
 }
 
-func (p *pace) observe(size int, took time.Duration) {
+// Observe notes what a request of a size has taken.
+func (p *Pace) Observe(size int, took time.Duration) {
 	now := max(1, int64(took)*1024/int64(max(size, 1)))
 	if old := p.perKiB.Load(); old > 0 {
 		now = max(1, old+(now-old)/8)
@@ -24,8 +25,8 @@ func (p *pace) observe(size int, took time.Duration) {
 	p.perKiB.Store(now)
 }
 
-// cheap says whether a request of this size is expected to be quick enough.
-func (p *pace) cheap(size int) bool {
+// Cheap says whether a request of this size is expected to be quick enough.
+func (p *Pace) Cheap(size int) bool {
 	per := p.perKiB.Load()
 	return per > 0 && per*int64(size)/1024 < int64(inlineBelow)
 }
