@@ -89,13 +89,9 @@ var oversized = map[string]struct {
 	"internal/cli":                     {7200, "a file for each command; they share one session and know nothing of one another"},
 	"internal/tensor":                  {3300, "the batch and every form in which it travels, all read by one scanner into one kind of column: what holds for an element holds in every form"},
 	"internal/spec":                    {2500, "one table of keys, and what each of them becomes; a reader looks for a key in one place"},
-	"internal/runtime":                 {2500, "both ends of one protocol, which are read and changed together"},
 	"internal/gateway":                 {3700, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
-	"internal/gateway":                 {3650, "the table, the counts, the judges and what callers see of them change together under one lock; what needs no part in that, the hand-over and the messages of gRPC, has a package of its own"},
 	"internal/runtime":                 {2750, "both ends of one protocol, which are read and changed together"},
 	"internal/process":                 {2450, "revisions and pools are supervised by one state under one lock"},
-	"internal/gateway":                 {3650, "the table, the counts and the judges change together under one lock; what needs no part in that, the hand-over, has a package of its own"},
-	"internal/spec":                    {2400, "one file with all that may stand in it; each of its sections has a file"},
 	"internal/tracking":                {2350, "experiments, runs and logged models with the rules of MLflow's server, which are one vocabulary and share every check"},
 	"internal/process/process_test.go": {620, "the life of a supervisor in one place, with the fixture that all of it uses"},
 }
