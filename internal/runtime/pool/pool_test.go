@@ -214,7 +214,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	type leaf struct{ a, b float64 }
+	type leaf struct{ first, second float64 }
 	shared := make([]leaf, 10, 20)
 	v := struct {
 		x, y []leaf
@@ -222,7 +222,7 @@ func TestSize(t *testing.T) {
 		next *leaf
 		any  any
 		f    func()
-	}{x: shared, y: shared, name: "fraud", next: &leaf{}, any: int32(1)}
+	}{x: shared, y: shared, name: "fraud", next: &leaf{first: 1, second: 2}, any: int32(1)}
 	const words = 3*8 + 3*8 + 2*8 + 8 + 2*8 + 8
 	if got := Size(v); got != words+20*16+5+16+4 {
 		t.Errorf("%d bytes", got)
