@@ -13,7 +13,8 @@ The Open Inference Protocol has no test of its own. `python/conformance` is one:
 one model of it by its metadata. It asks over REST, with binary tensors and over gRPC, and says of each rule whether the server
 conforms, departs, or does not claim it. It runs against any server:
 
-    make .venv-clients
+    python3 -m venv .venv-clients
+    .venv-clients/bin/pip install -r python/requirements-clients.txt
     .venv-clients/bin/python python/conformance --url http://HOST:PORT --grpc HOST:PORT --model MODEL [--token-file FILE] [--json FILE]
 
 The model must take any values of its datatypes. `make foreign` holds Slipway against it, where every departure is a failure;
