@@ -257,21 +257,17 @@ func (s *Store) entries(ctx context.Context, text string, args ...any) ([]regist
 	var a query.Args
 	names := query.List(&a, slices.Sorted(maps.Keys(at)))
 	err = s.db.Query(ctx, func(rows *sql.Rows) error {
-		var model, key, value string
-		err := rows.Scan(&model, &key, &value)
-		at[model].Tags[key] = value
+		var model, name, value string
+		var number int // of an alias; 0: it is a tag
+		err := rows.Scan(&model, &number, &name, &value)
+		if number > 0 {
+			at[model].Aliases[name] = number
+		} else {
+			at[model].Tags[name] = value
+		}
 		return err
-	}, `SELECT t.model, t.key, t.value FROM model_tag t WHERE t.model IN (`+names+`)`, a.Values...)
-	if err != nil {
-		return nil, err
-	}
-	err = s.db.Query(ctx, func(rows *sql.Rows) error {
-		var model, alias string
-		var number int
-		err := rows.Scan(&model, &alias, &number)
-		at[model].Aliases[alias] = number
-		return err
-	}, `SELECT model, alias, number FROM alias WHERE model IN (`+names+`)`, a.Values...)
+	}, `SELECT t.model, 0, t.key, t.value FROM model_tag t WHERE t.model IN (`+names+`)
+		UNION ALL SELECT a.model, a.number, a.alias, '' FROM alias a WHERE a.model IN (`+names+`)`, a.Values...)
 	if err != nil {
 		return nil, err
 	}
@@ -327,25 +323,22 @@ func (s *Store) said(ctx context.Context, versions []registry.Version) error {
 	tags, aliases, args := among(versions)
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var k of
-		var key, value string
-		err := rows.Scan(&k.model, &k.number, &key, &value)
-		if v := at[k]; v != nil {
-			v.Tags[key] = value
+		var alias bool
+		var name, value string
+		err := rows.Scan(&k.model, &k.number, &alias, &name, &value)
+		switch v := at[k]; {
+		case v == nil:
+		case alias:
+			v.Aliases = append(v.Aliases, name)
+		default:
+			v.Tags[name] = value
 		}
 		return err
-	}, `SELECT x.model, x.number, x.key, x.value FROM `+tags, args...)
-	if err != nil {
-		return err
+	}, `SELECT x.model, x.number, 0, x.key, x.value FROM `+tags+` UNION ALL SELECT x.model, x.number, 1, x.alias, '' FROM `+aliases, args...)
+	for i := range versions {
+		slices.Sort(versions[i].Aliases)
 	}
-	return s.db.Query(ctx, func(rows *sql.Rows) error {
-		var k of
-		var alias string
-		err := rows.Scan(&k.model, &k.number, &alias)
-		if v := at[k]; v != nil {
-			v.Aliases = append(v.Aliases, alias)
-		}
-		return err
-	}, `SELECT x.model, x.number, x.alias FROM `+aliases+` ORDER BY x.alias`, args...)
+	return err
 }
 
 // among writes from where the tags and the aliases of versions are read, x, and perhaps those
