@@ -27,6 +27,7 @@ type bench struct {
 	rounds    int
 	round     time.Duration
 	overloads time.Duration // how long one lasts
+	models    int
 }
 
 func main() {
@@ -36,7 +37,8 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of which the median is taken; one more warms up")
 	flag.DurationVar(&b.round, "round", 3*time.Second, "length of one side's turn")
 	flag.DurationVar(&b.overloads, "overload", time.Minute, "length of an overload")
-	only := flag.String("only", "", "parts to run, comma-separated: gateway latency xgboost lightgbm sklearn overload trees")
+	flag.IntVar(&b.models, "models", 300, "small models in one process")
+	only := flag.String("only", "", "parts to run, comma-separated: gateway latency xgboost lightgbm sklearn overload trees shared")
 	role := flag.String("role", "", "for the processes that the bench starts: runtime, backend, proxy")
 	addr := flag.String("addr", "", "where a runtime listens, a Unix socket; of the proxy's backend")
 	flag.Parse()
@@ -58,7 +60,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	parts := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}, {"overload", b.overload}, {"trees", b.trees}}
+	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}, {"overload", b.overload}, {"trees", b.trees}, {"shared", b.shared}}
 	for _, p := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
