@@ -67,7 +67,10 @@ type object = map[string]any
 
 // TestKilledWhileLogging kills the server while clients of MLflow log batches. What was
 // answered 200 is there afterwards, and a batch is there whole or not at all.
-func TestKilledWhileLogging(t *testing.T) { onBoth(t, killedWhileLogging) }
+func TestKilledWhileLogging(t *testing.T) {
+	unraced(t)
+	onBoth(t, killedWhileLogging)
+}
 
 func killedWhileLogging(t *testing.T, s *server) {
 	for round := range 3 {

@@ -41,6 +41,7 @@ func mlflowPython(t *testing.T) string {
 // TestWebhooksOfMLflow: MLflow's own client makes webhooks here, on both databases, and
 // MLflow's own code verifies what comes of them.
 func TestWebhooksOfMLflow(t *testing.T) {
+	unraced(t)
 	python := mlflowPython(t)
 	for name, start := range map[string]func(t *testing.T) *server{
 		"sqlite":   func(t *testing.T) *server { return newServer(t) },
