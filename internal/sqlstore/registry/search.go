@@ -271,10 +271,7 @@ func (s *Store) entries(ctx context.Context, text string, args ...any) ([]regist
 	if err != nil {
 		return nil, err
 	}
-	newest, err := s.details(ctx, `SELECT `+detailColumns+` FROM (
-			SELECT m.name AS model, s.stage AS stage, (SELECT MAX(n.number) FROM version n WHERE n.model = m.name AND n.stage = s.stage AND n.deleted = 0) AS number
-			FROM model m CROSS JOIN (SELECT 'None' AS stage UNION ALL SELECT 'Staging' UNION ALL SELECT 'Production' UNION ALL SELECT 'Archived') s
-			WHERE m.name IN (`+names+`)) k JOIN version v ON v.model = k.model AND v.number = k.number`, a.Values...)
+	newest, err := s.newest(ctx, names, a.Values)
 	for _, v := range newest {
 		at[v.Model].Newest = append(at[v.Model].Newest, v)
 	}
@@ -284,6 +281,32 @@ func (s *Store) entries(ctx context.Context, text string, args ...any) ([]regist
 		})
 	}
 	return out, err
+}
+
+// newest reads the newest version of each stage of models. Their numbers come first: as one
+// statement PostgreSQL would read all versions to join them. And it would look for a stage that
+// is rare from the newest version down, through all of them; in the order of stages there is
+// one index to go by.
+func (s *Store) newest(ctx context.Context, names string, args []any) ([]registry.Version, error) {
+	var keys []registry.Version
+	wanted := map[of]bool{}
+	err := s.db.Query(ctx, func(rows *sql.Rows) error {
+		var v registry.Version
+		err := rows.Scan(&v.Model, &v.Number)
+		if v.Number > 0 {
+			keys, wanted[of{v.Model, v.Number}] = append(keys, v), true
+		}
+		return err
+	}, `SELECT m.name, COALESCE((SELECT CASE WHEN n.stage = s.stage THEN n.number ELSE 0 END FROM version n
+				WHERE n.model = m.name AND n.stage <= s.stage AND n.deleted = 0 ORDER BY n.stage DESC, n.number DESC LIMIT 1), 0)
+		FROM model m CROSS JOIN (SELECT 'None' AS stage UNION ALL SELECT 'Staging' UNION ALL SELECT 'Production' UNION ALL SELECT 'Archived') s
+		WHERE m.name IN (`+names+`)`, args...)
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	from, args := among(keys)
+	found, err := s.details(ctx, `SELECT `+detailColumns+` FROM `+from("version"), args...)
+	return slices.DeleteFunc(found, func(v registry.Version) bool { return !wanted[of{v.Model, v.Number}] }), err
 }
 
 // of names a version.
@@ -320,7 +343,7 @@ func (s *Store) said(ctx context.Context, versions []registry.Version) error {
 		at[of{v.Model, v.Number}] = v
 		v.Tags = map[string]string{}
 	}
-	tags, aliases, args := among(versions)
+	from, args := among(versions)
 	err := s.db.Query(ctx, func(rows *sql.Rows) error {
 		var k of
 		var alias bool
@@ -334,33 +357,34 @@ func (s *Store) said(ctx context.Context, versions []registry.Version) error {
 			v.Tags[name] = value
 		}
 		return err
-	}, `SELECT x.model, x.number, 0, x.key, x.value FROM `+tags+` UNION ALL SELECT x.model, x.number, 1, x.alias, '' FROM `+aliases, args...)
+	}, `SELECT v.model, v.number, 0, v.key, v.value FROM `+from("version_tag")+` UNION ALL SELECT v.model, v.number, 1, v.alias, '' FROM `+from("alias"), args...)
 	for i := range versions {
 		slices.Sort(versions[i].Aliases)
 	}
 	return err
 }
 
-// among writes from where the tags and the aliases of versions are read, x, and perhaps those
-// of others. A page of one model's is mostly a range of numbers, which reads as it is; naming
-// each of them would cost more than finding them.
-func among(versions []registry.Version) (tags, aliases string, args []any) {
+// among writes from which rows of a table, v, versions are read, and perhaps others. A page of
+// one model's is mostly a range of numbers, which reads as it is; naming each of them would
+// cost more than finding them.
+func among(versions []registry.Version) (from func(table string) string, args []any) {
 	model, first, last := versions[0].Model, versions[0].Number, versions[0].Number
 	one := true
 	for _, v := range versions {
 		first, last, one = min(first, v.Number), max(last, v.Number), one && v.Model == model
 	}
+	where := func(text string) func(string) string {
+		return func(table string) string { return table + ` v WHERE ` + text }
+	}
 	if one && last-first < 2*len(versions) {
-		const where = ` x WHERE x.model = $1 AND x.number BETWEEN CAST($2 AS BIGINT) AND CAST($3 AS BIGINT)`
-		return `version_tag` + where, `alias` + where, []any{model, first, last}
+		return where(`v.model = $1 AND v.number BETWEEN CAST($2 AS BIGINT) AND CAST($3 AS BIGINT)`), []any{model, first, last}
 	}
 	if one {
 		numbers := make([]string, len(versions))
 		for i, v := range versions {
 			numbers[i] = strconv.Itoa(v.Number)
 		}
-		where := ` x WHERE x.model = $1 AND x.number IN (` + strings.Join(numbers, ", ") + `)`
-		return `version_tag` + where, `alias` + where, []any{model}
+		return where(`v.model = $1 AND v.number IN (` + strings.Join(numbers, ", ") + `)`), []any{model}
 	}
 	var a query.Args
 	var keys strings.Builder
@@ -370,7 +394,7 @@ func among(versions []registry.Version) (tags, aliases string, args []any) {
 		}
 		keys.WriteString("(CAST(" + a.Add(v.Model) + " AS TEXT), CAST(" + a.Add(v.Number) + " AS BIGINT))")
 	}
-	from := `(VALUES ` + keys.String() + `) k CROSS JOIN `
-	const where = ` x WHERE x.model = k.column1 AND x.number = k.column2`
-	return from + `version_tag` + where, from + `alias` + where, a.Values
+	return func(table string) string {
+		return `(VALUES ` + keys.String() + `) k CROSS JOIN ` + table + ` v WHERE v.model = k.column1 AND v.number = k.column2`
+	}, a.Values
 }
