@@ -6,13 +6,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"slices"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/bench/figure"
 )
@@ -34,32 +28,13 @@ func main() {
 	only := flag.String("only", "", "parts to run, comma-separated: start rollback same recover")
 	bad := flag.String("bad", "", "socket, for the bad servers that the bench starts")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	var err error
-	if *bad != "" {
-		err = runBad(*bad)
-	} else {
-		err = b.run(ctx, *only)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func (b *bench) run(ctx context.Context, only string) error {
-	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{{"start", b.start}, {"rollback", b.rollback}, {"same", b.same}, {"recover", b.recover}}
-	for _, p := range parts {
-		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
-			continue
+	figure.Main(func(ctx context.Context) error {
+		if *bad != "" {
+			return runBad(*bad)
 		}
-		if err := p.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
+		return figure.Parts(ctx, *only, figure.Part{Name: "start", Run: b.start},
+			figure.Part{Name: "rollback", Run: b.rollback},
+			figure.Part{Name: "same", Run: b.same},
+			figure.Part{Name: "recover", Run: b.recover})
+	})
 }

@@ -31,7 +31,7 @@ func (b *bench) start(ctx context.Context) error {
 	ready := time.Since(began).Seconds()
 	err = func() error {
 		b.Print(b.AtMost("ready_seconds", ready, 1))
-		dir, err := s.Project(b.repo, rig.Immediate, "1", nil)
+		dir, err := s.Project(b.repo, rig.Project{Rollout: rig.Immediate, Note: "1"})
 		if err != nil {
 			return err
 		}
@@ -39,7 +39,7 @@ func (b *bench) start(ctx context.Context) error {
 		if err != nil || first.Status != "succeeded" {
 			return fmt.Errorf("the first deployment %s: %s: %w", first.Status, first.Message, err)
 		}
-		if dir, err = s.Project(b.repo, rig.Immediate, "2", nil); err != nil {
+		if dir, err = s.Project(b.repo, rig.Project{Rollout: rig.Immediate, Note: "2"}); err != nil {
 			return err
 		}
 		second, took, err := s.Deploy(ctx, dir)
@@ -100,7 +100,7 @@ func (b *bench) rollback(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	dir, err := s.Project(b.repo, rig.Immediate, "1", nil)
+	dir, err := s.Project(b.repo, rig.Project{Rollout: rig.Immediate, Note: "1"})
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (b *bench) rollback(ctx context.Context) (err error) {
 	defer l.Stop()
 	var times []float64
 	for i := range b.repeats {
-		dir, err := s.Project(b.repo, canary, fmt.Sprint("bad ", i), []string{self, "-bad", "{socket}"})
+		dir, err := s.Project(b.repo, rig.Project{Rollout: canary, Note: fmt.Sprint("bad ", i), Command: []string{self, "-bad", "{socket}"}})
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (b *bench) same(ctx context.Context) (err error) {
 	var l *rig.Paced
 	falsely := 0
 	for i := range b.repeats + 1 {
-		dir, err := s.Project(b.repo, steps, fmt.Sprint("same ", i), nil)
+		dir, err := s.Project(b.repo, rig.Project{Rollout: steps, Note: fmt.Sprint("same ", i)})
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (b *bench) recover(ctx context.Context) (err error) {
 	const keepWarm = "rollout: {steps: [{weight: 100}], on_no_data: continue, keep_previous_warm: 10m}\n"
 	dirs := [2]string{}
 	for i := range dirs {
-		if dirs[i], err = s.Project(b.repo, keepWarm, fmt.Sprint(i), nil); err != nil {
+		if dirs[i], err = s.Project(b.repo, rig.Project{Rollout: keepWarm, Note: fmt.Sprint(i)}); err != nil {
 			return err
 		}
 	}

@@ -8,12 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/bench/figure"
 )
@@ -36,12 +33,7 @@ func main() {
 	flag.IntVar(&b.gib, "gib", 1, "size of the artifact")
 	only := flag.String("only", "", "parts to run, comma-separated: api, versions, artifact; or a database: sqlite, postgres")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	if err := b.run(ctx, *only); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	figure.Main(func(ctx context.Context) error { return b.run(ctx, *only) })
 }
 
 func (b *bench) run(ctx context.Context, only string) (err error) {
@@ -54,10 +46,15 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 		}
 		err = errors.Join(err, removeAll(b.dir))
 	}()
+	words := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
+	for _, w := range words {
+		if !slices.Contains([]string{"api", "versions", "artifact", sqlite, postgresql}, w) {
+			return fmt.Errorf("-only: there is no part and no database %q", w)
+		}
+	}
 	chosen := func(name string, of ...string) bool {
-		words := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
-		words = slices.DeleteFunc(words, func(w string) bool { return !slices.Contains(of, w) })
-		return len(words) == 0 || slices.Contains(words, name)
+		named := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !slices.Contains(of, w) })
+		return len(named) == 0 || slices.Contains(named, name)
 	}
 	parts := []struct {
 		name string

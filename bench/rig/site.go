@@ -3,6 +3,7 @@ package rig
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,9 +106,17 @@ func (s *Site) Close() error {
 // Immediate is a rollout without steps and holds.
 const Immediate = "rollout: {steps: [{weight: 100}], on_no_data: continue, keep_previous_warm: 0s}\n"
 
-// Project writes a project around a model file of the tests: 100 trees, 30 features. Note makes other versions of
-// the same model.
-func (s *Site) Project(repo, rollout, note string, command []string) (string, error) {
+// Project is a project around a model file of the tests: 100 trees, 30 features.
+type Project struct {
+	Name    string   // of the endpoint; "bench" if empty
+	Rollout string   // that part of platform.yaml
+	Note    string   // makes other versions of the same model
+	Command []string // that serves it; nil: the platform does
+	Shared  bool     // in the process of its team
+}
+
+// Project writes one, and gives its directory.
+func (s *Site) Project(repo string, p Project) (string, error) {
 	dir := filepath.Join(s.Dir, "project-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 	b, err := os.ReadFile(filepath.Join(repo, "testdata", "xgboost", "models", "v32_logistic_100.ubj"))
 	if err != nil {
@@ -123,27 +132,38 @@ signature:
   outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1]}}]'
 `
 	source := "./model"
-	if command != nil {
-		text, err := json.Marshal(command)
+	if p.Command != nil {
+		text, err := json.Marshal(p.Command)
 		if err != nil {
 			return "", err
 		}
 		source += "\n  command: " + string(text)
 	}
-	yaml := "apiVersion: platform/v1\nkind: RealtimeModel\nname: bench\ntier: 4\nowner: {team: bench}\nmodel:\n  source: " + source +
-		"\nresources: {cpu: 2000m, memory: 512Mi}\n" + rollout
+	if p.Shared {
+		source += "\n  placement: shared"
+	}
+	yaml := "apiVersion: platform/v1\nkind: RealtimeModel\nname: " + cmp.Or(p.Name, Endpoint) + "\ntier: 4\nowner: {team: bench}\nmodel:\n  source: " + source +
+		"\nresources: {cpu: 2000m, memory: 512Mi}\n" + p.Rollout
 	return dir, errors.Join(os.WriteFile(filepath.Join(dir, "model", "model.ubj"), b, 0o600), os.WriteFile(filepath.Join(dir, "model", "MLmodel"), []byte(mlmodel), 0o600),
-		os.WriteFile(filepath.Join(dir, "model", "NOTE"), []byte(note), 0o600), os.WriteFile(filepath.Join(dir, "platform.yaml"), []byte(yaml), 0o600))
+		os.WriteFile(filepath.Join(dir, "model", "NOTE"), []byte(p.Note), 0o600), os.WriteFile(filepath.Join(dir, "platform.yaml"), []byte(yaml), 0o600))
 }
 
-// Deploy runs `platform deploy --watch` and gives the record.
-func (s *Site) Deploy(ctx context.Context, dir string, args ...string) (api.Deployment, time.Duration, error) {
-	cmd := exec.CommandContext(ctx, s.Exe, append([]string{"deploy", "--watch"}, args...)...)
+// Endpoint is what projects are deployed as.
+const Endpoint = "bench"
+
+// Run runs a command of the platform in a directory.
+func (s *Site) Run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, s.Exe, args...)
 	cmd.Dir, cmd.Env = dir, s.env()
+	return cmd.CombinedOutput()
+}
+
+// Deploy runs `platform deploy --watch` for a project of the endpoint bench and gives the record.
+func (s *Site) Deploy(ctx context.Context, dir string, args ...string) (api.Deployment, time.Duration, error) {
 	began := time.Now()
-	out, runErr := cmd.CombinedOutput()
+	out, runErr := s.Run(ctx, dir, append([]string{"deploy", "--watch"}, args...)...)
 	took := time.Since(began)
-	list, err := s.C.Deployments(ctx, "bench", 0, 1)
+	list, err := s.C.Deployments(ctx, Endpoint, 0, 1)
 	if err != nil || len(list) == 0 {
 		return api.Deployment{}, took, fmt.Errorf("no record: %w: %s", errors.Join(err, runErr), out)
 	}

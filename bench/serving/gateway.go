@@ -48,7 +48,7 @@ func (b *bench) scene(ctx context.Context) (_ *scene, err error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.Site.Close)
-	dir, err := s.Project(b.repo, rig.Immediate, "1", nil)
+	dir, err := s.Project(b.repo, rig.Project{Rollout: rig.Immediate, Note: "1"})
 	if err != nil {
 		return nil, err
 	}

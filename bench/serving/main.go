@@ -7,15 +7,9 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/bench/figure"
 )
@@ -42,34 +36,19 @@ func main() {
 	role := flag.String("role", "", "for the processes that the bench starts: runtime, backend, proxy")
 	addr := flag.String("addr", "", "where a runtime listens, a Unix socket; of the proxy's backend")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	var err error
-	if *role != "" {
-		err = b.peer(ctx, *role, *addr)
-	} else {
-		err = b.run(ctx, *only)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func (b *bench) run(ctx context.Context, only string) error {
-	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{{"gateway", b.gateway}, {"latency", b.latency}, {"xgboost", b.xgboost}, {"lightgbm", b.lightgbm}, {"sklearn", b.sklearn}, {"overload", b.overload}, {"trees", b.trees}, {"shared", b.shared}}
-	for _, p := range parts {
-		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
-			continue
+	figure.Main(func(ctx context.Context) error {
+		if *role != "" {
+			return b.peer(ctx, *role, *addr)
 		}
-		if err := p.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
+		return figure.Parts(ctx, *only, figure.Part{Name: "gateway", Run: b.gateway},
+			figure.Part{Name: "latency", Run: b.latency},
+			figure.Part{Name: "xgboost", Run: b.xgboost},
+			figure.Part{Name: "lightgbm", Run: b.lightgbm},
+			figure.Part{Name: "sklearn", Run: b.sklearn},
+			figure.Part{Name: "overload", Run: b.overload},
+			figure.Part{Name: "trees", Run: b.trees},
+			figure.Part{Name: "shared", Run: b.shared})
+	})
 }
 
 // python is a program of one of the environments that make makes.

@@ -47,7 +47,7 @@ func (b *bench) overload(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	dir, err := s.Project(b.repo, rig.Immediate, "1", nil)
+	dir, err := s.Project(b.repo, rig.Project{Rollout: rig.Immediate, Note: "1"})
 	if err == nil {
 		err = oneCore(dir)
 	}

@@ -9,11 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -80,23 +78,11 @@ func (b *bench) shared(ctx context.Context) error {
 func small(i int) string { return "small-" + strconv.Itoa(i) }
 
 func deploySmall(ctx context.Context, s *rig.Site, repo, name string) error {
-	dir, err := s.Project(repo, rig.Immediate, name, nil)
+	dir, err := s.Project(repo, rig.Project{Name: name, Rollout: rig.Immediate, Note: name, Shared: true})
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "platform.yaml")
-	yaml, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	text := strings.Replace(string(yaml), "name: bench\n", "name: "+name+"\n", 1)
-	text = strings.Replace(text, "  source: ./model\n", "  source: ./model\n  placement: shared\n", 1)
-	if err := os.WriteFile(file, []byte(strings.Replace(text, "cpu: 2000m", "cpu: 1000m", 1)), 0o600); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, s.Exe, "deploy", "--watch")
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "SLIPWAY_HOME="+s.Home, "NO_COLOR=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := s.Run(ctx, dir, "deploy", "--watch"); err != nil {
 		return fmt.Errorf("deploy %s: %w: %s", name, err, out)
 	}
 	return os.RemoveAll(dir)

@@ -5,13 +5,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"slices"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/slipway-ml/slipway/bench/figure"
 )
@@ -29,26 +23,10 @@ func main() {
 	flag.IntVar(&b.gib, "gib", 5, "size of the instance that is backed up")
 	only := flag.String("only", "", "parts to run, comma-separated: policy, keys, audit, backup")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	if err := b.run(ctx, *only); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func (b *bench) run(ctx context.Context, only string) error {
-	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{{"policy", b.policy}, {"keys", b.keys}, {"audit", b.audit}, {"backup", b.backup}}
-	for _, p := range parts {
-		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
-			continue
-		}
-		if err := p.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
-	return nil
+	figure.Main(func(ctx context.Context) error {
+		return figure.Parts(ctx, *only, figure.Part{Name: "policy", Run: b.policy},
+			figure.Part{Name: "keys", Run: b.keys},
+			figure.Part{Name: "audit", Run: b.audit},
+			figure.Part{Name: "backup", Run: b.backup})
+	})
 }
