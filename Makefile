@@ -30,7 +30,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/platform
+build: ## build bin/platform and bin/platform-onnx
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/platform ./cmd/platform-onnx
 
 .PHONY: onnxruntime
@@ -127,7 +127,7 @@ bench-registry: build $(MLFLOW3) ## measure MLflow's API beside mlflow server (n
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf bin .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-clients .venv-mlserver .venv-bentoml coverage.out
+	rm -rf bin dist .tools .venv .venv-keys .venv-mlflow2 .venv-mlflow3 .venv-clients .venv-mlserver .venv-bentoml coverage.out
 
 $(LINT):
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

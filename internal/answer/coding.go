@@ -185,6 +185,7 @@ func pack(c coding, body []byte) []byte {
 	}
 	w := pool.Get().(writer)
 	defer pool.Put(w)
+	defer w.Reset(io.Discard) // which keeps nothing of the answer
 	w.Reset(b)
 	_, _ = w.Write(body) // memory does not fail
 	_ = w.Close()

@@ -135,7 +135,7 @@ func (x *Exchange) Held() int64 { return x.held }
 // the field. It may be called again, with another schema.
 func (x *Exchange) Bind(schema *tensor.Schema) (*tensor.Batch, *slipway.Error) {
 	in, err := x.parse(schema)
-	if err == nil && len(x.wanted.Outputs) > 0 && len(schema.Outputs) > 0 {
+	if err == nil {
 		err = x.wanted.Missing(schema.Outputs)
 	}
 	if err != nil {

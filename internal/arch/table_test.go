@@ -13,10 +13,8 @@ type layer struct {
 var layers = []layer{
 	{"vocabulary, standard library only", []string{".", "api"}},
 	{"pure values", []string{
-		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/express", "internal/mlmodel", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
 		"internal/adopt", "internal/answer", "internal/config", "internal/describe", "internal/disk", "internal/eprocess", "internal/explain", "internal/express", "internal/mlmodel/...", "internal/modeldir", "internal/modeluri", "internal/plan", "internal/query", "internal/route", "internal/signing", "internal/spec/...",
-		"internal/tensor", "internal/tree/...", "internal/verdict", "templates",
-		"internal/tensor", "internal/tree", "internal/verdict", "templates",
+		"internal/tensor/...", "internal/tree/...", "internal/verdict", "templates",
 	}},
 	{"features", []string{
 		"internal/artifact", "internal/audit", "internal/authz/...", "internal/backup", "internal/evaluate", "internal/gateway/...", "internal/identity/...", "internal/keys", "internal/pipeline", "internal/registry/...",

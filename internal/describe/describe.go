@@ -5,7 +5,9 @@ package describe
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/slipway-ml/slipway/internal/tensor"
@@ -61,17 +63,38 @@ func made(f *tensor.Field) tensor.Tensor {
 		t.Strings = slices.Repeat([]string{value}, n)
 		return t
 	}
-	value := 0.0
+	one := f.Type.Encode(some(f))
+	if one == nil { // nothing that it can be is within its bounds
+		t.Shape = append([]int{0}, shape[1:]...)
+	}
+	t.Data = slices.Repeat(one, n)
+	return t
+}
+
+// some is a value of a field as JSON has it: one that is declared, the least or the greatest
+// that is allowed, or nothing.
+func some(f *tensor.Field) string {
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 	switch {
 	case len(f.Enum) > 0:
-		_ = json.Unmarshal([]byte(f.Enum[0]), &value) // true stays 0, which is false
-	case f.Min != nil:
-		value = *f.Min
+		return f.Enum[0]
+	case f.Type == tensor.Bool:
+		return "false"
+	case f.Min != nil && *f.Min > 0:
+		return number(inside(f.Type, *f.Min, math.Ceil))
 	case f.Max != nil && *f.Max < 0:
-		value = *f.Max
+		return number(inside(f.Type, *f.Max, math.Floor))
+	default:
+		return "0"
 	}
-	t.Data = slices.Repeat(f.Type.Encode(value), n)
-	return t
+}
+
+// inside is a bound, or the next whole number that it allows where a type has no others.
+func inside(t tensor.Type, bound float64, round func(float64) float64) float64 {
+	if t.Float() {
+		return bound
+	}
+	return round(bound)
 }
 
 const maxMade = 10_000 // elements

@@ -114,3 +114,30 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingFits: of an input whose bounds no value of its type meets there is no example, and
+// a value of an enumeration is shown as it is.
+func TestNothingFits(t *testing.T) {
+	for name, f := range map[string]tensor.Field{
+		"a fraction":    {Type: tensor.Int64, Bounds: tensor.Bounds{Min: number(0.5)}},
+		"too large":     {Type: tensor.Int8, Bounds: tensor.Bounds{Min: number(1000)}},
+		"half":          {Type: tensor.FP16, Bounds: tensor.Bounds{Min: number(1e6)}},
+		"true":          {Type: tensor.Bool, Bounds: tensor.Bounds{Enum: []string{"true"}}},
+		"beyond double": {Type: tensor.Int64, Bounds: tensor.Bounds{Enum: []string{"9007199254740993"}}},
+	} {
+		f.Name, f.Required = "x", true
+		e := endpoint()
+		e.Schema = &tensor.Schema{Inputs: []tensor.Field{f}}
+		b, err := e.OpenAPI()
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := e.Page()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f.Enum) > 0 && (!bytes.Contains(b, []byte(f.Enum[0])) || !bytes.Contains(page, []byte("["+f.Enum[0]+"]"))) {
+			t.Errorf("%s: %s", name, page)
+		}
+	}
+}

@@ -88,7 +88,7 @@ func (e *Endpoint) rowSchema() object {
 	for i := range e.Schema.Inputs {
 		f := &e.Schema.Inputs[i]
 		properties[f.Name] = row(f)
-		if f.Required {
+		if f.Needed() {
 			required = append(required, f.Name)
 		}
 	}

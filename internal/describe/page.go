@@ -76,7 +76,7 @@ func lines(fields []tensor.Field, input bool) []line {
 
 func rules(f *tensor.Field) []string {
 	need := "optional"
-	if f.Required {
+	if f.Needed() {
 		need = "required"
 	}
 	out := []string{need}

@@ -168,7 +168,7 @@ func unnamed(fields []tensor.Field) bool {
 
 // omittable is true of an input that requests may leave out.
 func omittable(f *tensor.Field) bool {
-	return !f.Required && len(f.Shape) == 0 && (f.Type == tensor.FP32 || f.Type == tensor.FP64)
+	return !f.Needed() && len(f.Shape) == 0 && f.Type.Float()
 }
 
 func find(fields []tensor.Field, name string) *tensor.Field {

@@ -195,7 +195,7 @@ func TestGRPCErrors(t *testing.T) {
 	}
 }
 
-// Health needs no token for the gateway, and one for a model; reflection always.
+// Health needs no token for the gateway, and one for a model or to watch; reflection always.
 func TestGRPCHealth(t *testing.T) {
 	s := newSite(t)
 	s.start(t, nil, nil)
@@ -208,17 +208,32 @@ func TestGRPCHealth(t *testing.T) {
 	if got, _ := check(t.Context(), ""); got != healthpb.HealthCheckResponse_NOT_SERVING {
 		t.Error("a gateway without a table is", got)
 	}
-	watch, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
+	stranger, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err == nil {
+		_, err = stranger.Recv()
 	}
-	if first, err := watch.Recv(); err != nil || first.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
-		t.Error(first, err)
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("whoever has no token may watch: %v", err)
 	}
 	if err := s.admin().Apply(t.Context(), table(1, serving(0))); err != nil {
 		t.Fatal(err)
 	}
-	if next, err := watch.Recv(); err != nil || next.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+	watch, err := client.Watch(as(t.Context(), callerToken), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err := watch.Recv(); err != nil || first.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Error(first, err)
+	}
+	model, err := client.Watch(as(t.Context(), callerToken), &healthpb.HealthCheckRequest{Service: "fraud"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, err := model.Recv(); err != nil || first.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Error(first, err)
+	}
+	s.fake.setReady("fraud-1", false)
+	if next, err := model.Recv(); err != nil || next.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
 		t.Error(next, err)
 	}
 	if got, _ := check(t.Context(), ""); got != healthpb.HealthCheckResponse_SERVING {

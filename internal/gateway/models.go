@@ -64,6 +64,11 @@ func (m models) Predict(ctx context.Context, r *openinference.Request) (*openinf
 		m.g.refuse(who, "")
 		return nil, unauthorized()
 	}
+	// What was sent compressed, or in parts, takes more memory than the bytes that came.
+	defer m.g.buffered.Add(-int64(r.Size))
+	if err := m.g.hold(int64(r.Size)); err != nil {
+		return nil, err
+	}
 	out, rev, err := m.g.predict(ctx, &call{who: who, key: r.Model, request: r.Request, wanted: r.Revision, version: r.Version, wish: r.Wish, size: int64(r.Size), codec: binder(r.Bind)})
 	if rev == nil {
 		return nil, err

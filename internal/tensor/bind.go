@@ -18,12 +18,13 @@ type binder struct {
 	cols    []column
 	shapes  [][]int // of each tensor that has come; nil otherwise
 	rows    int     // -1 before the first column
+	room    int     // bytes that values may still take that did not come
 	byName  map[string]int
 }
 
 func newBinder(body []byte, schema *Schema) *binder {
 	b := &binder{s: scanner{b: body}, fields: schema.Inputs, unknown: schema.Unknown, params: schema.Params, cols: make([]column, len(schema.Inputs)),
-		shapes: make([][]int, len(schema.Inputs)), rows: -1}
+		shapes: make([][]int, len(schema.Inputs)), rows: -1, room: room(len(body))}
 	width := 0
 	for i := range b.fields {
 		f := &b.fields[i]
@@ -46,12 +47,39 @@ func newBinder(body []byte, schema *Schema) *binder {
 func (f *Field) rowSize() int {
 	n := f.Type.Size()
 	for _, d := range f.Shape {
-		if d < 0 || n > 4<<10 {
+		if d < 0 || d > maxRow/max(n, 1) {
 			return 0
 		}
 		n *= d
 	}
 	return n
+}
+
+// maxRow is what rowSize gives at most, in bytes.
+const maxRow = 4 << 10
+
+// A short request can leave out much: what is filled in takes at most so many bytes, and
+// beyond that so many times as many as the request has.
+const (
+	freeRoom  = 1 << 20
+	roomRatio = 4
+)
+
+func room(size int) int { return max(freeRoom, roomRatio*size) }
+
+// fill puts n missing values into a column in which one can be missing.
+func (b *binder) fill(c *column, n int) *slipway.Error {
+	size := max(1, c.typ.Size())
+	if n > b.room/size {
+		return slipway.Errorf(slipway.Invalid, slipway.CodeTooLarge, "send fewer rows at once, or the inputs that are left out as well", "leaves out more values than can be filled in")
+	}
+	b.room -= n * size
+	for range n {
+		if err := c.missing(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const fewFields = 64
@@ -113,6 +141,8 @@ func (b *binder) put(i int, shape []int) *slipway.Error {
 		return misfit("send each input once", "is sent twice")
 	case len(shape) == 0:
 		return misfit("send an array with one element for each row", "is no array")
+	case hollow(shape):
+		return misfit("send rows that have elements", "has %d rows without elements", shape[0])
 	case !fits(shape[1:], f.Shape):
 		return misfit("see the endpoint's metadata for the shapes", "has the shape %v where %v belongs", shape, rowsOf(f.Shape))
 	}
@@ -134,19 +164,22 @@ func (b *binder) matrix(rows int) *slipway.Error {
 	return nil
 }
 
-// absent answers for required columns that did not come, and fills in optional numbers. Other
-// optional columns stay away.
+// Needed tells whether requests must have the input. Of one that may be missing a number is
+// filled in; another one stays away.
+func (f *Field) Needed() bool { return f.Required || f.Missing == Refuse }
+
+// absent answers for needed columns that did not come, and fills in the others.
 func (b *binder) absent(place string) *slipway.Error {
 	var missing []string
 	for i := range b.fields {
 		f := &b.fields[i]
 		switch {
 		case b.shapes[i] != nil:
-		case f.Required || f.Missing == Refuse:
+		case f.Needed():
 			missing = append(missing, f.Name)
 		case len(f.Shape) == 0 && f.Type.Float():
-			for range b.rows {
-				_ = b.cols[i].missing() // a float can be
+			if err := b.fill(&b.cols[i], b.rows); err != nil {
+				return at(place, err)
 			}
 			b.shapes[i] = []int{b.rows}
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor/text"
 )
 
 // column collects the elements of one field in its declared type.
@@ -130,27 +131,23 @@ func (c *column) text(s string) *slipway.Error {
 	return c.check()
 }
 
-// number appends the number that text stands for.
-func (c *column) number(text string, whole bool) *slipway.Error {
+// number appends the number that digits stand for.
+func (c *column) number(digits string, whole bool) *slipway.Error {
 	switch c.typ {
 	case FP32:
-		v, err := strconv.ParseFloat(text, 32)
+		v, err := strconv.ParseFloat(digits, 32)
 		if err != nil {
 			return outOfRange(c.typ)
 		}
 		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(v)))
 	case FP64:
-		v, err := strconv.ParseFloat(text, 64)
+		v, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
 			return outOfRange(c.typ)
 		}
 		c.data = binary.LittleEndian.AppendUint64(c.data, math.Float64bits(v))
 	case FP16, BF16:
-		f := half
-		if c.typ == BF16 {
-			f = brain
-		}
-		bits, ok := f.parse(text)
+		bits, ok := c.typ.half().Parse(digits)
 		if !ok {
 			return outOfRange(c.typ)
 		}
@@ -159,15 +156,14 @@ func (c *column) number(text string, whole bool) *slipway.Error {
 		return wrongKind(c.typ)
 	default:
 		if !whole {
-			v, err := strconv.ParseFloat(text, 64)
-			if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+			// Data frames with missing values write whole numbers as 3.0.
+			plain, ok := text.Whole(digits)
+			if !ok {
 				return wrongKind(c.typ)
 			}
-			// Data frames with missing values write whole numbers as 3.0.
-			c.coerced = true
-			text = strconv.FormatInt(int64(v), 10)
+			c.coerced, digits = true, plain
 		}
-		return c.integer(text)
+		return c.integer(digits)
 	}
 	return c.check()
 }

@@ -19,6 +19,7 @@ import (
 // that in a column of numbers. Errors are those of ParseInvocations.
 func ParseCSV(body []byte, schema *Schema) (*Batch, error) {
 	b := newBinder(nil, schema)
+	b.room = room(len(body))
 	batch, err := b.csv(body)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,39 @@ func malformedCSV(err error) *slipway.Error {
 		"no valid CSV in line %d", line)
 }
 
+// tooWide tells whether a row has more cells than most. The reader makes a whole row before it
+// counts, and a row of commas alone would take a hundred times its bytes.
+func tooWide(body []byte, most int) bool {
+	cells, quoted := 1, false
+	for _, c := range body {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == ',':
+			if cells++; cells > most {
+				return true
+			}
+		case c == '\n':
+			cells = 1
+		}
+	}
+	return false
+}
+
+// widest is how many cells a row may have.
+func (b *binder) widest() int {
+	most := max(maxInputs, len(b.fields))
+	if b.single() && len(b.fields[0].Shape) == 1 {
+		most = max(most, b.fields[0].Shape[0])
+	}
+	return most
+}
+
 func (b *binder) csv(body []byte) (*Batch, *slipway.Error) {
+	if most := b.widest(); tooWide(body, most) {
+		return nil, at(csvPlace, misfit("send a column for each input", "has a row of more than %d cells", most))
+	}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
 	r.ReuseRecord = true
 	header, err := r.Read()
@@ -145,9 +178,9 @@ func (c *column) cell(s string) *slipway.Error {
 		}
 		return misfit("write true or false", "is no boolean")
 	}
-	s = strings.TrimPrefix(s, "+")
+	s, plus := strings.CutPrefix(s, "+")
 	_, err := strconv.ParseFloat(s, 64)
-	if errors.Is(err, strconv.ErrSyntax) || strings.ContainsAny(s, "xX_iInN") {
+	if errors.Is(err, strconv.ErrSyntax) || strings.ContainsAny(s, "xX_iInN") || plus && strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
 		return misfit("write a number, or leave the cell empty for a missing one", "is no %s", c.typ)
 	}
 	return c.number(s, !strings.ContainsAny(s, ".eE"))

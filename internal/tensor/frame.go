@@ -88,7 +88,7 @@ func DecodeBatch(body []byte) (*Batch, error) {
 		}
 		t.Shape = shapes[from:len(shapes):len(shapes)]
 		n := product(t.Shape)
-		if d.bad || n < 0 || n > len(d.b) && t.Shape[0] != 0 || t.Shape[0] != out.Tensors[0].Shape[0] {
+		if d.bad || n < 0 || hollow(t.Shape) || n > len(d.b) && t.Shape[0] != 0 || t.Shape[0] != out.Tensors[0].Shape[0] {
 			return nil, fmt.Errorf("tensor %d of a batch does not fit its shape", i)
 		}
 		if t.Type != Bytes {

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/slipway-ml/slipway"
@@ -21,6 +22,21 @@ type Wanted struct {
 type Output struct {
 	Name         string
 	Binary, JSON bool // how it comes; neither: as Wanted says
+}
+
+// maxOutputs bounds the outputs that are asked for; who wants more leaves them out to get all.
+const maxOutputs = 1 << 10
+
+// Ask adds an output, which answers have room for once. Places of errors are those in it.
+func (w *Wanted) Ask(o Output) *slipway.Error {
+	switch {
+	case len(w.Outputs) == maxOutputs:
+		return misfit("leave outputs out to get all", "is one output too many")
+	case slices.ContainsFunc(w.Outputs, func(have Output) bool { return have.Name == o.Name }):
+		return at(".name", misfit("ask for each output once", "is asked for twice"))
+	}
+	w.Outputs = append(w.Outputs, o)
+	return nil
 }
 
 // ParseInfer reads an inference request of the Open Inference Protocol (REST) for a schema:
@@ -124,9 +140,6 @@ func (b *binder) outputs() *slipway.Error {
 		return misfit("send an array of outputs", "is no array")
 	}
 	return b.s.array(func(i int) *slipway.Error {
-		if i >= maxInputs {
-			return element(i, misfit("leave outputs out to get all", "is one output too many"))
-		}
 		if b.s.peek() != '{' {
 			return element(i, misfit(`send an object such as {"name": "predict"}`, "is no output"))
 		}
@@ -168,16 +181,10 @@ func (b *binder) output() *slipway.Error {
 	if err != nil {
 		return err
 	}
-	for i := range b.wanted.Outputs {
-		if b.wanted.Outputs[i].Name == o.Name {
-			return at(".name", misfit("ask for each output once", "is asked for twice"))
-		}
-	}
 	if seen&name == 0 {
 		return at(".name", misfit("name the output", "is missing"))
 	}
-	b.wanted.Outputs = append(b.wanted.Outputs, o)
-	return nil
+	return b.wanted.Ask(o)
 }
 
 func (b *binder) requestParameters() *slipway.Error {
@@ -202,7 +209,14 @@ func (b *binder) parameters(value func(key []byte) *slipway.Error) *slipway.Erro
 	if b.s.peek() != '{' {
 		return misfit("send an object", "is no object")
 	}
+	var seen []string
 	return b.s.object(func(key []byte) *slipway.Error {
+		if known(key) {
+			if slices.Contains(seen, string(key)) {
+				return at("."+string(key), misfit("send it once", "is sent twice"))
+			}
+			seen = append(seen, string(key))
+		}
 		err := value(key)
 		if err != nil && err.Code != slipway.CodeRequest && known(key) {
 			return within("."+string(key), err)

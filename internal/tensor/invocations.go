@@ -318,8 +318,14 @@ func (b *binder) record(place string, r int) *slipway.Error {
 		f, c := &b.fields[i], &b.cols[i]
 		switch {
 		case c.set == int32(r+1) || !f.Required && c.set == 0 && !c.typ.Float(): // it is here, or may stay away
-		case f.Required || len(f.Shape) > 0 || c.missing() != nil:
+		case f.Required || len(f.Shape) > 0:
 			missing = append(missing, f.Name)
+		default:
+			if err := b.fill(c, 1); err != nil && err.Code == slipway.CodeTooLarge {
+				return at(here(), err)
+			} else if err != nil {
+				missing = append(missing, f.Name)
+			}
 		}
 	}
 	if len(missing) > 0 {

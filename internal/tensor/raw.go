@@ -14,6 +14,11 @@ import (
 // Elements of BYTES are in Strings or, with a length of 4 bytes before each, in Data.
 func Bind(in []Tensor, schema *Schema) (*Batch, error) {
 	b := newBinder(nil, schema)
+	size := 0
+	for i := range in {
+		size += in[i].rawSize()
+	}
+	b.room = room(size)
 	for i := range in {
 		t := &in[i]
 		to, err := b.target(i, unsafe.Slice(unsafe.StringData(t.Name), len(t.Name)), t.Type, t.Shape)
@@ -110,12 +115,9 @@ func (c *column) float(v float64) *slipway.Error {
 	infinite := false
 	switch c.typ {
 	case FP16, BF16:
-		f := half
-		if c.typ == BF16 {
-			f = brain
-		}
-		b, _ := f.narrow(v)
-		bits, infinite = uint64(b), uint64(b)&0x7fff == uint64(1<<f.exponent-1)<<f.significand
+		f := c.typ.half()
+		b, _ := f.Narrow(v)
+		bits, infinite = uint64(b), f.Infinite(b)
 	case FP32:
 		bits, infinite = uint64(math.Float32bits(float32(v))), math.IsInf(float64(float32(v)), 0)
 	default:

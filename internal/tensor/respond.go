@@ -51,14 +51,30 @@ func AppendInferResponse(dst []byte, model, version string, w *Wanted, out *Batc
 	return dst, head, nil
 }
 
-// Missing answers Unprocessable for an output that is wanted and not among the declared ones.
+// Missing answers Unprocessable for an output that is wanted and not among the declared ones, if
+// any are declared.
 func (w *Wanted) Missing(declared []Field) error {
+	if len(declared) == 0 {
+		return nil
+	}
 	for i := range w.Outputs {
 		if !slices.ContainsFunc(declared, func(f Field) bool { return f.Name == w.Outputs[i].Name }) {
 			return noOutput(i)
 		}
 	}
 	return nil
+}
+
+// Of gives the outputs that are wanted, in their order. It answers Unprocessable for one that
+// there is not.
+func (w *Wanted) Of(out *Batch) ([]*Tensor, error) {
+	all := make([]*Tensor, w.count(out))
+	for i := range all {
+		if all[i], _ = w.output(out, i); all[i] == nil {
+			return nil, noOutput(i)
+		}
+	}
+	return all, nil
 }
 
 func noOutput(i int) *slipway.Error {

@@ -1,14 +1,12 @@
 package tensor
 
 import (
-	"encoding/base64"
 	"fmt"
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor/text"
 	"math"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/slipway-ml/slipway"
 )
 
 // declares tells whether a field says more than its type.
@@ -77,11 +75,11 @@ func (c *column) hold(f *Field) *slipway.Error {
 func (f *Field) checkText(s string) *slipway.Error {
 	switch f.Format {
 	case FormatBase64:
-		if !isBase64(s) {
+		if !text.IsBase64(s) {
 			return misfit("encode the bytes as base64 (RFC 4648)", "is no base64")
 		}
 	case FormatTime:
-		if !isTime(s) {
+		if !text.IsTime(s) {
 			return misfit("send a date such as 2026-03-31 or a time such as 2026-03-31T12:30:00Z (ISO 8601)", "is no date or time")
 		}
 	}
@@ -117,28 +115,4 @@ func (f *Bounds) values() string {
 		list, rest = list[:maxNamed], fmt.Sprintf(" and %d more", n)
 	}
 	return strings.Join(list, ", ") + rest
-}
-
-// isBase64 accepts line ends, which Python's encodebytes writes.
-func isBase64(s string) bool {
-	var room [512]byte
-	buf := room[:]
-	if n := base64.StdEncoding.DecodedLen(len(s)); n > len(buf) {
-		buf = make([]byte, n)
-	}
-	_, err := base64.StdEncoding.Decode(buf, []byte(s))
-	return err == nil
-}
-
-// isTime accepts what every reader of ISO 8601 does.
-func isTime(s string) bool {
-	if len(s) > len("2026-03-31T12:30:00.123456789+00:00") {
-		return false
-	}
-	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04:05", time.RFC3339, time.DateTime, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04", "2006-01-02T15:04Z07:00"} {
-		if _, err := time.Parse(layout, s); err == nil { // fractions of seconds are taken, too
-			return true
-		}
-	}
-	return false
 }

@@ -3,7 +3,11 @@
 // the binary frame between gateway and runtime.
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/slipway-ml/slipway/internal/tensor/half"
+)
 
 // Type is an element type, named as the Open Inference Protocol names it.
 type Type uint8
@@ -67,6 +71,14 @@ func (t Type) Size() int {
 // Float tells whether the type is one of floating-point numbers, in which NaN is a missing
 // value.
 func (t Type) Float() bool { return t == FP64 || t == FP32 || t == FP16 || t == BF16 }
+
+// half is the format of the types of 16 bits.
+func (t Type) half() half.Format {
+	if t == BF16 {
+		return half.BF16
+	}
+	return half.FP16
+}
 
 // MarshalText prints the protocol's name.
 func (t Type) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

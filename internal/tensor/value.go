@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/slipway-ml/slipway"
 )
 
 // NewFloat64 makes an FP64 tensor. The product of shape must be len(v).
@@ -41,22 +39,12 @@ func NewStrings(name string, shape []int, v []string) Tensor {
 	return Tensor{Name: name, Type: Bytes, Shape: shape, Strings: v}
 }
 
-// Encode gives the bytes of one element of a numeric or boolean type, as Data has them; none
-// for a number that the type does not have.
-func (t Type) Encode(v float64) []byte {
+// Encode gives the bytes of one element of a numeric or boolean type, as Data has them, of
+// its JSON; none for a value that the type does not have.
+func (t Type) Encode(text string) []byte {
 	c := column{typ: t}
-	var err *slipway.Error
-	switch {
-	case t.Float():
-		err = c.float(v)
-	case t == Bool && (v == 0 || v == 1):
-		err = c.put(uint64(v))
-	case t == Bool || t == Bytes || t == Invalid || v != math.Trunc(v) || math.Abs(v) > 1<<53:
-		return nil
-	default:
-		err = c.whole(int64(v), false)
-	}
-	if err != nil {
+	s := scanner{b: []byte(text)}
+	if t == Bytes || t == Invalid || c.value(&s) != nil || s.end() != nil {
 		return nil
 	}
 	return c.data
@@ -78,10 +66,8 @@ func (t *Tensor) Float(i int) float64 {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:])))
 	case FP64:
 		return math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:]))
-	case FP16:
-		return halfFloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
-	case BF16:
-		return bfloat(binary.LittleEndian.Uint16(t.Data[2*i:]))
+	case FP16, BF16:
+		return t.Type.half().Widen(binary.LittleEndian.Uint16(t.Data[2*i:]))
 	case Uint64:
 		return float64(binary.LittleEndian.Uint64(t.Data[8*i:]))
 	case Bytes, Invalid:
@@ -145,6 +131,11 @@ func product(shape []int) int {
 	}
 	return n
 }
+
+// maxHollow is how many rows without elements a shape may have: nothing in a body pays for them.
+const maxHollow = 1 << 12
+
+func hollow(shape []int) bool { return shape[0] > maxHollow && product(shape) == 0 }
 
 // Check holds a batch against the fields it must have: each once, of its type and of the
 // shape of one row, all with the same number of rows. It answers Unprocessable.

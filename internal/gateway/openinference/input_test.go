@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/slipway-ml/slipway"
 	"github.com/slipway-ml/slipway/internal/gateway/openinference/pb"
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
@@ -47,13 +49,13 @@ func TestEveryTypeBothWays(t *testing.T) {
 			t.Errorf("%s: %v", typ, err)
 			continue
 		}
-		f := form{}
-		out, err := f.response(in)
+		w := tensor.Wanted{}
+		out, err := response(&w, in)
 		if err != nil || !proto.Equal(out.GetOutputs()[0].GetContents(), c) {
 			t.Errorf("%s: %v became %v, %v", typ, c, out, err)
 		}
-		f.raw = true
-		if out, err = f.response(in); err != nil {
+		w.Binary = true
+		if out, err = response(&w, in); err != nil {
 			t.Fatal(err)
 		}
 		r.Inputs[0].Contents, r.RawInputContents = nil, out.GetRawOutputContents()
@@ -70,8 +72,8 @@ func TestEveryTypeBothWays(t *testing.T) {
 			t.Errorf("%s: %v", typ, err)
 			continue
 		}
-		f := form{} // not raw, but there is no other way
-		if out, err := f.response(in); err != nil || !cmp.Equal(out.GetRawOutputContents(), r.GetRawInputContents()) {
+		w := tensor.Wanted{} // not raw, but there is no other way
+		if out, err := response(&w, in); err != nil || !cmp.Equal(out.GetRawOutputContents(), r.GetRawInputContents()) {
 			t.Errorf("%s: %v, %v", typ, out, err)
 		}
 	}
@@ -120,18 +122,22 @@ func TestWrongInputs(t *testing.T) {
 func TestRequestedOutputs(t *testing.T) {
 	b := &tensor.Batch{Tensors: []tensor.Tensor{tensor.NewInt64("a", []int{1}, []int64{1}), tensor.NewStrings("b", []int{1}, []string{"x"})}}
 	r := &pb.ModelInferRequest{Outputs: []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "b"}}}
-	f, err := formOf(r)
+	w, err := wantedOf(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := f.response(b); err != nil || len(out.GetOutputs()) != 1 || string(out.GetOutputs()[0].GetContents().GetBytesContents()[0]) != "x" {
+	if out, err := response(&w, b); err != nil || len(out.GetOutputs()) != 1 || string(out.GetOutputs()[0].GetContents().GetBytesContents()[0]) != "x" {
 		t.Errorf("%v, %v", out, err)
 	}
-	if err := f.wants(schemaOf(tensor.FP32)); err == nil || err.Field != "outputs[0].name" {
+	if err := slipway.AsError(w.Missing(schemaOf(tensor.FP32).Outputs)); err == nil || err.Field != "outputs[0].name" {
+		t.Error(err)
+	}
+	r.Outputs = append(r.Outputs, r.Outputs[0])
+	if _, err := wantedOf(r); err == nil || err.Field != "outputs[1].name" {
 		t.Error(err)
 	}
 	r.Outputs[0].Parameters = map[string]*pb.InferParameter{"classification": {ParameterChoice: &pb.InferParameter_Int64Param{Int64Param: 3}}}
-	if _, err := formOf(r); err == nil {
+	if _, err := wantedOf(r); err == nil {
 		t.Error("classes are not what is answered")
 	}
 }
@@ -156,7 +162,7 @@ func FuzzBind(f *testing.F) {
 		if typ%2 == 1 {
 			schema.Inputs = append(schema.Inputs, tensor.Field{Name: "y", Type: tensor.FP32})
 		}
-		fm, err := formOf(&r)
+		w, err := wantedOf(&r)
 		if err != nil {
 			return
 		}
@@ -167,9 +173,52 @@ func FuzzBind(f *testing.F) {
 		if err := tensor.Check(in, schema.Inputs); err != nil {
 			t.Fatal(err)
 		}
-		fm.outputs = nil
-		if _, err := fm.response(in); err != nil {
+		w.Outputs = nil
+		if _, err := response(&w, in); err != nil {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestCrowded: of a request with too many parts no more is read than shows that.
+func TestCrowded(t *testing.T) {
+	for name, r := range map[string]*pb.ModelInferRequest{
+		"inputs":  {Inputs: make([]*pb.ModelInferRequest_InferInputTensor, 1<<20)},
+		"outputs": {Outputs: make([]*pb.ModelInferRequest_InferRequestedOutputTensor, 1<<20)},
+		"raw":     {RawInputContents: make([][]byte, 1<<20)},
+	} {
+		for i := range r.Inputs {
+			r.Inputs[i] = &pb.ModelInferRequest_InferInputTensor{}
+		}
+		for i := range r.Outputs {
+			r.Outputs[i] = &pb.ModelInferRequest_InferRequestedOutputTensor{}
+		}
+		message, err := proto.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got pb.ModelInferRequest
+		if err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(message)}, &got); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(got.GetInputs()) + len(got.GetOutputs()) + len(got.GetRawInputContents()); n != maxInputs+1 {
+			t.Errorf("%s: %d parts are read", name, n)
+		}
+		_, refused := wantedOf(&got)
+		if _, err := bind(&got, schemaOf(tensor.FP32)); refused == nil && err == nil {
+			t.Errorf("%s: it is taken", name)
+		}
+	}
+	r := request("FP32", contentsByType[tensor.FP32], 2)
+	message, err := proto.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got pb.ModelInferRequest
+	if err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(message[:5]), mem.SliceBuffer(message[5:])}, &got); err != nil || !proto.Equal(r, &got) {
+		t.Errorf("%v became %v, %v", r, &got, err)
+	}
+	if err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(message[:5])}, &got); err == nil {
+		t.Error("a message that is cut is taken")
+	}
 }

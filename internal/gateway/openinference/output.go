@@ -10,64 +10,34 @@ import (
 	"github.com/slipway-ml/slipway/internal/tensor"
 )
 
-// form is how an answer is wanted.
-type form struct {
-	raw     bool     // as bytes, because the request was
-	outputs []string // none: all
-}
-
-// formOf reads it from a request.
-func formOf(r *pb.ModelInferRequest) (form, *slipway.Error) {
-	f := form{raw: len(r.GetRawInputContents()) > 0}
+// wantedOf reads how an answer is wanted: as bytes, if the request was.
+func wantedOf(r *pb.ModelInferRequest) (tensor.Wanted, *slipway.Error) {
+	w := tensor.Wanted{ID: r.GetId(), Binary: len(r.GetRawInputContents()) > 0}
 	for i, o := range r.GetOutputs() {
+		place := fmt.Sprintf("outputs[%d]", i)
 		if n := o.GetParameters()["classification"]; n.GetInt64Param() != 0 || n.GetUint64Param() != 0 {
-			return f, misfit(fmt.Sprintf("outputs[%d].parameters.classification", i), "ask for the whole output", "is not supported")
+			return w, misfit(place+".parameters.classification", "ask for the whole output", "is not supported")
 		}
-		f.outputs = append(f.outputs, o.GetName())
-	}
-	return f, nil
-}
-
-// wants holds the requested outputs against what a model has, before it is asked.
-func (f *form) wants(schema *tensor.Schema) *slipway.Error {
-	for i, name := range f.outputs {
-		if !has(schema.Outputs, name) {
-			return misfit(fmt.Sprintf("outputs[%d].name", i), "see the model's metadata for its outputs", "is no output of this model")
+		if err := w.Ask(tensor.Output{Name: o.GetName()}); err != nil {
+			err.Field = place + err.Field
+			return w, err
 		}
 	}
-	return nil
-}
-
-func has(fields []tensor.Field, name string) bool {
-	for i := range fields {
-		if fields[i].Name == name {
-			return true
-		}
-	}
-	return false
+	return w, nil
 }
 
 // response writes a prediction. Half precision can be written raw only, and then everything
 // is.
-func (f *form) response(b *tensor.Batch) (*pb.ModelInferResponse, *slipway.Error) {
-	var chosen []*tensor.Tensor
-	if len(f.outputs) == 0 {
-		for i := range b.Tensors {
-			chosen = append(chosen, &b.Tensors[i])
-		}
+func response(w *tensor.Wanted, b *tensor.Batch) (*pb.ModelInferResponse, *slipway.Error) {
+	chosen, err := w.Of(b)
+	if err != nil {
+		return nil, slipway.AsError(err)
 	}
-	for i, name := range f.outputs {
-		t := b.Tensor(name)
-		if t == nil {
-			return nil, misfit(fmt.Sprintf("outputs[%d].name", i), "see the model's metadata for its outputs", "is no output of this model")
-		}
-		chosen = append(chosen, t)
-	}
-	raw := f.raw
+	raw := w.Binary
 	for _, t := range chosen {
 		raw = raw || fieldOf(t.Type) < 0
 	}
-	out := &pb.ModelInferResponse{Outputs: make([]*pb.ModelInferResponse_InferOutputTensor, len(chosen))}
+	out := &pb.ModelInferResponse{Id: w.ID, Outputs: make([]*pb.ModelInferResponse_InferOutputTensor, len(chosen))}
 	for i, t := range chosen {
 		out.Outputs[i] = &pb.ModelInferResponse_InferOutputTensor{Name: t.Name, Datatype: t.Type.String(), Shape: shapeOf(t.Shape)}
 		if raw {
@@ -92,15 +62,7 @@ func rawOf(t *tensor.Tensor) []byte {
 	if t.Type != tensor.Bytes {
 		return t.Data
 	}
-	n := 0
-	for _, s := range t.Strings {
-		n += 4 + len(s)
-	}
-	out := make([]byte, 0, n)
-	for _, s := range t.Strings {
-		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(s))), s...)
-	}
-	return out
+	return t.AppendRaw(nil)
 }
 
 func contentsOf(t *tensor.Tensor) *pb.InferTensorContents {

@@ -20,7 +20,7 @@ type Server struct{ grpc *grpc.Server }
 
 // New serves models. A message may have limit bytes, decompressed; now is the clock.
 func New(models Models, limit int, now func() time.Time) *Server {
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(maxAnswer))
+	s := grpc.NewServer(grpc.ForceServerCodecV2(newCodec()), grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(maxAnswer))
 	pb.RegisterGRPCInferenceServiceServer(s, &service{models: models, now: now})
 	healthpb.RegisterHealthServer(s, &health{models: models})
 	reflection.Register(s)
@@ -36,10 +36,8 @@ func Speaks(r *http.Request) bool {
 }
 
 // Open says whether a call needs no token: whether the process is up and serves is what
-// probes ask, which have none.
-func Open(path string) bool {
-	return strings.HasPrefix(path, "/"+healthpb.Health_ServiceDesc.ServiceName+"/")
-}
+// probes ask, which have none. To watch it costs a goroutine, and needs one.
+func Open(path string) bool { return path == healthpb.Health_Check_FullMethodName }
 
 // long are the calls that last as long as the client wants.
 func long(path string) bool {

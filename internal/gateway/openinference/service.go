@@ -136,25 +136,25 @@ func (s *service) wish(ctx context.Context) time.Duration {
 }
 
 func (s *service) infer(ctx context.Context, c *Caller, r *pb.ModelInferRequest, wish time.Duration) (*pb.ModelInferResponse, *Answer, *slipway.Error) {
-	form, err := formOf(r)
+	wanted, err := wantedOf(r)
 	if err != nil {
 		return nil, nil, err
 	}
 	a, err := s.models.Predict(ctx, &Request{Caller: *c, Model: r.GetModelName(), Version: r.GetModelVersion(), Wish: wish, Size: proto.Size(r),
 		Bind: func(schema *tensor.Schema) (*tensor.Batch, *slipway.Error) {
-			if err := form.wants(schema); err != nil {
-				return nil, err
+			if err := wanted.Missing(schema.Outputs); err != nil {
+				return nil, slipway.AsError(err)
 			}
 			return bind(r, schema)
 		}})
 	if err != nil {
 		return nil, a, err
 	}
-	out, err := form.response(a.Out)
+	out, err := response(&wanted, a.Out)
 	if err != nil {
 		return nil, a, err
 	}
-	out.ModelName, out.ModelVersion, out.Id = r.GetModelName(), a.Version, r.GetId()
+	out.ModelName, out.ModelVersion = r.GetModelName(), a.Version
 	return out, a, nil
 }
 

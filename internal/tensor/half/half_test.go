@@ -1,4 +1,4 @@
-package tensor
+package half
 
 import (
 	"math"
@@ -11,15 +11,12 @@ import (
 // Every 16-bit number is what it was after it was widened and narrowed.
 func TestHalfRoundTrips(t *testing.T) {
 	for i := range 1 << 16 {
-		for name, c := range map[string]struct {
-			f     format
-			widen func(uint16) float64
-		}{"FP16": {half, halfFloat}, "BF16": {brain, bfloat}} {
+		for name, f := range map[string]Format{"FP16": FP16, "BF16": BF16} {
 			h := uint16(i)
-			v := c.widen(h)
-			back, tie := c.f.narrow(v)
+			v := f.Widen(h)
+			back, tie := f.Narrow(v)
 			if math.IsNaN(v) {
-				if !math.IsNaN(c.widen(back)) {
+				if !math.IsNaN(f.Widen(back)) {
 					t.Fatalf("%s %#x: NaN became %#x", name, h, back)
 				}
 				continue
@@ -34,30 +31,27 @@ func TestHalfRoundTrips(t *testing.T) {
 // A number becomes the nearest of its type; of two that are as near, the even one.
 func TestNarrowIsNearest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f, widen := half, halfFloat
-		if rapid.Bool().Draw(t, "brain") {
-			f, widen = brain, bfloat
-		}
+		f := rapid.SampledFrom([]Format{FP16, BF16}).Draw(t, "format")
 		top := uint16(1<<f.exponent-1)<<f.significand - 1 // the largest
 		h := rapid.Uint16Range(0, top-1).Draw(t, "h")
-		a, b := widen(h), widen(h+1)
+		a, b := f.Widen(h), f.Widen(h+1)
 		v := a + (b-a)*rapid.SampledFrom([]float64{0, .1, .25, .5, .75, .999, math.Nextafter(.5, 0), math.Nextafter(.5, 1)}).Draw(t, "between")
 		want := h
 		switch below, above := v-a, b-v; {
 		case below > above, below == above && h&1 == 1:
 			want = h + 1
 		}
-		if got, _ := f.narrow(v); got != want {
+		if got, _ := f.Narrow(v); got != want {
 			t.Fatalf("%g is %#x, want %#x", v, got, want)
 		}
-		if got, _ := f.narrow(-v); got != want|1<<15 {
+		if got, _ := f.Narrow(-v); got != want|1<<15 {
 			t.Fatalf("%g is %#x, want %#x", -v, got, want|1<<15)
 		}
 		// A text beyond what FP64 can tell from the middle still has a side.
 		middle := new(big.Rat).SetFloat64(a/2 + b/2)
 		hair := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(90), nil))
 		if text := new(big.Rat).Add(middle, hair).FloatString(100); len(text) <= maxExactText {
-			if got, ok := f.parse(text); !ok || got != h+1 {
+			if got, ok := f.Parse(text); !ok || got != h+1 {
 				t.Fatalf("%s is %#x, want %#x", text, got, h+1)
 			}
 		}
@@ -66,16 +60,16 @@ func TestNarrowIsNearest(t *testing.T) {
 
 func TestHalfLimits(t *testing.T) {
 	for _, c := range []struct {
-		f    format
+		f    Format
 		text string
 		want uint16
 		ok   bool
 	}{
-		{half, "65504", 0x7bff, true}, {half, "65519.99", 0x7bff, true}, {half, "65520", 0, false}, {half, "1e400", 0, false}, {half, "-1e9", 0, false},
-		{half, "5.9604645e-8", 1, true}, {half, "2.98e-8", 0, true}, {half, "-0.0", 0x8000, true}, {half, "1e-400", 0, true}, {half, "0.1", 0x2e66, true},
-		{brain, "3.3895e38", 0x7f7f, true}, {brain, "3.4e38", 0, false}, {brain, "0.1", 0x3dcd, true}, {brain, "9e-41", 1, true},
+		{FP16, "65504", 0x7bff, true}, {FP16, "65519.99", 0x7bff, true}, {FP16, "65520", 0, false}, {FP16, "1e400", 0, false}, {FP16, "-1e9", 0, false},
+		{FP16, "5.9604645e-8", 1, true}, {FP16, "2.98e-8", 0, true}, {FP16, "-0.0", 0x8000, true}, {FP16, "1e-400", 0, true}, {FP16, "0.1", 0x2e66, true},
+		{BF16, "3.3895e38", 0x7f7f, true}, {BF16, "3.4e38", 0, false}, {BF16, "0.1", 0x3dcd, true}, {BF16, "9e-41", 1, true},
 	} {
-		if got, ok := c.f.parse(c.text); ok != c.ok || ok && got != c.want {
+		if got, ok := c.f.Parse(c.text); ok != c.ok || ok && got != c.want {
 			t.Errorf("%s: %#x %v", c.text, got, ok)
 		}
 	}

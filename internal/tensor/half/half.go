@@ -1,4 +1,5 @@
-package tensor
+// Package half is the numbers of 16 bits: half precision and bfloat16, which Go has no types for.
+package half
 
 import (
 	"math"
@@ -6,18 +7,19 @@ import (
 	"strconv"
 )
 
-// format is a binary floating-point format of 16 bits (IEEE 754-2019, 3.4): a sign, so many
+// Format is a binary floating-point format of 16 bits (IEEE 754-2019, 3.4): a sign, so many
 // bits of exponent, the rest of significand.
-type format struct{ exponent, significand uint }
+type Format struct{ exponent, significand uint }
 
+// The formats.
 var (
-	half  = format{5, 10} // FP16
-	brain = format{8, 7}  // BF16
+	FP16 = Format{5, 10}
+	BF16 = Format{8, 7} // the upper half of a number of 32 bits
 )
 
-// narrow rounds to the nearest, to even between two (IEEE 754-2019, 4.3.1). What is beyond
+// Narrow rounds to the nearest, to even between two (IEEE 754-2019, 4.3.1). What is beyond
 // the largest number becomes infinite. Tie tells that v lay exactly between two.
-func (f format) narrow(v float64) (bits uint16, tie bool) {
+func (f Format) Narrow(v float64) (bits uint16, tie bool) {
 	b := math.Float64bits(v)
 	sign := uint16(b >> 63 << 15)
 	exponent, m := int(b>>52&0x7ff), b&(1<<52-1)
@@ -49,21 +51,21 @@ func (f format) narrow(v float64) (bits uint16, tie bool) {
 	return sign | uint16(min(uint64(e-1)<<f.significand+q, infinite)), tie
 }
 
-// parse reads a decimal number. It answers false for one that is beyond the largest.
-func (f format) parse(text string) (uint16, bool) {
+// Parse reads a decimal number. It answers false for one that is beyond the largest.
+func (f Format) Parse(text string) (uint16, bool) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return 0, false
 	}
-	bits, tie := f.narrow(v)
+	bits, tie := f.Narrow(v)
 	if tie && len(text) <= maxExactText {
 		// v was rounded once already: only its text says on which side of the middle it is.
 		if exact, ok := new(big.Rat).SetString(text); ok {
 			switch exact.Cmp(new(big.Rat).SetFloat64(v)) {
 			case -1:
-				bits, _ = f.narrow(math.Nextafter(v, math.Inf(-1)))
+				bits, _ = f.Narrow(math.Nextafter(v, math.Inf(-1)))
 			case 1:
-				bits, _ = f.narrow(math.Nextafter(v, math.Inf(1)))
+				bits, _ = f.Narrow(math.Nextafter(v, math.Inf(1)))
 			}
 		}
 	}
@@ -73,9 +75,17 @@ func (f format) parse(text string) (uint16, bool) {
 // maxExactText bounds the numbers whose text is looked at exactly, in bytes.
 const maxExactText = 400
 
-// halfFloat widens an FP16, exactly.
-func halfFloat(h uint16) float64 {
-	m, e := float64(h&0x3ff), int(h>>10&0x1f)
+// Infinite tells whether bits stand for an infinite number.
+func (f Format) Infinite(bits uint16) bool {
+	return bits&0x7fff == uint16(1<<f.exponent-1)<<f.significand
+}
+
+// Widen gives the number that bits stand for, exactly.
+func (f Format) Widen(bits uint16) float64 {
+	if f == BF16 {
+		return float64(math.Float32frombits(uint32(bits) << 16))
+	}
+	m, e := float64(bits&0x3ff), int(bits>>10&0x1f)
 	var v float64
 	switch e {
 	case 0:
@@ -87,11 +97,8 @@ func halfFloat(h uint16) float64 {
 	default:
 		v = math.Ldexp(m+1024, e-25)
 	}
-	if h>>15 != 0 {
+	if bits>>15 != 0 {
 		return -v
 	}
 	return v
 }
-
-// bfloat widens a BF16, exactly.
-func bfloat(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }
