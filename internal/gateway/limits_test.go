@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,10 +164,15 @@ func TestHangingCandidateTakesNoPlaces(t *testing.T) {
 	h.apply(table(1, e))
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() { h.sendContext(ctx) })
+	const flood, hanging = 32, 2
+	var done atomic.Int64
+	for range flood {
+		wg.Go(func() {
+			h.sendContext(ctx)
+			done.Add(1)
+		})
 	}
-	for h.endpoint().Traffic.Inside < 2 { // stable answers at once, so they are the candidate's
+	for done.Load() < flood-hanging { // who finds no place at the candidate goes to stable, which has few for so many at once
 		time.Sleep(time.Millisecond)
 	}
 	for range 20 {
