@@ -255,11 +255,13 @@ func (b *binder) boolean() (bool, *slipway.Error) {
 	return false, misfit("send true or false", "is no boolean")
 }
 
-func (b *binder) text() ([]byte, *slipway.Error) {
-	if b.s.peek() != '"' {
+func (b *binder) text() ([]byte, *slipway.Error) { return textOf(&b.s) }
+
+func textOf(s *scanner) ([]byte, *slipway.Error) {
+	if s.peek() != '"' {
 		return nil, misfit("send a string", "is no string")
 	}
-	return b.s.text()
+	return s.text()
 }
 
 // input is one tensor of a request while it is read. Places of errors are those in it.
@@ -508,6 +510,9 @@ func ParseInferResponse(body []byte) (*Batch, error) {
 		return nil, err
 	}
 	for i := range out.Tensors {
+		if hollow(out.Tensors[i].Shape) {
+			return nil, at(fmt.Sprintf("outputs[%d].shape", i), misfit("answer rows that have elements", "has rows without elements"))
+		}
 		if out.Tensors[i].Shape[0] != out.Rows() {
 			return nil, at(fmt.Sprintf("outputs[%d].shape", i), misfit("answer as many rows in every output", "has another number of rows"))
 		}
@@ -526,11 +531,12 @@ func readOutput(s *scanner) (Tensor, *slipway.Error) {
 		var text []byte
 		switch string(key) {
 		case "name":
-			text, err = s.text()
-			t.Name = string(text)
+			text, err = textOf(s)
+			t.Name, err = string(text), within(".name", err)
 		case "datatype":
-			text, err = s.text()
+			text, err = textOf(s)
 			t.Type, _ = ParseType(string(text))
+			err = within(".datatype", err)
 		case "shape":
 			t.Shape, err = readShape(s)
 			err = at(".shape", err)
