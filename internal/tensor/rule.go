@@ -2,11 +2,12 @@ package tensor
 
 import (
 	"fmt"
-	"github.com/slipway-ml/slipway"
-	"github.com/slipway-ml/slipway/internal/tensor/text"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/slipway-ml/slipway"
+	"github.com/slipway-ml/slipway/internal/tensor/text"
 )
 
 // declares tells whether a field says more than its type.
