@@ -47,6 +47,9 @@ func OpenONNX(dir fs.FS) (*Model, error) {
 	if m.ONNX == nil {
 		return nil, dirError(FileName+":flavors", byCommand, "none of the flavors %.200q is of ONNX", m.Flavors)
 	}
+	if strings.EqualFold(path.Ext(m.ONNX.Data), ".ort") { // by its name the library would read another format than is checked here
+		return nil, dirError(m.ONNX.Data, "save the model as ONNX: mlflow.onnx.save_model", "a model in ONNX Runtime's own format is not taken")
+	}
 	f, err := dir.Open(m.ONNX.Data)
 	if err != nil {
 		return nil, fileError(m.ONNX.Data, err)

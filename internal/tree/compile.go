@@ -132,7 +132,7 @@ func (m *Model) look(t *rawTree, name int32) (n flat.Node, err error) {
 	}
 	if k, ok := slices.BinarySearch(t.categories.nodes, name); ok {
 		n.As += flat.CategoryLeft - flat.NaNLeft
-		n.Set = t.categories.of(k)
+		n.Set = func() []int32 { return t.categories.of(k) }
 	} else if c := t.condition[name]; c != c {
 		return n, fmt.Errorf("node %d: the split condition is not a number", name)
 	} else {

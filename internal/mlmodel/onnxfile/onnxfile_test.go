@@ -106,6 +106,8 @@ func TestReadRefuses(t *testing.T) {
 		"a length of 2^63":    {append(part(7), 0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), onnxfile.ErrFormat},
 		"a number of 80 bits": {append(part(7), 8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), onnxfile.ErrFormat},
 		"a group":             {append(part(7), 0x0b), onnxfile.ErrFormat},
+		"a tag of 33 bits":    {part(7, part(5, append([]byte{0xea, 0x80, 0x80, 0x80, 0x10}, 0))), onnxfile.ErrFormat},
+		"a field 0":           {append(part(7), 0x02, 0), onnxfile.ErrFormat},
 		"graphs in graphs":    {part(7, part(1, part(5, deep))), onnxfile.ErrLimit},
 		"a long name":         {part(7, value(11, strings.Repeat("x", 5000), 1)), onnxfile.ErrLimit},
 		"a name of bytes":     {part(7, value(11, "\xff", 1)), onnxfile.ErrFormat},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"unicode/utf8"
 )
 
@@ -54,6 +55,9 @@ func (p *parser) fields(n int64, depth int, on func(field) error) error {
 		tag, err := p.varint()
 		if err != nil {
 			return err
+		}
+		if tag > math.MaxUint32 || tag>>3 == 0 { // of which other readers would take a part for another field
+			return p.bad("a field has a number that there is not")
 		}
 		f := field{number: tag >> 3, wire: byte(tag & 7)}
 		var skip int64

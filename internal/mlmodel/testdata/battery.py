@@ -53,7 +53,7 @@ def rows(x, huge=1e30, infinite=False):
     """What is predicted: rows of the data, and rows that are changed."""
     r = np.concatenate([x[:60], x[60:160]])
     changed = r[60:]
-    odd = [np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, huge, -huge, 3.5, -1, -0.5, 0.5, 11.9, 12, 31, 32, 63.5, 96, 1e6]
+    odd = [np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, huge, -huge, 3.5, -1, -0.5, 0.5, 11.9, 12, 31, 32, 63.5, 96, 1e6, 2**31 - 2, 2**31 - 1, 2**31]
     if infinite:
         odd += [np.inf, -np.inf, 1e308, 2.0**31, 2.0**31 - 1, 2.0**32 + 1]
     at = RNG.integers(0, len(odd), changed.shape)

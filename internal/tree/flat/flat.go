@@ -53,8 +53,8 @@ type Node struct {
 	Left, Right int32 // names of the children
 	Feature     uint32
 	As          Treatment
-	Key         int32   // of a split of numbers: values of this key and above go right
-	Set         []int32 // of a split of categories: those that go right, ascending
+	Key         int32          // of a split of numbers: values of this key and above go right
+	Set         func() []int32 // of a split of categories: those that go right, ascending; asked once
 }
 
 // Plant appends a tree of at most limit nodes. Look describes a node by its name, and leaf
@@ -134,7 +134,7 @@ func (f *Forest) split(n *Node) uint64 {
 	key := n.Key
 	if n.As >= CategoryLeft {
 		key = int32(len(f.sets))
-		f.sets = appendSet(f.sets, n.Set)
+		f.sets = appendSet(f.sets, n.Set())
 	}
 	return packed(key, at)
 }

@@ -126,6 +126,6 @@ func codeOf[F float32 | float64](f *Forest, x F, as Treatment) int32 {
 	case x != x, x >= 1<<31, x < 0 && !(f.NegativeFractions && x > -1):
 		return goesLeft
 	default:
-		return int32(x)
+		return min(int32(x), never-1) // a row with the key never would walk out of a leaf
 	}
 }

@@ -3,6 +3,7 @@ package lightgbm
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/slipway-ml/slipway/internal/tree/flat"
@@ -54,18 +55,43 @@ func (t *rawTree) check() error {
 }
 
 func (t *rawTree) checkSets() error {
-	if t.sets == 0 {
-		return nil
-	}
-	if len(t.setBounds) != t.sets+1 || t.setBounds[0] != 0 || int(t.setBounds[t.sets]) != len(t.setWords) {
+	if t.sets > 0 && (len(t.setBounds) != t.sets+1 || t.setBounds[0] != 0 || int(t.setBounds[t.sets]) != len(t.setWords)) {
 		return errors.New("cat_boundaries: not the bounds of the sets of categories")
 	}
 	for i := range t.sets {
 		if t.setBounds[i] > t.setBounds[i+1] {
 			return errors.New("cat_boundaries: not ascending")
 		}
+		if t.setBounds[i+1]-t.setBounds[i] > maxSet {
+			return fmt.Errorf("cat_boundaries: a set of more than %d categories", 32*maxSet)
+		}
+	}
+	// The library writes a set for each split: if many shared one, a small file would become a
+	// large model.
+	used := make([]bool, t.sets)
+	for k := range t.feature {
+		if t.decision[k]&isCategory == 0 {
+			continue
+		}
+		set, ok := t.setOf(k)
+		if !ok {
+			return fmt.Errorf("split %d: no set of categories", k)
+		}
+		if used[set] {
+			return fmt.Errorf("split %d: the set of another split", k)
+		}
+		used[set] = true
 	}
 	return nil
+}
+
+// maxSet bounds a set of categories, in words of 32.
+const maxSet = 1 << 20
+
+// setOf is the set of a split of categories.
+func (t *rawTree) setOf(split int) (set int, ok bool) {
+	set = int(t.threshold[split])
+	return set, set >= 0 && set < t.sets && float64(set) == t.threshold[split]
 }
 
 func (t *rawTree) checkTerms() error {
@@ -147,7 +173,8 @@ func (m *Model) look(t *rawTree, name int32) (n flat.Node, err error) {
 	n = flat.Node{Left: t.left[name], Right: t.right[name], Feature: uint32(t.feature[name])}
 	kind := t.decision[name]
 	if kind&isCategory != 0 {
-		return n, m.lookSet(t, name, &n)
+		t.lookSet(name, &n)
+		return n, nil
 	}
 	// Left up to a cut is right from the next rank on.
 	n.Key = flat.Rank(m.cuts[n.Feature], t.threshold[name]) + 1
@@ -172,19 +199,16 @@ func (m *Model) look(t *rawTree, name int32) (n flat.Node, err error) {
 // lookSet describes a split of categories. Those of the set go left here, and right in the
 // forest, so the children change their places; what is missing or no category goes with the
 // others.
-func (m *Model) lookSet(t *rawTree, name int32, n *flat.Node) error {
-	set := int(t.threshold[name])
-	if set < 0 || set >= t.sets || float64(set) != t.threshold[name] {
-		return fmt.Errorf("split %d: no set of categories", name)
-	}
+func (t *rawTree) lookSet(name int32, n *flat.Node) {
+	set, _ := t.setOf(int(name)) // checked
 	n.As, n.Left, n.Right = flat.CategoryLeft, n.Right, n.Left
-	from, to := t.setBounds[set], t.setBounds[set+1]
-	for i, word := range t.setWords[from:to] {
-		for bit := range int32(32) {
-			if word>>bit&1 != 0 {
-				n.Set = append(n.Set, int32(i)*32+bit)
+	words := t.setWords[t.setBounds[set]:t.setBounds[set+1]]
+	n.Set = func() (codes []int32) {
+		for i, word := range words {
+			for ; word != 0; word &= word - 1 {
+				codes = append(codes, int32(i*32+bits.TrailingZeros32(word)))
 			}
 		}
+		return codes
 	}
-	return nil
 }

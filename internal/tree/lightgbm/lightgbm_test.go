@@ -226,6 +226,34 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// TestOneSetForEachSplit: many splits of one large set would make a small file a large model.
+func TestOneSetForEachSplit(t *testing.T) {
+	const splits, words = 100, 10_000
+	list := func(n int, word func(i int) string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = word(i)
+		}
+		return strings.Join(all, " ")
+	}
+	always := func(word string) func(int) string { return func(int) string { return word } }
+	tree := func(threshold func(int) string) string {
+		return header(1) + fmt.Sprintf("Tree=0\nnum_leaves=%d\nnum_cat=1\nsplit_feature=%s\nthreshold=%s\ndecision_type=%s\nleft_child=%s\nright_child=%s\nleaf_value=%s\ncat_boundaries=0 %d\ncat_threshold=%s\n\n\nend of trees\n",
+			splits+1, list(splits, always("0")), list(splits, threshold), list(splits, always("1")), list(splits, func(i int) string { return fmt.Sprint(-1 - i) }),
+			list(splits, func(i int) string {
+				if i == splits-1 {
+					return fmt.Sprint(-1 - splits)
+				}
+				return fmt.Sprint(i + 1)
+			}), list(splits+1, always("1")), words, list(words, always("4294967295")))
+	}
+	for want, threshold := range map[string]func(int) string{"the set of another split": always("0"), "no set of categories": func(i int) string { return fmt.Sprint(i) }} {
+		if _, err := lightgbm.Load([]byte(tree(threshold)), "m"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 // load loads bytes; what loads must answer without a panic.
 func load(t *testing.T, b []byte) error {
 	m, err := lightgbm.Load(b, "m")
@@ -237,7 +265,7 @@ func load(t *testing.T, b []byte) error {
 	}
 	rows := make([]float64, 5*m.NumFeature())
 	for i := range rows {
-		rows[i] = [...]float64{0, float64(i), -1, 1 << 40, math.NaN(), math.Inf(-1)}[i%6]
+		rows[i] = [...]float64{0, float64(i), -1, 1 << 40, math.NaN(), math.Inf(-1), math.MaxInt32}[i%7]
 	}
 	for _, n := range []int{1, 5} {
 		if err := m.Predict(rows[:n*m.NumFeature()], n, make([]float64, n*m.Width())); err != nil {

@@ -21,10 +21,11 @@ const MaxBytes = 256 << 20
 
 // Bounds of a model that is loaded. They are far above real models.
 const (
-	maxTrees  = 1 << 17
-	maxNodes  = 1 << 24
-	maxGroups = 1 << 12
-	maxHeader = 1 << 8
+	maxTrees    = 1 << 17
+	maxNodes    = 1 << 24
+	maxGroups   = 1 << 12
+	maxFeatures = 1 << 20
+	maxHeader   = 1 << 8
 )
 
 // tiny is how near to 0 a value is taken for 0 (kZeroThreshold in LightGBM's meta.h, a
@@ -106,16 +107,24 @@ func build(d *document) (*Model, error) {
 	return m, m.checkTerms()
 }
 
+// words counts the words of a text.
+func words(text string) (n int) {
+	for range strings.FieldsSeq(text) {
+		n++
+	}
+	return n
+}
+
 func (m *Model) readHeader(d *document) error {
 	if v := d.header["version"]; v != "v4" && v != "v3" {
 		return unsupported(fmt.Sprintf("the version %.40q of the file", v))
 	}
-	last, err := d.whole("max_feature_idx", 0, MaxBytes)
+	last, err := d.whole("max_feature_idx", 0, maxFeatures-1)
 	if err != nil {
 		return err
 	}
 	m.features = last + 1
-	if names := len(strings.Fields(d.header["feature_names"])); names != m.features {
+	if names := words(d.header["feature_names"]); names != m.features {
 		return fmt.Errorf("feature_names: %d for %d features", names, m.features)
 	}
 	classes, err := d.whole("num_class", 1, maxGroups)

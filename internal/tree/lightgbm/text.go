@@ -83,7 +83,7 @@ func parse(b []byte) (*document, error) {
 	if string(line) != "end of trees" {
 		return nil, fmt.Errorf("line %d: neither a tree nor their end", l.number)
 	}
-	if sizes, ok := d.header["tree_sizes"]; ok && len(strings.Fields(sizes)) != len(d.trees) {
+	if sizes, ok := d.header["tree_sizes"]; ok && words(sizes) != len(d.trees) {
 		return nil, fmt.Errorf("tree_sizes: not one for each of %d trees", len(d.trees))
 	}
 	return d, d.readCategories(l.rest)
