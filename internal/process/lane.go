@@ -89,7 +89,7 @@ func (l *lane) predict(ctx context.Context, revision string, in *tensor.Batch) (
 		}
 	case ctx.Err() == nil && broken(err):
 		l.sick.Store(true)
-		l.hurt(revision, !neverSent(err))
+		l.hurt(revision, lostWith(err))
 	}
 	return out, err
 }
@@ -106,6 +106,16 @@ func broken(err error) bool {
 func neverSent(err error) bool {
 	var u interface{ Unsent() bool }
 	return errors.As(err, &u) && u.Unsent()
+}
+
+// lostWith tells whether the connection ended while the process had the request. What it has
+// answered, that it is stopping perhaps, says nothing of why it ended later.
+func lostWith(err error) bool {
+	if e := (*slipway.Error)(nil); !errors.As(err, &e) {
+		return !neverSent(err)
+	}
+	var l interface{ Lost() bool }
+	return errors.As(err, &l) && l.Lost()
 }
 
 // sickLoad makes a sick lane look busier than any healthy one.

@@ -331,7 +331,7 @@ func (r *replica) prove(c Conn, m *member) {
 	defer cancel()
 	err := c.Load(ctx, m.rev.ID)
 	lost := err != nil && ctx.Err() == nil && broken(err)
-	if lost && !neverSent(err) {
+	if lost && lostWith(err) {
 		r.lose(m.rev.ID)
 	}
 	s.mu.Lock()

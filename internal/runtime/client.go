@@ -238,6 +238,12 @@ type unsent struct{ error }
 // Unsent tells that the request may be sent elsewhere: nobody has seen it.
 func (unsent) Unsent() bool { return true }
 
+// lost is the cause of an error of a request that the replica may have had.
+type lost struct{ error }
+
+// Lost tells that the connection ended before the answer came.
+func (lost) Lost() bool { return true }
+
 // enter makes a call pending under a new id, which is never 0.
 func (c *Client) enter(cl *call) (uint64, error) {
 	c.mu.Lock()
@@ -374,7 +380,7 @@ func (c *Client) deliver(f frame) error {
 		cl.out, err = tensor.DecodeBatch(f.body)
 	}
 	if err != nil {
-		cl.err = noReplica(err)
+		cl.err = noReplica(lost{err})
 	}
 	cl.done <- struct{}{}
 	return err
@@ -388,15 +394,15 @@ func (c *Client) lose(err error) {
 		return
 	}
 	c.err = err
-	lost := c.pending
+	pending := c.pending
 	c.pending = nil
 	c.mu.Unlock()
 
 	close(c.done)
 	c.conn.Close()
 	c.out.fail(err)
-	for _, cl := range lost {
-		cl.err = noReplica(err)
+	for _, cl := range pending {
+		cl.err = noReplica(lost{err})
 		cl.done <- struct{}{}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-ml/slipway/internal/config"
 	"github.com/slipway-ml/slipway/internal/mlmodel"
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/relay"
 	"github.com/slipway-ml/slipway/internal/runtime/remote"
 )
 
@@ -45,7 +46,7 @@ func startRemote(ctx context.Context, cfg Config) (*loaded, error) {
 		server.Close()
 		return nil, err
 	}
-	return &loaded{predictor: server, stop: server.Close, through: throughTo(cfg.Runtime.URL, dialer)}, nil
+	return &loaded{predictor: server, stop: server.Close, through: relay.To(cfg.Runtime.URL, dialer)}, nil
 }
 
 // permit refuses addresses that no external server may have, after names were resolved: a

@@ -54,6 +54,7 @@ type host struct {
 	inflight atomic.Int64 // requests that wait or run
 	queued   atomic.Int64 // their bytes
 	draining atomic.Bool
+	waiting  sync.WaitGroup // requests whose model is being loaded
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -108,6 +109,7 @@ func (h *host) serve(ctx context.Context, ln net.Listener, grace func() time.Dur
 	h.mu.Unlock()
 	stop()
 	conns.Wait()
+	h.waiting.Wait() // their contexts have ended with their connections
 	workers.Wait()
 }
 
@@ -197,6 +199,28 @@ func (h *host) work(ctx context.Context) {
 	}
 }
 
+// wait has a request wait for its model beside the workers, which have others to answer.
+func (h *host) wait(j *job) {
+	seat := j.asked.seat
+	if seat.Waiting.Add(1) > maxWaiting {
+		seat.Waiting.Add(-1)
+		j.s.refuse(j)
+		return
+	}
+	h.waiting.Go(func() {
+		err := seat.Load(j.ctx)
+		seat.Waiting.Add(-1)
+		if j.kind == kindPredict && err == nil {
+			j.s.enqueue(j)
+		} else {
+			h.answer(j) // which says the same at once
+		}
+		if err := j.s.out.flush(); err != nil {
+			j.s.conn.Close()
+		}
+	})
+}
+
 // answer runs a job, unless nobody waits for it any more.
 func (h *host) answer(j *job) {
 	defer h.release(len(j.body))
@@ -227,7 +251,11 @@ func (h *host) find(k kind, revision string) (asked, error) {
 	if s == nil {
 		return asked{}, notHosted(revision)
 	}
-	return asked{model: s, seat: s, pace: &s.Pace, quick: s.Loaded()}, nil
+	a := asked{model: s, seat: s, pace: &s.Pace}
+	if m, loaded := s.Loaded(); loaded {
+		a.model, a.quick = m, true
+	}
+	return a, nil
 }
 
 // run does what a job asks.
@@ -245,10 +273,9 @@ func (h *host) run(j *job) {
 		}
 		j.s.reply(j.id, nil, err)
 	default:
-		warm := j.asked.seat == nil || j.asked.seat.Loaded()
 		start := time.Now()
 		out, err := h.predict(j.ctx, j.asked, j.body)
-		if warm { // a load says nothing of what the next request costs
+		if j.asked.seat == nil || j.asked.quick { // a load says nothing of what the next request costs
 			j.asked.pace.Observe(len(j.body), time.Since(start))
 		}
 		j.s.reply(j.id, out, err)

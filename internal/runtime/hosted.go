@@ -15,9 +15,12 @@ import (
 	"github.com/slipway-ml/slipway/internal/runtime/pool"
 )
 
-// poolWorkers are the requests that a pool answers at once. Those that wait for their model
-// to be loaded are among them, and must not keep others waiting.
-const poolWorkers = 64
+const (
+	// poolWorkers are the requests that a pool answers at once.
+	poolWorkers = 64
+	// maxWaiting are the requests that wait for one model to be loaded; more are refused.
+	maxWaiting = 256
+)
 
 // hostedPool is a pool in a process of its own, whose limits come with its models.
 type hostedPool struct {

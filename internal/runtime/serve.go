@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/slipway-ml/slipway/internal/route"
+	"github.com/slipway-ml/slipway/internal/runtime/relay"
 	"github.com/slipway-ml/slipway/internal/runtime/standalone"
 )
 
@@ -77,7 +78,7 @@ func Serve(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 	})
 	if direct != nil {
-		g.Go(func() error { return passThrough(ctx, direct, m.through, own) })
+		g.Go(func() error { return relay.Serve(ctx, direct, m.through, own) })
 	}
 	h := newHost(m, true, goruntime.GOMAXPROCS(0), own)
 	switch cfg.Runtime.Kind {

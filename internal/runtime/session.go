@@ -159,18 +159,37 @@ func (s *session) request(ctx context.Context, f frame, left time.Duration, revi
 		s.h.release(n)
 		return
 	}
+	if f.kind == kindHost || f.kind == kindReady && s.h.pool != nil { // which wait for no model, nor for requests that do
+		s.h.run(&job{s: s, id: f.id, kind: f.kind, body: f.body, ctx: ctx})
+		s.h.release(n)
+		return
+	}
 	j := &job{s: s, id: f.id, kind: f.kind, asked: m, body: f.body}
 	if f.borrowed {
 		j.body = append(make([]byte, 0, n), f.body...)
 	}
 	j.ctx = s.begin(ctx, f.id, left)
+	if m.seat != nil && !m.quick {
+		s.h.wait(j)
+	} else {
+		s.enqueue(j)
+	}
+}
+
+// enqueue leaves a request to the workers.
+func (s *session) enqueue(j *job) {
 	select {
 	case s.h.jobs <- j:
 	default:
-		s.finish(f.id)
-		s.h.release(n)
-		s.fail(f.id, overloaded())
+		s.refuse(j)
 	}
+}
+
+// refuse answers a request that nobody has time for; whoever calls it flushes.
+func (s *session) refuse(j *job) {
+	s.finish(j.id)
+	s.h.release(len(j.body))
+	s.fail(j.id, overloaded())
 }
 
 // begin makes the context of a request, which finish ends.

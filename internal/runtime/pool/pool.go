@@ -66,7 +66,8 @@ func New(load Load, log *slog.Logger, now func() time.Time) *Pool {
 
 // Seat is the place of one model in a pool.
 type Seat struct {
-	Pace Pace // what its requests cost
+	Pace    Pace         // what its requests cost
+	Waiting atomic.Int64 // how many wait until it is loaded, as the host counts
 
 	p     *Pool
 	what  route.Hosted // but for Pinned
@@ -149,8 +150,15 @@ func (p *Pool) Close() { p.wg.Wait() }
 // Revision is the id of the revision whose model this is.
 func (s *Seat) Revision() string { return s.what.Revision }
 
-// Loaded says whether the model can answer at once.
-func (s *Seat) Loaded() bool { return s.model.Load() != nil }
+// Loaded gives the model if it can answer at once, and counts that as a use.
+func (s *Seat) Loaded() (Model, bool) {
+	m := s.model.Load()
+	if m == nil {
+		return nil, false
+	}
+	s.used.Store(s.p.clock.Add(1))
+	return *m, true
+}
 
 // Load loads the model unless it is loaded. It answers why it cannot be, and the error of ctx
 // if that ends first; the load then goes on for others.
@@ -170,10 +178,10 @@ func (s *Seat) Predict(ctx context.Context, in *tensor.Batch) (*tensor.Batch, er
 }
 
 func (s *Seat) get(ctx context.Context) (Model, error) {
-	s.used.Store(s.p.clock.Add(1))
-	if m := s.model.Load(); m != nil {
-		return *m, nil
+	if m, ok := s.Loaded(); ok {
+		return m, nil
 	}
+	s.used.Store(s.p.clock.Add(1))
 	s.p.mu.Lock()
 	f := s.p.fly(s)
 	s.p.mu.Unlock()

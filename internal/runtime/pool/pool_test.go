@@ -196,7 +196,8 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("a broken model: %s, %d loads", c, loads)
 	}
 	now, fail = now.Add(2*sulk), nil
-	if c := code(); c != slipway.CodeReplicaStart || seat.Loaded() {
+	c := code()
+	if _, loaded := seat.Loaded(); c != slipway.CodeReplicaStart || loaded {
 		t.Errorf("one that is too large: %s", c)
 	}
 	now, size = now.Add(2*sulk), 0

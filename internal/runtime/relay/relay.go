@@ -1,4 +1,6 @@
-package runtime
+// Package relay joins connections to those of a server, byte for byte: for protocols that the
+// platform does not speak itself.
+package relay
 
 import (
 	"context"
@@ -12,18 +14,21 @@ import (
 	"time"
 )
 
-// maxThrough bounds the connections at once.
-const maxThrough = 1024
+const (
+	most     = 1024                 // connections at once
+	dialWait = 5 * time.Second      // for one to the server
+	pause    = 5 * time.Millisecond // after one that could not be accepted
+)
 
-// passThrough serves the socket on which the server is spoken to as it is, until ctx ends:
-// every connection there is one to the server, byte for byte, and whoever connects decides
-// what is asked. Then the connections are cut. The gateway has had its time to finish: it waits for its requests before it ends a replica.
-func passThrough(ctx context.Context, ln net.Listener, dial func(context.Context) (net.Conn, error), log *slog.Logger) error {
+// Serve serves a socket on which a server is spoken to as it is, until ctx ends: whoever
+// connects decides what is asked. Then the connections are cut. The gateway has had its time
+// to finish: it waits for its requests before it ends a replica.
+func Serve(ctx context.Context, ln net.Listener, dial func(context.Context) (net.Conn, error), log *slog.Logger) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
-	slots := make(chan struct{}, maxThrough)
+	slots := make(chan struct{}, most)
 	for {
 		in, err := ln.Accept()
 		if err != nil {
@@ -31,7 +36,7 @@ func passThrough(ctx context.Context, ln net.Listener, dial func(context.Context
 				return nil
 			}
 			log.Warn("a connection could not be accepted", "error", err.Error())
-			time.Sleep(drainPoll) // out of descriptors: do not spin
+			time.Sleep(pause) // out of descriptors: do not spin
 			continue
 		}
 		select {
@@ -71,8 +76,8 @@ func join(ctx context.Context, in net.Conn, dial func(context.Context) (net.Conn
 	wg.Wait()
 }
 
-// throughTo connects to a server that runs elsewhere.
-func throughTo(address string, d *net.Dialer) func(context.Context) (net.Conn, error) {
+// To connects to a server that runs elsewhere.
+func To(address string, d *net.Dialer) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		u, err := url.Parse(address)
 		if err != nil {
