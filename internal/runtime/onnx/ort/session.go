@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	goruntime "runtime"
-	"strconv"
 	"unsafe"
 )
 
@@ -147,9 +146,4 @@ func (l *Library) until(ctx context.Context) (options unsafe.Pointer, done func(
 		}
 		l.release(fnReleaseRunOptions, options)
 	}, nil
-}
-
-// String names the session, for people.
-func (s *Session) String() string {
-	return "ONNX Runtime " + s.lib.Version + ", " + strconv.Itoa(len(s.Inputs)) + " inputs, " + strconv.Itoa(len(s.Outputs)) + " outputs"
 }

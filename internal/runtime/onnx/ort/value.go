@@ -1,10 +1,12 @@
 package ort
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	goruntime "runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -52,8 +54,6 @@ type Value struct {
 	Shape   []int64
 	Data    []byte
 	Strings []string
-	// Keys are, of what the operator ZipMap answers, the classes that the columns belong to.
-	Keys *Value
 }
 
 // maxElements bounds what an answer may hold, beyond what a frame can carry.
@@ -205,7 +205,7 @@ func (l *Library) maps(v unsafe.Pointer) (Value, error) {
 	if err := l.do(fnGetValueCount, uintptr(v), uintptr(unsafe.Pointer(&rows))); err != nil {
 		return Value{}, err
 	}
-	var out Value
+	var out, classes Value
 	for i := range rows {
 		keys, values, err := l.pair(v, uintptr(i))
 		if err != nil {
@@ -213,9 +213,10 @@ func (l *Library) maps(v unsafe.Pointer) (Value, error) {
 		}
 		n := int64(count(values.Shape))
 		if i == 0 {
-			out = Value{Element: values.Element, Shape: []int64{int64(rows), n}, Keys: &keys}
+			out = Value{Element: values.Element, Shape: []int64{int64(rows), n}}
+			classes = keys
 		}
-		if values.Element != out.Element || n != out.Shape[1] || values.Element.Size() == 0 {
+		if !bytes.Equal(keys.Data, classes.Data) || !slices.Equal(keys.Strings, classes.Strings) || values.Element != out.Element || n != out.Shape[1] || values.Element.Size() == 0 {
 			return out, errors.New("its maps differ in their classes")
 		}
 		out.Data = append(out.Data, values.Data...)
